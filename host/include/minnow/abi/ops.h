@@ -150,9 +150,11 @@ typedef struct mnw_attention_params {
   uint32_t window;
 } mnw_attention_params;
 
-/* conv_step(x[T,C], state, seq[T], parent[T], w[C,W], [bias[C]]) -> [T,C]: causal depthwise convolution
- *   whose last W-1 inputs per sequence are state.
- * scan(x[T,H,D], dt[T,H], a[H], b[T,G,N], c[T,G,N], d[H], state, seq[T]) -> [T,H,D]: the selective
+/* Recurrent layers: slots[t] of the group names the block of row t's sequence; rows with the same block
+ * follow one another in row order, and the block holds the state after the last of them.
+ * conv_step(x[T,C], state, slots[T], w[C,W], [bias[C]]) -> [T,C]: causal depthwise convolution whose last
+ *   W-1 inputs per sequence are the state.
+ * scan(x[T,H,D], dt[T,H], a[H], b[T,G,N], c[T,G,N], d[H], state, slots[T]) -> [T,H,D]: the selective
  *   state-space recurrence of Mamba-2 (arXiv:2405.21060), one [D,N] state per head and sequence:
  *   s = exp(dt a) s + dt x b^T, y = s c + d x. */
 
