@@ -48,7 +48,8 @@ enum { MNW_WEIGHT_OPTIONAL = 1 };
 typedef struct mnw_builder {
   uint32_t size;
   void* self;
-  /* The tensor of that name; its shape must be `dims`. MNW_NONE without error if optional and absent. */
+  /* The tensor of that name; its shape must be `dims`, where 0 stands for any extent (ask dim() for it).
+   * MNW_NONE without error if optional and absent. */
   mnw_id (*weight)(void* self, const char* name, uint32_t n_dims, const int64_t* dims, uint32_t flags);
   mnw_id (*input)(void* self, uint32_t role, uint32_t index); /* the same id for the same question */
   uint32_t (*state_group)(void* self, uint32_t kind, uint32_t window);

@@ -98,7 +98,7 @@ typedef struct mnw_state_layer {
   uint32_t group;
   uint32_t n_kv_heads, k_dim, v_dim; /* per head */
   int32_t type;                      /* F32, F16 or Q8_0 */
-  uint64_t recurrent_floats;         /* per sequence, for recurrent groups */
+  uint64_t recurrent_floats;         /* per sequence, for recurrent groups: n_kv_heads * k_dim * v_dim */
 } mnw_state_layer;
 
 typedef struct mnw_state_spec {
@@ -106,7 +106,7 @@ typedef struct mnw_state_spec {
   uint32_t n_groups, n_layers;
   uint32_t group_stride, layer_stride;
   const void* groups;
-  const void* layers;
+  const void* layers; /* by the `index` of STATE values; n_kv_heads 0: no state here */
 } mnw_state_spec;
 
 /* Frozen. Copy-on-write and clearing, by the host's policy. */

@@ -35,8 +35,10 @@ typedef enum mnw_kind {
   MNW_KIND_INPUT = 1,  /* bound at run: `role` tells which */
   MNW_KIND_OUTPUT = 2, /* made by a node, bound at run */
   MNW_KIND_WEIGHT = 3, /* from the file, handed over once */
-  MNW_KIND_STATE = 4,  /* the state of layer `index`, before or after a write */
-  MNW_KIND_VIEW = 5    /* part of `view_of`, from view_offset with its own dims and strides */
+  MNW_KIND_STATE = 4,  /* the state of layer `index`, before or after a write; no bytes of the host's:
+                          type NONE, dims k_dim, v_dim, n_kv_heads, strides 0 */
+  MNW_KIND_VIEW = 5    /* part of `view_of`, which is no view, from view_offset with its own dims and
+                          strides */
 } mnw_kind;
 
 /* What an input holds; i32 but for BOUNDARY. See ops.h for their meaning in attention. */

@@ -114,7 +114,7 @@ typedef struct mnw_glu_params {
 
 /* moe_ffn(x[T,K], router[X,K], gate[X,F,K], up[X,F,K], down[X,N,F]): the n_used experts with the largest
  *   router scores (softmax over all experts, renormalized over the chosen ones if asked), each a glu_ffn,
- *   weighted and summed in ascending order of expert id. */
+ *   weighted, times `scale`, and summed in ascending order of expert id. */
 typedef struct mnw_moe_params {
   uint32_t act, n_used, renormalize;
   float scale;
