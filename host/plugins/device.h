@@ -93,9 +93,7 @@ class Device {
   // Ok means that args.done is called once, perhaps already was. On failure it never is.
   Status Run(mnw_plan* plan, const mnw_run_args& args);
 
-  bool has_state() const {
-    return MNW_HAS(table_, mnw_backend, state_create) && table_->state_create;
-  }
+  bool has_state() const;
   Result<StateHandle> CreateState(const mnw_state_spec& spec);
   // What CreateState will take, 0 if the backend cannot tell.
   uint64_t StateBytes(const mnw_state_spec& spec);
@@ -112,8 +110,8 @@ class Device {
   Device() = default;
   template <class Call>
   Status Guarded(const char* what, Call&& call);
-  Status Missing(const char* what) const;
-  void Close() noexcept;
+  Status Optional(bool present, const char* what) const;  // kUnsupported unless present
+  Status Breach(const char* what) const;                  // what the plugin did wrong
 
   const mnw_backend* table_ = nullptr;
   mnw_context* context_ = nullptr;

@@ -36,7 +36,7 @@ struct LoadedPlugin {
 // Opens the library and checks its tables. REQUIRES: Examine accepted it (the probe program, which
 // calls this to find out, excepted). Saves and restores the floating-point environment: a library
 // built with -ffast-math would otherwise flush denormals in the whole program.
-Result<LoadedPlugin> Open(const std::string& library_path, const Manifest& manifest);
+Result<LoadedPlugin> OpenLibrary(const std::string& library_path, const Manifest& manifest);
 
 // The checks of Open on a table at hand, for plugins that are linked in.
 Result<LoadedPlugin> CheckTables(const mnw_plugin& plugin, const Manifest& manifest);

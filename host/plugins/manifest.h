@@ -29,6 +29,18 @@ struct Manifest {
 inline constexpr std::string_view kManifestSuffix = ".minnow.json";
 inline constexpr std::string_view kLibrarySuffix = ".so";
 
+// As CMake names them; a process may run under emulation, so these are what it was compiled for.
+#if defined(__linux__)
+inline constexpr std::string_view kHostOs = "linux";
+#elif defined(__APPLE__)
+inline constexpr std::string_view kHostOs = "darwin";
+#endif
+#if defined(__x86_64__)
+inline constexpr std::string_view kHostArch = "x86_64";
+#elif defined(__aarch64__)
+inline constexpr std::string_view kHostArch = "aarch64";
+#endif
+
 // "/dir/x.so" -> "/dir/x.minnow.json"
 std::string ManifestPath(std::string_view library_path);
 

@@ -39,7 +39,7 @@ enum class PluginState {
 };
 
 struct Found {
-  std::string path;  // of the library
+  std::string path;  // of the library, or of a directory that is refused whole
   std::string id;    // of the manifest; empty if that could not be read
   std::string kind;  // "backend" or "models"
   PluginState state = PluginState::kRefused;
@@ -52,7 +52,8 @@ class Registry {
 
   std::span<const Found> plugins() const { return found_; }
 
-  // Every device of every usable backend. A backend that cannot name its devices becomes kRefused.
+  // Every device of every usable backend, in order of preference. A backend that cannot describe
+  // its devices becomes kRefused.
   std::vector<DeviceInfo> Devices();
 
   // "cpu", "cuda0", or with the backend's own settings: "cpu:isa=avx2,threads=2". The setting
@@ -67,13 +68,24 @@ class Registry {
   std::string WhyJson() const;
 
  private:
-  // found_[i] opened, at first use. Null if it is refused.
-  const LoadedPlugin* Load(size_t i);
-  std::string Refusals() const;  // "; refused: a.so (why), b.so (why)" or ""
+  struct BackendDevice {
+    const mnw_backend* backend;
+    uint32_t number;
+    DeviceInfo info;
+  };
+
+  void ScanDirectory(const std::string& directory, const LoaderOptions& options);
+  void Add(const std::string& path, const Manifest& manifest, const Status& status);
+  Status CheckNewId(std::string_view id) const;
+  void Refuse(size_t i, const Status& why);
+  // found_[i] opened, at first use. Null if it is refused or of another kind.
+  const LoadedPlugin* Load(size_t i, std::string_view kind);
+  std::vector<BackendDevice> FindDevices();
+  std::string Refusals(std::string_view kind) const;  // "; refused: a.so (why), b.so (why)" or ""
 
   std::vector<Found> found_;
   std::vector<Manifest> manifests_;   // beside found_
-  std::vector<LoadedPlugin> loaded_;  // beside found_; empty until opened
+  std::vector<LoadedPlugin> loaded_;  // beside found_, filled by Load
 };
 
 }  // namespace minnow::plugins

@@ -1,0 +1,270 @@
+#include "plugins/device.h"
+
+#include <cmath>
+#include <cstring>
+#include <exception>
+#include <utility>
+
+#include "formats/printable.h"
+
+namespace minnow::plugins {
+namespace {
+
+Code ToCode(int code) {
+  switch (code) {
+    case MNW_CANCELLED:
+    case MNW_INVALID:
+    case MNW_NOT_FOUND:
+    case MNW_OUT_OF_MEMORY:
+    case MNW_PRECONDITION:
+    case MNW_OUT_OF_RANGE:
+    case MNW_UNSUPPORTED:
+    case MNW_CORRUPT:
+    case MNW_DEVICE_LOST:
+      return static_cast<Code>(code);
+    default:
+      return Code::kInternal;
+  }
+}
+
+// Calls a plugin that may, against the contract, throw.
+template <class Call>
+Status CallPlugin(std::string_view what, bool* threw, Call&& call) {
+  mnw_error error = {};
+  error.node = -1;
+  try {
+    return FromPlugin(what, call(&error), &error);
+  } catch (const std::exception& e) {
+    *threw = true;
+    return Error(Code::kInternal, "{}: threw an exception across the plugin contract: {}", what,
+                 formats::Printable(e.what(), 200));
+  } catch (...) {
+    *threw = true;
+    return Error(Code::kInternal, "{}: threw an exception across the plugin contract", what);
+  }
+}
+
+std::string Text(const char* text) { return text ? formats::Printable(text, 200) : std::string(); }
+
+}  // namespace
+
+Status FromPlugin(std::string_view what, int code, const mnw_error* error) {
+  if (code == MNW_OK) return Status();
+  std::string message;
+  if (error) {
+    message = formats::Printable({error->message, ::strnlen(error->message, sizeof error->message)},
+                                 sizeof error->message);
+  }
+  if (message.empty()) message = fmt::format("failed with code {} and no message", code);
+  if (error && error->node >= 0) message += fmt::format(" (node {})", error->node);
+  if (error && code == MNW_OUT_OF_MEMORY && error->bytes_needed) {
+    message += fmt::format(" ({} bytes needed)", error->bytes_needed);
+  }
+  return Status(ToCode(code), std::move(message)).Annotate(what);
+}
+
+Result<uint32_t> CountDevices(const mnw_backend& table) {
+  bool threw = false;
+  uint32_t n = 0;
+  MNW_TRY(CallPlugin("device_count", &threw, [&](mnw_error*) {
+    n = table.device_count();
+    return MNW_OK;
+  }));
+  constexpr uint32_t kMany = 256;  // no machine has more; a wild count would cost as many calls
+  if (n > kMany) return Error(Code::kInternal, "device_count: {} devices are beyond belief", n);
+  return n;
+}
+
+Result<DeviceInfo> ReadDeviceInfo(const mnw_backend& table, uint32_t device) {
+  bool threw = false;
+  mnw_device_info raw = {};
+  raw.size = sizeof raw;
+  MNW_TRY(CallPlugin("device_info", &threw,
+                     [&](mnw_error* e) { return table.device_info(device, &raw, e); }));
+  DeviceInfo info;
+  info.id = Text(raw.id);
+  info.description = Text(raw.description);
+  info.memory_total = raw.memory_total;
+  info.memory_free = raw.memory_free;
+  info.host_memory = (raw.flags & MNW_DEVICE_HOST_MEMORY) != 0;
+  info.repeatability = raw.repeatability == 'A' || raw.repeatability == 'B'
+                           ? static_cast<char>(raw.repeatability)
+                           : '\0';
+  if (info.id.empty() || info.id.find_first_of(":,=") != std::string::npos) {
+    return Error(Code::kInternal, "device_info: device {} has no usable id ('{}')", device,
+                 info.id);
+  }
+  return info;
+}
+
+WeightHandles::WeightHandles(WeightHandles&& other) noexcept { *this = std::move(other); }
+
+WeightHandles& WeightHandles::operator=(WeightHandles&& other) noexcept {
+  std::swap(table_, other.table_);
+  std::swap(context_, other.context_);
+  weights_.swap(other.weights_);
+  return *this;
+}
+
+WeightHandles::~WeightHandles() {
+  if (weights_.empty()) return;
+  try {
+    table_->free_weights(context_, weights_.data(), static_cast<uint32_t>(weights_.size()));
+  } catch (...) {  // as in TableFree
+  }
+}
+
+Result<Device> Device::Open(const mnw_backend& table, uint32_t device, const mnw_host& host,
+                            const DeviceOptions& options) {
+  Device d;
+  d.table_ = &table;
+  MNW_ASSIGN(d.info_, ReadDeviceInfo(table, device));
+  mnw_context_options raw = {};
+  raw.size = sizeof raw;
+  raw.n_threads = options.n_threads;
+  raw.config = options.config.empty() ? nullptr : options.config.c_str();
+  MNW_TRY(d.Guarded("open",
+                    [&](mnw_error* e) { return table.open(device, &host, &raw, &d.context_, e); }));
+  if (!d.context_) return d.Breach("open gave no context");
+  return d;
+}
+
+Device::Device(Device&& other) noexcept { *this = std::move(other); }
+
+Device& Device::operator=(Device&& other) noexcept {
+  std::swap(table_, other.table_);
+  std::swap(context_, other.context_);
+  std::swap(info_, other.info_);
+  std::swap(broken_, other.broken_);
+  return *this;
+}
+
+Device::~Device() {
+  if (!context_) return;
+  try {
+    table_->close(context_);
+  } catch (...) {  // as in TableFree
+  }
+}
+
+template <class Call>
+Status Device::Guarded(const char* what, Call&& call) {
+  if (broken_) {
+    return Error(Code::kInternal,
+                 "{}: {}: refused since the plugin threw an exception earlier; restart", info_.id,
+                 what);
+  }
+  // The name is composed only on failure: run() is called for every step.
+  Status status = CallPlugin(what, &broken_, std::forward<Call>(call));
+  return status.ok() ? Status() : std::move(status).Annotate(info_.id);
+}
+
+Status Device::Breach(const char* what) const {
+  return Error(Code::kInternal, "{}: {}, against the plugin contract", info_.id, what);
+}
+
+Status Device::Optional(bool present, const char* what) const {
+  if (present) return Status();
+  return Error(Code::kUnsupported, "{}: the backend has no {}", info_.id, what);
+}
+
+Result<std::vector<mnw_claim>> Device::Claim(const mnw_graph& graph) {
+  std::vector<mnw_claim> claims(graph.n_nodes);
+  MNW_TRY(Guarded("claim",
+                  [&](mnw_error* e) { return table_->claim(context_, &graph, claims.data(), e); }));
+  for (const mnw_claim& c : claims) {
+    if (c.group && !(std::isfinite(c.cost) && c.cost >= 0)) {
+      return Breach("claim gave a cost that is negative or no number");
+    }
+  }
+  return claims;
+}
+
+Result<WeightHandles> Device::LoadWeights(const mnw_graph& graph,
+                                          std::span<const mnw_weight_source> sources) {
+  const auto n = static_cast<uint32_t>(sources.size());
+  std::vector<mnw_weight> weights(n);
+  MNW_TRY(Guarded("load_weights", [&](mnw_error* e) {
+    return table_->load_weights(context_, &graph, sources.data(), n, sizeof(mnw_weight_source),
+                                weights.data(), e);
+  }));
+  WeightHandles handles;
+  handles.table_ = table_;
+  handles.context_ = context_;
+  handles.weights_ = std::move(weights);
+  for (const mnw_weight& w : handles.weights_) {
+    if (!w.handle) return Breach("load_weights gave a null handle");
+    if (w.residency != MNW_BORROWED && w.residency != MNW_OWNED) {
+      return Breach("load_weights gave an unknown residency");
+    }
+  }
+  return handles;
+}
+
+Result<PlanHandle> Device::Plan(const mnw_plan_request& request) {
+  mnw_plan* plan = nullptr;
+  MNW_TRY(
+      Guarded("plan", [&](mnw_error* e) { return table_->plan(context_, &request, &plan, e); }));
+  if (!plan) return Breach("plan gave no plan");
+  return PlanHandle(plan, {table_->free_plan});
+}
+
+Status Device::Run(mnw_plan* plan, const mnw_run_args& args) {
+  return Guarded("run", [&](mnw_error* e) { return table_->run(plan, &args, e); });
+}
+
+bool Device::has_state() const {
+  return MNW_HAS(table_, mnw_backend, state_bytes) && table_->state_create;
+}
+
+Result<StateHandle> Device::CreateState(const mnw_state_spec& spec) {
+  MNW_TRY(Optional(has_state(), "state"));
+  mnw_state* state = nullptr;
+  MNW_TRY(Guarded("state_create",
+                  [&](mnw_error* e) { return table_->state_create(context_, &spec, &state, e); }));
+  if (!state) return Breach("state_create gave no state");
+  return StateHandle(state, {table_->state_free});
+}
+
+uint64_t Device::StateBytes(const mnw_state_spec& spec) {
+  uint64_t bytes = 0;
+  if (!has_state() || !table_->state_bytes) return 0;
+  const Status status = Guarded("state_bytes", [&](mnw_error*) {
+    bytes = table_->state_bytes(context_, &spec);
+    return MNW_OK;
+  });
+  return status.ok() ? bytes : 0;
+}
+
+Status Device::EditState(mnw_state* state, std::span<const mnw_page_edit> edits) {
+  MNW_TRY(Optional(has_state() && table_->state_edit, "state_edit"));
+  return Guarded("state_edit", [&](mnw_error* e) {
+    return table_->state_edit(state, edits.data(), static_cast<uint32_t>(edits.size()), e);
+  });
+}
+
+Status Device::CommitState(mnw_state* state, uint32_t group, std::span<const int32_t> rows,
+                           std::span<const int32_t> slots) {
+  MNW_TRY(Optional(has_state() && table_->state_commit, "state_commit"));
+  return Guarded("state_commit", [&](mnw_error* e) {
+    return table_->state_commit(state, group, rows.data(), slots.data(),
+                                static_cast<uint32_t>(rows.size()), e);
+  });
+}
+
+Status Device::ExportPage(mnw_state* state, uint32_t layer, uint32_t page, std::span<float> out) {
+  MNW_TRY(Optional(has_state() && table_->state_export, "state_export"));
+  return Guarded("state_export", [&](mnw_error* e) {
+    return table_->state_export(state, layer, page, out.data(), e);
+  });
+}
+
+Status Device::ImportPage(mnw_state* state, uint32_t layer, uint32_t page,
+                          std::span<const float> in) {
+  MNW_TRY(Optional(has_state() && table_->state_import, "state_import"));
+  return Guarded("state_import", [&](mnw_error* e) {
+    return table_->state_import(state, layer, page, in.data(), e);
+  });
+}
+
+}  // namespace minnow::plugins
