@@ -16,10 +16,10 @@ from torch import nn
 class Config:
     vocabulary: int = 2048
     width: int = 256  # every matrix's input width is a multiple of 256: k-quants stay possible
-    feed_forward: int = 768
-    layers: int = 5
-    heads: int = 8
-    kv_heads: int = 4
+    feed_forward: int = 512
+    layers: int = 4
+    heads: int = 4
+    kv_heads: int = 2
     context: int = 1024
     rope_base: float = 10000.0
     epsilon: float = 1e-5
