@@ -1,10 +1,10 @@
 // GGUF v2 and v3, little-endian: a model file as metadata and tensors, read in place.
 //
-// Open checks everything once: each count and length against the bytes that are left before anything
-// is allocated, each tensor's size with overflow checks and against the end of the file. What it hands
-// out are views into the mapping, which live as long as the reader (or what it was moved into).
-// Strings are bytes: tokens need not be UTF-8. Split files and big-endian files are refused.
-// Threads: immutable after Open.
+// Open checks everything once: each count and length against the bytes that are left before
+// anything is allocated, each tensor's size with overflow checks and against the end of the file.
+// What it hands out are views into the mapping, which live as long as the reader (or what it was
+// moved into). Strings are bytes: tokens need not be UTF-8. Split files and big-endian files are
+// refused. Threads: immutable after Open.
 #pragma once
 
 #include <minnow/abi/base.h>

@@ -1,6 +1,7 @@
 #include "formats/gguf_layout.h"
 
 #include "base/tensor_type.h"
+#include "formats/printable.h"
 
 namespace minnow::formats {
 namespace {
@@ -11,32 +12,21 @@ constexpr GgufTypeTraits kValueTypes[] = {
 };
 
 // Types that other tools write and this build does not read, so that a refusal can name them.
+constexpr struct {
+  uint32_t id;
+  const char* name;
+} kUnreadTypes[] = {
+    {3, "Q4_1"},     {7, "Q5_1"},    {9, "Q8_1"},     {10, "Q2_K"},  {11, "Q3_K"},   {15, "Q8_K"},
+    {16, "IQ2_XXS"}, {17, "IQ2_XS"}, {18, "IQ3_XXS"}, {19, "IQ1_S"}, {20, "IQ4_NL"}, {21, "IQ3_S"},
+    {22, "IQ2_S"},   {23, "IQ4_XS"}, {24, "I8"},      {25, "I16"},   {27, "I64"},    {28, "F64"},
+    {29, "IQ1_M"},   {34, "TQ1_0"},  {35, "TQ2_0"},   {39, "MXFP4"},
+};
+
 const char* UnreadTypeName(uint32_t type) {
-  switch (type) {
-    case 3: return "Q4_1";
-    case 7: return "Q5_1";
-    case 9: return "Q8_1";
-    case 10: return "Q2_K";
-    case 11: return "Q3_K";
-    case 15: return "Q8_K";
-    case 16: return "IQ2_XXS";
-    case 17: return "IQ2_XS";
-    case 18: return "IQ3_XXS";
-    case 19: return "IQ1_S";
-    case 20: return "IQ4_NL";
-    case 21: return "IQ3_S";
-    case 22: return "IQ2_S";
-    case 23: return "IQ4_XS";
-    case 24: return "I8";
-    case 25: return "I16";
-    case 27: return "I64";
-    case 28: return "F64";
-    case 29: return "IQ1_M";
-    case 34: return "TQ1_0";
-    case 35: return "TQ2_0";
-    case 39: return "MXFP4";
-    default: return "unknown";
+  for (const auto& unread : kUnreadTypes) {
+    if (unread.id == type) return unread.name;
   }
+  return "unknown";
 }
 
 }  // namespace
@@ -51,29 +41,45 @@ Status CheckAlignment(uint64_t alignment) {
                alignment);
 }
 
-Result<uint64_t> TensorBytes(uint32_t type, std::span<const int64_t> ne) {
+Status CheckTensorName(std::string_view name) {
+  if (!name.empty() && name.size() <= kMaxTensorNameBytes &&
+      name.find('\0') == std::string_view::npos) {
+    return {};
+  }
+  return Error(Code::kCorrupt, "tensor name '{}' has {} bytes, expected 1 to {} and no NUL",
+               Printable(name), name.size(), kMaxTensorNameBytes);
+}
+
+Result<uint64_t> TensorBytes(std::string_view name, uint32_t type, std::span<const int64_t> ne) {
+  const auto corrupt = [name](const std::string& what) {
+    return Error(Code::kCorrupt, "tensor '{}' has {}", Printable(name), what);
+  };
+  if (ne.empty() || ne.size() > 4) {
+    return corrupt(fmt::format("{} dimensions, expected 1 to 4", ne.size()));
+  }
   const TypeTraits* traits = FindType(type);
   if (!traits) {
-    return Error(Code::kUnsupported,
-                 "has type {} ({}), which this build does not read; use a file quantized to another "
-                 "type, such as Q8_0 or Q4_K",
-                 type, UnreadTypeName(type));
+    return Error(
+        Code::kUnsupported,
+        "tensor '{}' has type {} ({}), which this build does not read; use a file quantized "
+        "to another type, such as Q8_0 or Q4_K",
+        Printable(name), type, UnreadTypeName(type));
   }
-  if (ne.size() > 4) return Error(Code::kCorrupt, "has {} dimensions, expected 1 to 4", ne.size());
   for (const int64_t n : ne) {
-    if (n <= 0) return Error(Code::kCorrupt, "has a dimension of {}", n);
+    if (n <= 0) return corrupt(fmt::format("a dimension of {}", n));
   }
   if (ne[0] % traits->block_elements != 0) {
-    return Error(Code::kCorrupt, "has rows of {} elements, not a multiple of {}'s block of {}",
-                 ne[0], traits->name, traits->block_elements);
+    return corrupt(fmt::format("rows of {} elements, not a multiple of {}'s block of {}", ne[0],
+                               traits->name, traits->block_elements));
   }
-  // Elements are counted too: a 4-bit tensor may fit in 64 bits of bytes and not of elements.
+  // Elements are counted too: bytes may fit in 63 bits where the elements of a 4-bit type do not.
   int64_t elements = 1;
-  int64_t bytes = traits->block_bytes;
-  bool overflow = __builtin_mul_overflow(bytes, ne[0] / traits->block_elements, &bytes);
+  bool overflow = false;
   for (const int64_t n : ne) overflow |= __builtin_mul_overflow(elements, n, &elements);
-  for (const int64_t n : ne.subspan(1)) overflow |= __builtin_mul_overflow(bytes, n, &bytes);
-  if (overflow) return Error(Code::kCorrupt, "has dimensions whose product exceeds 2^63");
+  int64_t bytes = 0;
+  overflow |=
+      __builtin_mul_overflow(elements / traits->block_elements, traits->block_bytes, &bytes);
+  if (overflow) return corrupt("dimensions whose product exceeds 63 bits");
   return static_cast<uint64_t>(bytes);
 }
 

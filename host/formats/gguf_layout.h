@@ -14,9 +14,11 @@ static_assert(std::endian::native == std::endian::little, "GGUF is read in place
 
 inline constexpr std::string_view kGgufMagic = "GGUF";
 inline constexpr uint64_t kDefaultAlignment = 32;
-inline constexpr size_t kMaxKeyBytes = 65535;        // the specification's limit
-inline constexpr size_t kMaxTensorNameBytes = 63;    // what all readers accept
-inline constexpr uint64_t kMaxArrayElements = 1 << 24;  // bounds time and memory of a hostile file
+inline constexpr size_t kMaxKeyBytes = 65535;      // the specification's limit
+inline constexpr size_t kMaxTensorNameBytes = 63;  // what all readers accept
+inline constexpr uint64_t kMaxEntries = 1 << 20;   // these three bound the time and memory
+inline constexpr uint64_t kMaxTensors = 1 << 20;   // that a hostile file can take
+inline constexpr uint64_t kMaxArrayElements = 1 << 24;
 
 struct GgufTypeTraits {
   const char* name;
@@ -25,9 +27,10 @@ struct GgufTypeTraits {
 const GgufTypeTraits* FindGgufType(uint32_t type);  // null when unknown
 
 Status CheckAlignment(uint64_t alignment);
+Status CheckTensorName(std::string_view name);
 
-// Bytes of a tensor's data, or why no tensor can be like that. `ne` has at least one element.
-Result<uint64_t> TensorBytes(uint32_t type, std::span<const int64_t> ne);
+// Bytes of a tensor's data, or why no tensor can be like that.
+Result<uint64_t> TensorBytes(std::string_view name, uint32_t type, std::span<const int64_t> ne);
 
 template <class T>
 T Load(const std::byte* p) {

@@ -8,8 +8,8 @@
 namespace minnow::formats {
 namespace {
 
-// Length of the printable character that `s` begins with; 0 for control characters (C0, DEL, C1) and
-// for anything that is not shortest-form UTF-8.
+// Length of the printable character that `s` begins with; 0 for control characters (C0, DEL, C1)
+// and for anything that is not shortest-form UTF-8.
 size_t PrintableLength(std::string_view s) {
   const auto byte = [&](size_t i) { return static_cast<uint8_t>(s[i]); };
   const uint8_t lead = byte(0);
