@@ -1,0 +1,68 @@
+// Q8_0, Q4_0 and Q5_0 on AVX-512 VNNI.
+//
+// y[t,n] = sum_k x[t,k] * W[n,k].   x: int8 with a scale per 32.   W: [N,K], K % 32 == 0, packed by
+// pack::Pack. Threads: caller's rows and panels; allocates nothing.  Bits: those of ref.  Source:
+// GGUF specification.
+#include "kernels/avx512vnni/linear_formats.h"
+#include "kernels/avx512vnni/linear_impl.h"
+
+namespace minnow::cpu::avx512vnni {
+namespace {
+
+template <class G, class Block, int kOff>
+struct ScaledPanel {
+  using Gguf = G;
+  static constexpr int kOffset = kOff;
+  static constexpr bool kMins = false;
+  static constexpr int kHalves = 1;
+  const Block* block;
+  const uint16_t* scale;
+
+  ScaledPanel() = default;
+  ScaledPanel(const uint8_t* panel, int64_t k)
+      : block(reinterpret_cast<const Block*>(panel)),
+        scale(reinterpret_cast<const uint16_t*>(block + k / 32)) {}
+  MINNOW_INLINE Scales Load(int64_t b) const {
+    Scales s = {};
+    s.d = _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(scale + kPanel * b)));
+    return s;
+  }
+  MINNOW_INLINE void Prefetch(int64_t b) const { PrefetchAhead<sizeof(Block)>(block + b); }
+};
+
+struct Q8_0 : ScaledPanel<BlockQ8_0, pack::Q8Block, 128> {
+  using ScaledPanel::ScaledPanel;
+  static constexpr bool kWiden = false;
+  MINNOW_INLINE __m512i Line(int64_t b, int g) const { return _mm512_load_si512(block[b].line[g]); }
+};
+
+struct Q4_0 : ScaledPanel<BlockQ4_0, pack::Q4Block, 8> {
+  using ScaledPanel::ScaledPanel;
+  static constexpr bool kWiden = true;
+  MINNOW_INLINE __m512i Line(int64_t b, int g) const { return NibbleLine(block[b].line, g); }
+};
+
+struct Q5_0 : ScaledPanel<BlockQ5_0, pack::Q5Block, 16> {
+  using ScaledPanel::ScaledPanel;
+  static constexpr bool kWiden = true;
+  MINNOW_INLINE __m512i Line(int64_t b, int g) const { return FiveBitLine(block[b], g); }
+};
+
+}  // namespace
+
+void MultiplyQ8_0(const void* panels, int64_t k, const Activations& x, int64_t t0, int64_t t1,
+                  int64_t p0, int64_t p1, int64_t n_total, float* y, int64_t ldy) {
+  Multiply<Q8_0>(panels, k, x, t0, t1, p0, p1, n_total, y, ldy);
+}
+
+void MultiplyQ4_0(const void* panels, int64_t k, const Activations& x, int64_t t0, int64_t t1,
+                  int64_t p0, int64_t p1, int64_t n_total, float* y, int64_t ldy) {
+  Multiply<Q4_0>(panels, k, x, t0, t1, p0, p1, n_total, y, ldy);
+}
+
+void MultiplyQ5_0(const void* panels, int64_t k, const Activations& x, int64_t t0, int64_t t1,
+                  int64_t p0, int64_t p1, int64_t n_total, float* y, int64_t ldy) {
+  Multiply<Q5_0>(panels, k, x, t0, t1, p0, p1, n_total, y, ldy);
+}
+
+}  // namespace minnow::cpu::avx512vnni

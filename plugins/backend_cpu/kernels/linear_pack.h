@@ -1,0 +1,78 @@
+// Packed panels as the SIMD kernels of every x86 level read them (kernels/ref keeps GGUF's own
+// rows).
+//
+// A line is 64 bytes: 4 consecutive k of each of the panel's 16 rows, byte 4*row + k%4. A block of
+// 32 k is 8 lines; narrow types keep line g in the low and line g+4 in the high nibbles of one
+// line, and further bits beside them. A panel is its blocks in ascending k, then, for types whose
+// block is not a whole number of lines with its scale, the F16 scales [k/32 or k/256][16]. No type
+// grows by more than 3 % against GGUF, since decoding costs what its bytes cost. Threads: all
+// functions are pure.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/linear.h"
+#include "minnow/sdk/blocks.h"
+
+namespace minnow::cpu::pack {
+
+struct Q8Block {
+  uint8_t line[8][64];  // w + 128: the unsigned operand of vpdpbusd
+};
+struct Q4Block {
+  uint8_t line[4][64];
+};
+struct Q5Block {
+  uint8_t line[4][64];
+  uint8_t high[64];  // bit g of a byte: the fifth bit of that byte of line g
+};
+struct Q6Block {
+  uint8_t line[4][64];
+  uint8_t high[2][64];  // bits 2*(g%4).. of a byte of high[g/4]: the upper two bits of that byte of
+                        // line g
+};
+
+struct Q4KSuper {
+  uint16_t d[16];
+  uint16_t dmin[16];
+  uint8_t scale[8][16];  // [sub-block][row]
+  uint8_t min[8][16];
+  Q4Block sub[8];
+};
+struct Q5KSuper {
+  uint16_t d[16];
+  uint16_t dmin[16];
+  uint8_t scale[8][16];
+  uint8_t min[8][16];
+  Q5Block sub[8];
+};
+struct Q6KSuper {
+  int8_t scale[8][2][16];  // [sub-block][half][row]
+  Q6Block sub[8];
+};
+static_assert(sizeof(Q4KSuper) % 64 == 0 && sizeof(Q5KSuper) % 64 == 0 &&
+              sizeof(Q6KSuper) % 64 == 0);
+
+// Weights without blocks, tagged: F16 and BF16 lie alike and mean different numbers.
+struct F16 {
+  uint16_t bits;
+};
+struct BF16 {
+  uint16_t bits;
+};
+
+// The pack-side entries of a LinearKernel, for Gguf = float, F16, BF16, BlockQ8_0, ... BlockQ6_K.
+template <class Gguf>
+size_t PanelBytes(int64_t k);
+template <class Gguf>
+void Pack(const void* rows, size_t row_bytes, int64_t n_rows, int64_t k, void* dst);
+template <class Gguf>
+void UnpackRow(const void* panel, int64_t n, int64_t k, float* out);
+
+template <class Gguf>
+consteval LinearKernel Kernel(bool quantized_input, decltype(LinearKernel::multiply) multiply) {
+  return {quantized_input, PanelBytes<Gguf>, Pack<Gguf>, UnpackRow<Gguf>, multiply};
+}
+
+}  // namespace minnow::cpu::pack
