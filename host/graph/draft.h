@@ -11,10 +11,10 @@
 
 #include "base/status.h"
 #include "graph/graph.h"
+#include "graph/value_rules.h"
 
 namespace minnow::graph {
 
-using Dims = std::array<int64_t, 4>;               // innermost first, unused ones 1
 using Outs = std::array<mnw_id, MNW_MAX_OUTPUTS>;  // unused ones MNW_NONE
 
 class Draft {

@@ -19,5 +19,6 @@ std::string PrintNode(const mnw_graph& graph, uint32_t node);  // one line, no n
 std::string PrintValue(const mnw_graph& graph, mnw_id value);  // as an operand: "%11", "positions"
 
 std::string PrintShape(const mnw_value& value);  // "f32[n_tokens,2048]"
+std::string PrintDim(int64_t dim);               // "2048", "n_tokens"
 
 }  // namespace minnow::graph

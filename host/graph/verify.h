@@ -13,7 +13,7 @@
 
 namespace minnow::graph {
 
-// kInvalid with a message that names node and value, as Print writes them.
+// kInvalid with a message that names node ("node 3 (linear)") and value ("%11").
 Status Verify(const mnw_graph* graph);
 
 }  // namespace minnow::graph
