@@ -1,4 +1,5 @@
 // Typed access to metadata values, and their text.
+#include <algorithm>
 #include <type_traits>
 #include <utility>
 
