@@ -1,0 +1,39 @@
+// classify: which of a few labels continues a prompt best, by the probability of each whole label.
+//
+// A label is scored as all of its tokens, after the prompt, ended by the model's end-of-turn token, so
+// that a label which is the beginning of another competes fairly. Probabilities are the softmax over the
+// labels' log-probabilities: they sum to one.
+// Threads: as Engine's.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+
+namespace minnow::engine {
+
+struct LabelScore {
+  std::string label;
+  double logprob;      // of the whole label
+  double probability;  // among the labels
+};
+
+struct ClassifyResult {
+  Status status;
+  size_t best = 0;                 // index into labels
+  std::vector<LabelScore> labels;  // in the caller's order
+  Usage usage;
+};
+
+struct ClassifyRequest {
+  std::vector<TokenId> prompt;
+  std::vector<std::string> labels;  // at least two, all different, none empty
+  Priority priority = Priority::kInteractive;
+  std::function<void(ClassifyResult)> on_done;
+};
+
+Result<RequestId> Classify(Engine& engine, ClassifyRequest request);
+
+}  // namespace minnow::engine

@@ -1,0 +1,102 @@
+// What callers ask of an engine, and what they get back.
+//
+// Callbacks run on the executor's thread, between steps: they hand the data on and return at once. They
+// are never called after on_done.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+
+namespace minnow::engine {
+
+using TokenId = int32_t;
+using RequestId = uint64_t;  // never reused within an engine; 0 is none
+
+// How the next token is chosen. Noise is a function of (seed, position, token), so the same request gives
+// the same answer whatever runs beside it. See abi/backend.h, mnw_sample_row, for the order of the steps.
+struct Sampling {
+  float temperature = 0;  // 0: greedy
+  uint32_t top_k = 0;     // 0: off
+  float top_p = 1;        // 1: off
+  float min_p = 0;        // 0: off
+  uint64_t seed = 0;
+};
+Status Validate(const Sampling& sampling);  // names the option and its range
+
+enum class Priority { kInteractive, kBatch };
+
+enum class FinishReason { kStop, kLength, kCancelled, kError };
+const char* FinishReasonName(FinishReason reason);  // "stop", "length", ...
+
+struct TokenLogprob {
+  TokenId token;
+  float logprob;  // natural log, over the whole vocabulary, before temperature and filters
+};
+
+struct GeneratedToken {
+  TokenId token;
+  float logprob;
+  std::vector<TokenLogprob> top;  // Request::n_logprobs of them, descending
+};
+
+struct Usage {
+  uint32_t prompt_tokens = 0;
+  uint32_t completion_tokens = 0;
+  double queue_seconds = 0;    // submitted to first step
+  double prefill_seconds = 0;  // first step to first token
+  double decode_seconds = 0;   // first token to last
+};
+
+struct GenerateResult {
+  Status status;  // not ok only with kError
+  FinishReason finish_reason = FinishReason::kError;
+  std::string text;  // without the end-of-turn token and the stop string
+  std::vector<GeneratedToken> tokens;  // logprobs are filled if n_logprobs or want_logprobs
+  std::string stop_string;  // the one that was met, if any
+  Usage usage;
+};
+
+struct GenerateRequest {
+  std::vector<TokenId> prompt;
+  uint32_t max_tokens = 256;
+  Sampling sampling;
+  uint32_t n_logprobs = 0;
+  std::vector<std::string> stop;  // strings; the model's end-of-turn tokens always stop
+  bool ignore_end = false;        // benchmarks: run to max_tokens
+  Priority priority = Priority::kInteractive;
+  // Text that can no longer become part of a stop string or of an incomplete UTF-8 sequence. May be null.
+  std::function<void(std::string_view text, const GeneratedToken& token)> on_token;
+  std::function<void(GenerateResult)> on_done;
+};
+
+// Log-probabilities of continuations of a prompt. The continuations form a tree: node i continues node
+// parent[i] (or the prompt, -1), so labels with a common beginning share its rows. All of it is one or a few
+// steps, and nothing of the tree is committed to the cache.
+struct ScoreRequest {
+  struct Node {
+    int32_t parent;  // index of an earlier node, or -1
+    TokenId token;
+  };
+  std::vector<TokenId> prompt;
+  std::vector<Node> tree;
+  Priority priority = Priority::kInteractive;
+  // logprobs[i]: natural log of the probability of node i's token after its ancestors.
+  std::function<void(Status, std::vector<float> logprobs, Usage)> on_done;
+};
+
+// The logits after each of the last n_last tokens of a sequence (perplexity, tests of numerics).
+struct LogitsRequest {
+  std::vector<TokenId> tokens;
+  uint32_t n_last = 1;
+  // `position`: index of the token after which these logits predict. The span dies with the call.
+  std::function<void(size_t position, std::span<const float> logits)> on_logits;
+  std::function<void(Status, Usage)> on_done;
+};
+
+}  // namespace minnow::engine

@@ -1,0 +1,86 @@
+#include "context.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace minnow::cpu {
+
+namespace {
+
+constexpr size_t kHugePage = size_t{2} << 20;
+
+bool Always() { return true; }
+#if defined(__x86_64__)
+bool HasAvx2() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("f16c");
+}
+bool HasAvx512Vnni() {
+  return HasAvx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vnni");
+}
+#endif
+
+constexpr Isa kLevels[] = {
+    {"ref", Always, ref::Linear, ref::Vector},
+#if defined(__x86_64__)
+    {"avx2", HasAvx2, avx2::Linear, avx2::Vector},
+    {"avx512vnni", HasAvx512Vnni, avx512vnni::Linear, avx512vnni::Vector},
+#endif
+};
+
+}  // namespace
+
+const Isa* Levels(size_t* n) {
+  *n = std::size(kLevels);
+  return kLevels;
+}
+
+const Isa& BestLevel() {
+  const Isa* best = &kLevels[0];
+  for (const Isa& isa : kLevels) {
+    if (isa.available()) best = &isa;
+  }
+  return *best;
+}
+
+Buffer::~Buffer() {
+  if (data_) ::munmap(data_, size_);
+}
+
+Buffer::Buffer(Buffer&& other) noexcept { *this = std::move(other); }
+
+Buffer& Buffer::operator=(Buffer&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+bool Buffer::Allocate(size_t n_bytes) {
+  if (data_) ::munmap(std::exchange(data_, nullptr), std::exchange(size_, 0));
+  if (n_bytes == 0) return true;
+  void* p = ::mmap(nullptr, n_bytes, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (p == MAP_FAILED) return false;
+  if (n_bytes >= kHugePage) ::madvise(p, n_bytes, MADV_HUGEPAGE);
+  data_ = static_cast<std::byte*>(p);
+  size_ = n_bytes;
+  return true;
+}
+
+int Fail(mnw_error* e, int code, const std::string& message, int32_t node, uint64_t bytes) {
+  if (e) {
+    e->node = node;
+    e->bytes_needed = bytes;
+    const size_t n = std::min(message.size(), sizeof e->message - 1);
+    std::memcpy(e->message, message.data(), n);
+    e->message[n] = '\0';
+  }
+  return code;
+}
+
+}  // namespace minnow::cpu

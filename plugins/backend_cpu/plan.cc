@@ -1,0 +1,142 @@
+#include "plan.h"
+
+#include <algorithm>
+
+namespace minnow::cpu {
+
+namespace {
+
+constexpr size_t kAlign = 64;
+
+}  // namespace
+
+PlanBuilder::PlanBuilder(mnw_plan& plan) : plan_(plan), last_use_(plan.graph->n_values, 0) {
+  const mnw_graph* g = plan.graph;
+  for (uint32_t i = 0; i < g->n_nodes; ++i) {
+    const mnw_node& node = *mnw_node_at(g, i);
+    for (uint32_t j = 0; j < node.n_in; ++j) {
+      if (node.in[j] == MNW_NONE) continue;
+      last_use_[node.in[j]] = i;
+      last_use_[sdk::GraphView(*g).Base(node.in[j])] = i;
+    }
+  }
+}
+
+std::unique_ptr<Step> PlanBuilder::Build(uint32_t i) {
+  const mnw_node& node = *mnw_node_at(plan_.graph, i);
+  node_ = i;
+  for (uint32_t j = 0; j < node.n_out; ++j) {
+    const mnw_value& v = plan_.value(node.out[j]);
+    if (v.kind != MNW_KIND_TEMP) continue;
+    const size_t n_bytes = static_cast<size_t>(sdk::Elements(v, plan_.max)) * sizeof(float);
+    plan_.offset[node.out[j]] = Place(n_bytes, std::max(i, last_use_[node.out[j]]));
+  }
+  auto step = MakeStep(*this, node);
+  std::erase_if(live_, [&](const Block& b) { return b.last_use <= i; });
+  return step;
+}
+
+size_t PlanBuilder::Place(size_t n_bytes, uint32_t last_use) {
+  const size_t n = (n_bytes + kAlign - 1) / kAlign * kAlign;
+  size_t at = 0;
+  auto next = live_.begin();
+  for (; next != live_.end() && at + n > next->begin; ++next) at = next->end;
+  live_.insert(next, {at, at + n, last_use});
+  plan_.scratch_bytes = std::max(plan_.scratch_bytes, at + n);
+  return at;
+}
+
+int32_t PlanBuilder::Quantized(mnw_id value, bool* first) {
+  int32_t& index = plan_.quantized_of[value];
+  *first = index < 0;
+  if (index < 0) {
+    const mnw_value& v = plan_.value(value);
+    const size_t n = static_cast<size_t>(sdk::Elements(v, plan_.max)), blocks = n / kActBlock;
+    QuantizedSlot slot;
+    slot.k = v.dim[0];
+    slot.q = Place(n, last_use_[value]);
+    slot.scale = Place(blocks * sizeof(float), last_use_[value]);
+    slot.sum = Place(2 * blocks * sizeof(int16_t), last_use_[value]);
+    index = static_cast<int32_t>(plan_.quantized.size());
+    plan_.quantized.push_back(slot);
+  }
+  return index;
+}
+
+std::unique_ptr<Step> MakeStep(PlanBuilder& b, const mnw_node& node) {
+  if (auto s = MakeLinearStep(b, node)) return s;
+  if (auto s = MakeRowStep(b, node)) return s;
+  if (auto s = MakeRopeStep(b, node)) return s;
+  if (auto s = MakeAttentionStep(b, node)) return s;
+  return MakeRecurrentStep(b, node);
+}
+
+int MakePlan(mnw_context* c, const mnw_plan_request* request, mnw_plan** out, mnw_error* e) {
+  auto p = std::make_unique<mnw_plan>();
+  const mnw_graph* g = request->graph;
+  p->context = c;
+  p->graph = g;
+  p->state = request->state;
+  std::copy_n(request->max, MNW_N_SYMBOLS, p->max);
+  p->weights.resize(g->n_values);
+  p->offset.assign(g->n_values, 0);
+  p->quantized_of.assign(g->n_values, -1);
+  p->data.assign(g->n_values, nullptr);
+  for (uint32_t i = 0; i < g->n_values; ++i) {
+    p->weights[i] = static_cast<const Weight*>(request->weights[i]);
+  }
+  PlanBuilder builder(*p);
+  for (uint32_t i = 0; i < g->n_nodes; ++i) {
+    auto step = builder.Build(i);
+    if (!step) return Fail(e, MNW_UNSUPPORTED, "unknown op in a plan", static_cast<int32_t>(i));
+    p->steps.push_back(std::move(step));
+  }
+  if (c->scratch.size() < p->scratch_bytes && !c->scratch.Allocate(p->scratch_bytes)) {
+    return Fail(e, MNW_OUT_OF_MEMORY, "no memory for intermediate values; use smaller steps", -1,
+                p->scratch_bytes);
+  }
+  *out = p.release();
+  return MNW_OK;
+}
+
+int RunPlan(mnw_plan* p, const mnw_run_args* args, mnw_error* e) {
+  const mnw_graph* g = p->graph;
+  for (int i = 0; i < MNW_N_SYMBOLS; ++i) {
+    if (args->symbols[i] < 0 || args->symbols[i] > p->max[i]) {
+      return Fail(e, MNW_OUT_OF_RANGE, "a symbol is outside the range the plan was made for");
+    }
+    p->symbols[i] = args->symbols[i];
+  }
+  for (uint32_t i = 0; i < args->n_bindings; ++i) {
+    p->data[args->bindings[i].value] = static_cast<std::byte*>(args->bindings[i].data);
+  }
+  for (uint32_t i = 0; i < g->n_values; ++i) {
+    const mnw_value& v = *mnw_value_at(g, i);
+    if (v.kind == MNW_KIND_TEMP) p->data[i] = p->scratch(p->offset[i]);
+    if (v.kind == MNW_KIND_VIEW && p->data[v.view_of])
+      p->data[i] = p->data[v.view_of] + v.view_offset;
+    const bool bound = v.kind == MNW_KIND_INPUT || v.kind == MNW_KIND_OUTPUT;
+    if (bound && !p->data[i])
+      return Fail(e, MNW_INVALID, std::string("nothing is bound to ") + v.name);
+  }
+  p->context->team.Run([&](int ith) {
+    for (const auto& step : p->steps) {
+      step->Run(*p, ith);
+      p->context->team.Barrier();
+    }
+  });
+  if (args->done) args->done(args->done_arg, MNW_OK, nullptr);
+  return MNW_OK;
+}
+
+}  // namespace minnow::cpu
+
+minnow::cpu::Tensor mnw_plan::tensor(mnw_id id) const {
+  const mnw_value& v = value(id);
+  minnow::cpu::Tensor t{data[id], {}, {}};
+  for (int i = 0; i < 4; ++i) {
+    t.dim[i] = minnow::sdk::Extent(v.dim[i], symbols);
+    t.stride[i] = v.stride[i];
+  }
+  return t;
+}

@@ -1,0 +1,141 @@
+#include "weights.h"
+
+#include <algorithm>
+
+#include "minnow/sdk/graph_view.hpp"
+
+namespace minnow::cpu {
+
+namespace {
+
+struct Uses {
+  bool matrix = false;
+  bool other = false;
+  bool gate_and_up = false;  // one tensor holds both
+};
+
+bool IsMatrixInput(const mnw_node& node, uint32_t input) {
+  switch (node.op) {
+    case MNW_OP_linear:
+    case MNW_OP_linear_id:
+    case MNW_OP_lm_head:
+      return input == 1;
+    case MNW_OP_qkv:
+      return input >= 1 && input <= 3;
+    case MNW_OP_glu_ffn:
+      return input >= 1 && input <= 3;
+    case MNW_OP_moe_ffn:
+      return input >= 1 && input <= 4;
+  }
+  return false;
+}
+
+Uses FindUses(const mnw_graph* g, mnw_id value) {
+  Uses uses;
+  for (uint32_t i = 0; i < g->n_nodes; ++i) {
+    const mnw_node& node = *mnw_node_at(g, i);
+    for (uint32_t j = 0; j < node.n_in; ++j) {
+      if (node.in[j] != value) continue;
+      const bool matrix = IsMatrixInput(node, j);
+      uses.matrix |= matrix;
+      uses.other |= !matrix;
+      uses.gate_and_up |= node.op == MNW_OP_glu_ffn && j == 1 && node.in[2] == MNW_NONE;
+    }
+  }
+  return uses;
+}
+
+bool Pack(mnw_context* c, const Weight& w, const std::byte* rows) {
+  const int64_t per_part = w.panels();
+  c->team.Run([&](int ith) {
+    const int64_t n = per_part * w.n_parts, nth = c->team.size();
+    for (int64_t i = n * ith / nth; i < n * (ith + 1) / nth; ++i) {
+      const int64_t part = i / per_part, first = i % per_part * kPanel;
+      w.kernel->pack(rows + static_cast<size_t>(part * w.n + first) * w.row_bytes, w.row_bytes,
+                     std::min(kPanel, w.n - first), w.k,
+                     w.packed.data() + static_cast<size_t>(i) * w.panel_bytes);
+    }
+  });
+  return true;
+}
+
+int LoadOne(mnw_context* c, const mnw_graph* g, const mnw_weight_source& source, mnw_weight* out,
+            mnw_error* e) {
+  const mnw_value& v = *mnw_value_at(g, source.value);
+  const sdk::Block block = sdk::BlockOf(v.type);
+  const Uses uses = FindUses(g, source.value);
+  auto w = std::make_unique<Weight>();
+  w->type = v.type;
+  w->k = v.dim[0];
+  w->n = v.dim[1];
+  w->n_parts = v.dim[2] * v.dim[3];
+  if (block.elements == 0 || w->k % block.elements != 0) {
+    return Fail(e, MNW_UNSUPPORTED,
+                std::string("weight ") + v.name + " has a type this backend lacks");
+  }
+  w->row_bytes = static_cast<size_t>(w->k / block.elements * block.bytes);
+  if (source.n_bytes < w->row_bytes * static_cast<size_t>(w->n * w->n_parts)) {
+    return Fail(e, MNW_INVALID,
+                std::string("weight ") + v.name + " has fewer bytes than its shape");
+  }
+  const std::byte* data = static_cast<const std::byte*>(source.data);
+  const int64_t elements = w->k * w->n * w->n_parts;
+
+  if (uses.matrix) {
+    if (uses.gate_and_up) {
+      w->n /= 2;
+      w->n_parts = 2;
+    }
+    w->kernel = c->linear.Find(w->type);
+    if (!w->kernel) return Fail(e, MNW_UNSUPPORTED, std::string("no kernel for weight ") + v.name);
+    w->panel_bytes = w->kernel->panel_bytes(w->k);
+    const size_t bytes = w->panel_bytes * static_cast<size_t>(w->panels() * w->n_parts);
+    if (!w->packed.Allocate(bytes)) {
+      return Fail(e, MNW_OUT_OF_MEMORY, std::string("no memory to pack weight ") + v.name, -1,
+                  bytes);
+    }
+    Pack(c, *w, data);
+    *out = {w.get(), bytes, MNW_OWNED, 0};
+  } else if (w->type != MNW_TYPE_F32 && w->n * w->n_parts == 1) {
+    w->f32.resize(static_cast<size_t>(elements));
+    if (c->host->to_f32(c->host->self, w->type, data, w->f32.data(), elements) != MNW_OK) {
+      return Fail(e, MNW_UNSUPPORTED, std::string("cannot convert weight ") + v.name);
+    }
+    *out = {w.get(), w->f32.size() * sizeof(float), MNW_OWNED, 0};
+  } else {
+    w->canonical = data;
+    *out = {w.get(), 0, MNW_BORROWED, 0};
+  }
+  w.release();  // freed by FreeWeights
+  return MNW_OK;
+}
+
+}  // namespace
+
+void Weight::Row(const mnw_host* host, int64_t i, float* out) const {
+  if (canonical) {
+    host->to_f32(host->self, type, canonical + static_cast<size_t>(i) * row_bytes, out, k);
+  } else {
+    const int64_t part = i / n, row = i % n;
+    kernel->unpack_row(panel(part, row / kPanel), row % kPanel, k, out);
+  }
+}
+
+int LoadWeights(mnw_context* c, const mnw_graph* g, const mnw_weight_source* sources, uint32_t n,
+                uint32_t source_stride, mnw_weight* out, mnw_error* e) {
+  for (uint32_t i = 0; i < n; ++i) {
+    const auto* source = reinterpret_cast<const mnw_weight_source*>(
+        reinterpret_cast<const char*>(sources) + static_cast<size_t>(i) * source_stride);
+    if (const int code = LoadOne(c, g, *source, &out[i], e); code != MNW_OK) {
+      FreeWeights(c, out, i);
+      return code;
+    }
+  }
+  return MNW_OK;
+}
+
+void FreeWeights(mnw_context*, const mnw_weight* weights, uint32_t n) {
+  for (uint32_t i = 0; i < n; ++i) delete static_cast<Weight*>(weights[i].handle);
+}
+
+}  // namespace minnow::cpu

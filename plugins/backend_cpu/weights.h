@@ -1,0 +1,46 @@
+// Weights of the CPU backend: matrices repacked for the linear kernels, tables and vectors
+// borrowed.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "context.h"
+
+namespace minnow::cpu {
+
+// One weight of the graph. A matrix may consist of parts packed one after another: the experts of a
+// mixture, or the gate and the up projection that share a tensor.
+struct Weight {
+  int32_t type = MNW_TYPE_NONE;
+  int64_t k = 0;  // columns
+  int64_t n = 0;  // rows of a part
+  int64_t n_parts = 1;
+
+  // A matrix, packed. Null kernel: not packed.
+  const LinearKernel* kernel = nullptr;
+  Buffer packed;
+  size_t panel_bytes = 0;
+
+  // A table or vector in the file's layout, borrowed. Null if only packed.
+  const std::byte* canonical = nullptr;
+  size_t row_bytes = 0;
+  std::vector<float> f32;  // vectors of another type than F32, converted
+
+  int64_t panels() const { return (n + kPanel - 1) / kPanel; }  // of a part
+  const std::byte* panel(int64_t part, int64_t p) const {
+    return packed.data() + static_cast<size_t>(part * panels() + p) * panel_bytes;
+  }
+  // REQUIRES: a vector.
+  const float* vector() const {
+    return f32.empty() ? reinterpret_cast<const float*>(canonical) : f32.data();
+  }
+  // Row i of a table as f32.
+  void Row(const mnw_host* host, int64_t i, float* out) const;
+};
+
+int LoadWeights(mnw_context* c, const mnw_graph* g, const mnw_weight_source* sources, uint32_t n,
+                uint32_t source_stride, mnw_weight* out, mnw_error* e);
+void FreeWeights(mnw_context* c, const mnw_weight* weights, uint32_t n);
+
+}  // namespace minnow::cpu
