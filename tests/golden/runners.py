@@ -41,10 +41,13 @@ def minnow_logits(binary, model, text, context, chunks, folder, extra=()):
     return rows
 
 
-def peer_perplexity(binary, model, text, context, chunks=0, extra=(), threads=2):
-    """llama-perplexity's final estimate."""
-    done = _run(_peer_command(binary, model, text, context, chunks, extra, threads))
-    return float(re.search(r"Final estimate: PPL = ([0-9.]+)", done.stdout + done.stderr).group(1))
+def peer_perplexity(binary, model, text, context, threads=2):
+    """llama-perplexity's final estimate. It may end before its last lines are written: then it is asked again."""
+    for _ in range(20):
+        done = _run(_peer_command(binary, model, text, context, 0, [], threads))
+        if found := re.search(r"Final estimate: PPL = ([0-9.]+)", done.stdout + done.stderr):
+            return float(found.group(1))
+    raise RuntimeError(f"{binary} never printed its final estimate for {model}")
 
 
 def _peer_command(binary, model, text, context, chunks, extra, threads):

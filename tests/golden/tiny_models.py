@@ -47,6 +47,7 @@ class Layout:
     contexts: tuple[int, ...] = (160,)  # context sizes worth comparing
     add_bos: bool = False
     peer_windows: bool = True  # False: llama.cpp ignores this layout's sliding window
+    peer_bound: float = 1e-3  # largest difference of log-probabilities (nats) to llama.cpp
 
 
 def _llama(s, v):
@@ -98,24 +99,24 @@ def _gemma2(s, v):
 
 LAYOUTS = {
     "llama": Layout("llama", _llama, Shape(256, 8, 2, 32, 512, 4, 0), Shape(64, 4, 2, 16, 64, 2, 0), add_bos=True),
-    "mistral": Layout("llama", _mistral, Shape(256, 4, 2, 64, 512, 4, 32), Shape(64, 2, 1, 32, 64, 2, 40),
+    "mistral": Layout("llama", _mistral, Shape(256, 4, 2, 64, 512, 4, 32), Shape(64, 2, 1, 32, 64, 1, 40),
                       add_bos=True, peer_windows=False),
-    "qwen2": Layout("qwen2", _qwen2, Shape(256, 4, 2, 64, 512, 4, 0), Shape(64, 4, 2, 16, 64, 2, 0)),
-    "phi3": Layout("phi3", _phi3, Shape(192, 2, 2, 96, 512, 4, 32), Shape(64, 2, 2, 32, 64, 2, 40),
+    "qwen2": Layout("qwen2", _qwen2, Shape(256, 4, 2, 64, 512, 4, 0), Shape(64, 4, 2, 16, 64, 1, 0)),
+    "phi3": Layout("phi3", _phi3, Shape(192, 2, 2, 96, 512, 4, 32), Shape(64, 2, 2, 32, 64, 1, 40),
                    peer_windows=False),
     "phi3_longrope": Layout("phi3", _phi3_longrope, Shape(192, 2, 2, 96, 512, 4, 0), Shape(64, 2, 2, 32, 64, 1, 0),
                             contexts=(160, 320)),
-    "gemma2": Layout("gemma2", _gemma2, Shape(256, 4, 2, 128, 512, 4, 32), Shape(64, 4, 2, 32, 64, 2, 40),
-                     add_bos=True),
+    "gemma2": Layout("gemma2", _gemma2, Shape(256, 4, 2, 128, 512, 4, 32), Shape(64, 2, 1, 48, 64, 2, 40),
+                     add_bos=True, peer_bound=5e-3),  # llama.cpp's GELU is a table of F16 values
 }
 
 
 def make_text(words, seed=1):
     """English-looking text with digits, punctuation, line breaks and letters outside ASCII."""
     rng = random.Random(seed)
-    lexicon = ("the a of to and in is it was that for on with as at by he she they we you all one two river stone light "
-               "evening market window garden letter sister captain number water paper never always under between "
-               "running walked opened carried quietly little old green seventeen café naïve Zürich 東京 1984 3.14 "
+    lexicon = ("the a of to and in is it was that for on with as at by he she they we you all one two river stone "
+               "light evening market window garden letter sister captain number water paper never always under "
+               "between running walked opened carried quietly little old green seventeen café naïve Zürich 東京 1984 3.14 "
                "don't we'll").split()
     out = []
     while len(out) < words:
@@ -137,8 +138,8 @@ def make_tokenizer(size):
     return tokenizer
 
 
-def make_module(layout, shape, vocabulary, seed=1):
-    """A transformers model whose attention is peaked and whose norms and biases are far from neutral."""
+def make_module(layout, shape, vocabulary, query_gain=1.4, seed=1):
+    """A transformers model whose norms and biases are far from neutral and whose attention is peaked."""
     module = transformers.AutoModelForCausalLM.from_config(layout.config(shape, vocabulary), dtype=torch.float32)
     generator = torch.Generator().manual_seed(seed)
     gemma = layout.arch == "gemma2"
@@ -152,7 +153,7 @@ def make_module(layout, shape, vocabulary, seed=1):
             elif "embed_tokens" in name or "lm_head" in name:
                 x = x * 2.5 / math.sqrt(shape.width)
             else:
-                x = x * 1.4 / math.sqrt(p.shape[1])
+                x = x * (query_gain if "q_proj" in name else 1.4) / math.sqrt(p.shape[1])
             p.copy_(x)
     return module.eval()
 
@@ -177,6 +178,11 @@ def _interleave(weight, heads):
     return weight.reshape(heads, 2, weight.shape[0] // heads // 2, -1).swapaxes(1, 2).reshape(weight.shape)
 
 
+def _split(weight, heads):
+    """The inverse of _interleave."""
+    return weight.reshape(heads, weight.shape[0] // heads // 2, 2, -1).swapaxes(1, 2).reshape(weight.shape)
+
+
 BLOCK_NAMES = {
     "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm",
     "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
@@ -187,32 +193,49 @@ GEMMA2_BLOCK_NAMES = BLOCK_NAMES | {
     "post_attention_layernorm": "post_attention_norm", "pre_feedforward_layernorm": "ffn_norm",
     "post_feedforward_layernorm": "post_ffw_norm",
 }
+OUTER_NAMES = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight",
+               "lm_head.weight": "output.weight"}
+
+
+def _gguf_name(layout, name):
+    if name in OUTER_NAMES:
+        return OUTER_NAMES[name]
+    _, _, index, rest = name.split(".", 3)
+    stem, kind = rest.rsplit(".", 1)
+    return f"blk.{index}.{(GEMMA2_BLOCK_NAMES if layout.arch == 'gemma2' else BLOCK_NAMES)[stem]}.{kind}"
+
+
+def _paired_heads(layout, shape, gguf_name):
+    """How many heads' rows stand in paired order in this tensor; 0 for none."""
+    if layout.arch != "llama":
+        return 0
+    return shape.heads if ".attn_q." in gguf_name else shape.kv_heads if ".attn_k." in gguf_name else 0
 
 
 def gguf_tensors(layout, shape, module):
     """(GGUF name, float32 array) of every tensor, in GGUF's conventions."""
-    names = GEMMA2_BLOCK_NAMES if layout.arch == "gemma2" else BLOCK_NAMES
     for name, p in module.named_parameters():
-        x = p.detach().numpy()
+        name, x = _gguf_name(layout, name), p.detach().numpy()
         if layout.arch == "gemma2" and name.endswith("norm.weight"):
             x = x + 1.0
-        if layout.arch == "llama" and "q_proj" in name:
-            x = _interleave(x, shape.heads)
-        if layout.arch == "llama" and "k_proj" in name:
-            x = _interleave(x, shape.kv_heads)
-        if name.startswith("model.layers."):
-            _, _, index, rest = name.split(".", 3)
-            stem, kind = rest.rsplit(".", 1)
-            yield f"blk.{index}.{names[stem]}.{kind}", x
-        else:
-            yield {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight",
-                   "lm_head.weight": "output.weight"}[name], x
+        if heads := _paired_heads(layout, shape, name):
+            x = _interleave(x, heads)
+        yield name, x
     rope = module.config.rope_parameters
     if rope["rope_type"] == "llama3":
         yield "rope_freqs.weight", _llama3_factors(rope, shape.head_dim)
     if rope["rope_type"] == "longrope":
         yield "rope_factors_long.weight", np.array(rope["long_factor"], np.float32)
         yield "rope_factors_short.weight", np.array(rope["short_factor"], np.float32)
+
+
+def set_from_gguf(layout, shape, module, gguf_name, x):
+    """Give the module a matrix that stands in GGUF's order."""
+    if heads := _paired_heads(layout, shape, gguf_name):
+        x = _split(x, heads)
+    with torch.no_grad():
+        [p] = [p for name, p in module.named_parameters() if _gguf_name(layout, name) == gguf_name]
+        p.copy_(torch.from_numpy(np.ascontiguousarray(x)))
 
 
 def _llama3_factors(rope, head_dim):
@@ -229,7 +252,7 @@ def write_gguf(path, layout, shape, module, tokenizer, quantized=None):
     config, rope = module.config, module.config.rope_parameters
     w = gguf.GGUFWriter(path, layout.arch)
     w.add_name("tiny random model")  # a name that says phi3 makes llama.cpp look for Phi-3's own control tokens
-    w.add_file_type(gguf.LlamaFileType.ALL_F32)
+    w.add_file_type(gguf.LlamaFileType.GUESSED if quantized else gguf.LlamaFileType.ALL_F32)
     w.add_context_length(config.max_position_embeddings)
     w.add_embedding_length(shape.width)
     w.add_block_count(shape.layers)

@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""Write models/: tiny models of every layout and what they must answer, for tests that have neither Python nor a peer.
+
+  write_models.py [FOLDER]
+
+Beside each NAME.gguf stands NAME.logits.json: {"cases": [{"tokens": [...], "positions": [...], "logits":
+[[...], ...]}]}. A case is one sequence of tokens in a context of exactly that length; `logits` are rows of
+transformers' float32 answer at `positions`. Everything is seeded: the files change only when this script,
+tiny_models.py or the libraries' random numbers do. `quantized.gguf` has every tensor type: random blocks, whose meaning as float32
+(by the gguf package) is what transformers computes with, so its logits hold no rounding of activations.
+"""
+import json
+import pathlib
+import sys
+
+import gguf
+import numpy as np
+import torch
+
+import tiny_models
+
+VOCABULARY = 272
+POSITIONS = [0, 31, 32, 39, 40, 255, 256, 299]  # edges of pages, windows, and attention's blocks of 256
+SHORT = 200
+
+T = gguf.GGMLQuantizationType
+QUANTIZED_SHAPE = tiny_models.Shape(256, 4, 2, 32, 64, 2, 0)
+QUANTIZED_TYPES = {
+    "token_embd": T.Q8_0,
+    "blk.0.attn_q": T.Q4_K, "blk.0.attn_k": T.Q6_K, "blk.0.attn_v": T.Q5_K, "blk.0.attn_output": T.Q4_0,
+    "blk.0.ffn_gate": T.Q4_K, "blk.0.ffn_up": T.Q6_K, "blk.0.ffn_down": T.Q5_0,
+    "blk.1.attn_q": T.Q5_K, "blk.1.attn_k": T.F16, "blk.1.attn_v": T.BF16, "blk.1.attn_output": T.Q8_0,
+    "blk.1.ffn_gate": T.Q5_K, "blk.1.ffn_up": T.Q4_0, "blk.1.ffn_down": T.Q8_0,
+}
+# Where a block's float16 factors stand (offset of d, offset of dmin or None), and dmin / d that centres random codes.
+FACTORS = {T.Q4_0: (0, None, 0), T.Q5_0: (0, None, 0), T.Q8_0: (0, None, 0), T.Q6_K: (208, None, 0),
+           T.Q4_K: (0, 2, 7.5), T.Q5_K: (0, 2, 15.5)}
+
+
+def random_blocks(rng, kind, rows, width, deviation):
+    """A random tensor of this type: (raw bytes [rows, bytes], its float32 meaning)."""
+    if kind in (T.F16, T.BF16):
+        raw = gguf.quantize(rng.standard_normal((rows, width), np.float32) * deviation, kind)
+        return raw.view(np.uint8), gguf.dequantize(raw, kind)
+    per_block, size = gguf.GGML_QUANT_SIZES[kind]
+    blocks = rng.integers(0, 256, (rows * width // per_block, size), np.uint8)
+    at, at_min, ratio = FACTORS[kind]
+
+    def set_factors(d):
+        blocks[:, at:at + 2] = np.atleast_1d(d).astype("<f2")[:, None].view(np.uint8)
+        if at_min is not None:
+            blocks[:, at_min:at_min + 2] = np.atleast_1d(d * ratio).astype("<f2")[:, None].view(np.uint8)
+
+    set_factors(np.ones(1))
+    unit = gguf.dequantize(blocks, kind).std()
+    set_factors(deviation / unit * rng.uniform(0.5, 1.4, len(blocks)))
+    raw = blocks.reshape(rows, -1)
+    return raw, gguf.dequantize(raw, kind).reshape(rows, width)
+
+
+def quantize_module(layout, shape, module):
+    """Replace the module's matrices by random blocks; return them by GGUF name."""
+    rng = np.random.default_rng(1)
+    quantized = {}
+    for name, x in list(tiny_models.gguf_tensors(layout, shape, module)):
+        kind = QUANTIZED_TYPES.get(name.removesuffix(".weight"))
+        if kind is not None:
+            raw, meaning = random_blocks(rng, kind, *x.shape, x.std())
+            quantized[name] = (raw, kind)
+            tiny_models.set_from_gguf(layout, shape, module, name, meaning)
+    assert len(quantized) == len(QUANTIZED_TYPES)
+    return quantized
+
+
+def make_case(module, tokens, positions):
+    rows = tiny_models.logits_of(module, [tokens])[0][positions]
+    return {"tokens": tokens, "positions": positions, "logits": [[float(f"{x:.7g}") for x in row] for row in rows]}
+
+
+def write(folder, name, layout, shape, tokenizer, quantize=False):
+    # Peaked attention multiplies the rounding of activations, in which a wrong weight could then hide.
+    module = tiny_models.make_module(layout, shape, VOCABULARY, query_gain=0.3 if quantize else 1.4)
+    quantized = quantize_module(layout, shape, module) if quantize else None
+    tiny_models.write_gguf(folder / f"{name}.gguf", layout, shape, module, tokenizer, quantized)
+    tokens = ([0] if layout.add_bos else []) + tokenizer.encode(tiny_models.make_text(300, seed=3)).ids
+    cases = [make_case(module, tokens[:POSITIONS[-1] + 1], POSITIONS)]
+    if layout.contexts[0] != layout.contexts[-1]:  # a layout that treats short contexts differently
+        cases.append(make_case(module, tokens[:SHORT], [0, SHORT - 1]))
+    (folder / f"{name}.logits.json").write_text(json.dumps({"cases": cases}, separators=(",", ":")) + "\n")
+
+
+def main():
+    folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "models")
+    folder.mkdir(exist_ok=True)
+    torch.set_num_threads(1)
+    tokenizer = tiny_models.make_tokenizer(VOCABULARY)
+    for name, layout in tiny_models.LAYOUTS.items():
+        write(folder, name, layout, layout.small, tokenizer)
+    write(folder, "quantized", tiny_models.LAYOUTS["llama"], QUANTIZED_SHAPE, tokenizer, quantize=True)
+
+
+if __name__ == "__main__":
+    main()
