@@ -1,0 +1,52 @@
+// The runtime: plugins, devices and the models that are open, passed down to whoever needs them.
+//
+// A model is opened once, however many scripts and commands name it, and has one engine.
+// Threads: all methods from any thread; opening a model blocks its caller only.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+#include "plugins/registry.h"
+
+namespace minnow::engine {
+
+struct RuntimeOptions {
+  std::vector<std::string> plugin_dirs;  // absolute; before the default ones
+  std::vector<std::string> model_dirs;   // where names are looked up, after MINNOW_MODELS
+  std::vector<std::string> devices;      // in order of preference, "cpu:isa=avx2"; empty: the CPU
+  uint32_t n_threads = 0;                // 0: one per core
+  model::LoadOptions load;
+  model::InstanceOptions instance;
+  EngineOptions engine;
+};
+
+class Runtime {
+ public:
+  static Result<std::unique_ptr<Runtime>> Create(const RuntimeOptions& options);
+  ~Runtime();
+
+  // `name`: the path of a GGUF file, or the name of one (with or without .gguf, and without a
+  // quantization suffix where only one file fits) in the model directories. The engine lives as long as
+  // the runtime. A name that fits nothing fails with the directories that were searched.
+  Result<Engine*> Open(const std::string& name);
+
+  plugins::Registry& registry() { return registry_; }
+
+ private:
+  struct OpenModel;
+  Runtime(const RuntimeOptions& options, plugins::Registry registry);
+  Result<std::string> Resolve(const std::string& name) const;
+
+  RuntimeOptions options_;
+  plugins::Registry registry_;
+  std::vector<std::unique_ptr<plugins::Device>> devices_;
+  std::mutex mutex_;
+  std::map<std::string, std::unique_ptr<OpenModel>> models_;  // by canonical path
+};
+
+}  // namespace minnow::engine
