@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Compare logits with transformers (float32) on tiny random models of every layout.
 
-  logits_vs_transformers.py --minnow build/release/bin/minnow [--minnow-args "..."]
+  logits_vs_transformers.py --minnow build/release/bin/minnow [--minnow-args="..."]
   logits_vs_transformers.py --llama-perplexity PATH        # the same files in llama.cpp: are the files right?
 
 Prints a Markdown table; ends with 1 where a bound is broken. Minnow's logits must agree within
-max|a-b| / max|b| <= 1e-4, with a KV cache in F32 (ask for it by --minnow-args). llama.cpp reveals log-probabilities
+max|a-b| / max|b| <= 1e-4, with a KV cache in F32 (ask for it by --minnow-args=...). llama.cpp reveals log-probabilities
 in steps of up to 2.4e-4 nats only (runners.PeerRows), so there the largest difference of log-probabilities must stay
 within the layout's `peer_bound` plus half a step; windows are tested where it has them. Needs torch, transformers,
 tokenizers, gguf, numpy.

@@ -116,8 +116,8 @@ def make_text(words, seed=1):
     rng = random.Random(seed)
     lexicon = ("the a of to and in is it was that for on with as at by he she they we you all one two river stone "
                "light evening market window garden letter sister captain number water paper never always under "
-               "between running walked opened carried quietly little old green seventeen café naïve Zürich 東京 1984 3.14 "
-               "don't we'll").split()
+               "between running walked opened carried quietly little old green seventeen café naïve Zürich 東京 1984 "
+               "3.14 don't we'll").split()
     out = []
     while len(out) < words:
         n = rng.randint(4, 11)

@@ -6,8 +6,9 @@
 Beside each NAME.gguf stands NAME.logits.json: {"cases": [{"tokens": [...], "positions": [...], "logits":
 [[...], ...]}]}. A case is one sequence of tokens in a context of exactly that length; `logits` are rows of
 transformers' float32 answer at `positions`. Everything is seeded: the files change only when this script,
-tiny_models.py or the libraries' random numbers do. `quantized.gguf` has every tensor type: random blocks, whose meaning as float32
-(by the gguf package) is what transformers computes with, so its logits hold no rounding of activations.
+tiny_models.py or the libraries' random numbers do. `quantized.gguf` has every tensor type: random blocks, whose
+meaning as float32 (by the gguf package) is what transformers computes with, so its logits hold no rounding of
+activations. Needs torch, transformers, tokenizers, gguf, numpy.
 """
 import json
 import pathlib
