@@ -74,57 +74,55 @@ int Quant(const Q6Block& b, int row, int i) {
   return Nibble(b.line, row, i) | (b.high[i / 16][4 * row + i % 4] >> (2 * (i / 4 % 4)) & 3) << 4;
 }
 
-// How a format lies in a panel: Packed is what repeats, kElements the k that it covers,
-// kScaleBehind whether its F16 scale stands behind all of them instead of inside.
+// How a format lies in a panel: Group is what repeats, kElements the k that it covers.
 template <class Gguf>
 struct Layout;
 
-template <class Gguf, class P, int kOffset>
+template <class Gguf, class G, int kOffset>
 struct ScaledLayout {
-  using Packed = P;
-  static constexpr int64_t kElements = 32;
-  static constexpr bool kScaleBehind = true;
+  using Group = G;
+  static constexpr int64_t kElements = 64;
 
-  static void Pack(const Gguf* const (&rows)[kPanel], Packed* out, uint16_t* scale) {
+  static void Pack(const Gguf* const (&rows)[kPanel], int block, Group* out) {
     Rows32 q;
     for (int r = 0; r < kPanel; ++r) {
       DecodeQuants(*rows[r], q[r]);
-      scale[r] = rows[r]->d;
+      out->d[block][r] = rows[r]->d;
     }
-    Fill(q, out);
+    Fill(q, &out->block[block]);
   }
-  static void Unpack(const Packed& in, const uint16_t* scale, int row, float* out) {
-    const float d = F16ToF32(scale[row]);
-    for (int i = 0; i < 32; ++i) out[i] = d * static_cast<float>(Quant(in, row, i) - kOffset);
+  static void Unpack(const Group& in, int block, int row, float* out) {
+    const float d = F16ToF32(in.d[block][row]);
+    for (int i = 0; i < 32; ++i)
+      out[i] = d * static_cast<float>(Quant(in.block[block], row, i) - kOffset);
   }
 };
 template <>
-struct Layout<BlockQ8_0> : ScaledLayout<BlockQ8_0, Q8Block, 128> {};
+struct Layout<BlockQ8_0> : ScaledLayout<BlockQ8_0, Q8_0Group, 128> {};
 template <>
-struct Layout<BlockQ4_0> : ScaledLayout<BlockQ4_0, Q4Block, 8> {};
+struct Layout<BlockQ4_0> : ScaledLayout<BlockQ4_0, Q4_0Group, 8> {};
 template <>
-struct Layout<BlockQ5_0> : ScaledLayout<BlockQ5_0, Q5Block, 16> {};
+struct Layout<BlockQ5_0> : ScaledLayout<BlockQ5_0, Q5_0Group, 16> {};
 
 // Interleaves the 256 elements of 16 rows into eight blocks.
 template <class Gguf, class Block>
-void FillSub(const Gguf* const (&rows)[kPanel], Block (&sub)[8]) {
+void FillAll(const Gguf* const (&rows)[kPanel], Block (&block)[8]) {
   uint8_t q[kPanel][256];
   for (int r = 0; r < kPanel; ++r) DecodeQuants(*rows[r], q[r]);
   for (int j = 0; j < 8; ++j) {
     Rows32 part;
     for (int r = 0; r < kPanel; ++r) std::memcpy(part[r], q[r] + 32 * j, 32);
-    Fill(part, &sub[j]);
+    Fill(part, &block[j]);
   }
 }
 
-template <class Gguf, class P>
+template <class Gguf, class G>
 struct ScaledWithMinLayout {
-  using Packed = P;
+  using Group = G;
   static constexpr int64_t kElements = 256;
-  static constexpr bool kScaleBehind = false;
 
-  static void Pack(const Gguf* const (&rows)[kPanel], Packed* out, uint16_t*) {
-    FillSub(rows, out->sub);
+  static void Pack(const Gguf* const (&rows)[kPanel], int, Group* out) {
+    FillAll(rows, out->block);
     for (int r = 0; r < kPanel; ++r) {
       out->d[r] = rows[r]->d;
       out->dmin[r] = rows[r]->dmin;
@@ -135,38 +133,37 @@ struct ScaledWithMinLayout {
       }
     }
   }
-  static void Unpack(const Packed& in, const uint16_t*, int row, float* out) {
+  static void Unpack(const Group& in, int, int row, float* out) {
     for (int i = 0; i < 256; ++i) {
       const int j = i / 32;
       const float scale = F16ToF32(in.d[row]) * in.scale[j][row];  // exact, as is the next line
       const float min = F16ToF32(in.dmin[row]) * in.min[j][row];
-      out[i] = scale * static_cast<float>(Quant(in.sub[j], row, i % 32)) - min;
+      out[i] = scale * static_cast<float>(Quant(in.block[j], row, i % 32)) - min;
     }
   }
 };
 template <>
-struct Layout<BlockQ4_K> : ScaledWithMinLayout<BlockQ4_K, Q4KSuper> {};
+struct Layout<BlockQ4_K> : ScaledWithMinLayout<BlockQ4_K, Q4_KGroup> {};
 template <>
-struct Layout<BlockQ5_K> : ScaledWithMinLayout<BlockQ5_K, Q5KSuper> {};
+struct Layout<BlockQ5_K> : ScaledWithMinLayout<BlockQ5_K, Q5_KGroup> {};
 
 template <>
 struct Layout<BlockQ6_K> {
-  using Packed = Q6KSuper;
+  using Group = Q6_KGroup;
   static constexpr int64_t kElements = 256;
-  static constexpr bool kScaleBehind = true;
 
-  static void Pack(const BlockQ6_K* const (&rows)[kPanel], Packed* out, uint16_t* scale) {
-    FillSub(rows, out->sub);
+  static void Pack(const BlockQ6_K* const (&rows)[kPanel], int, Group* out) {
+    FillAll(rows, out->block);
     for (int r = 0; r < kPanel; ++r) {
       for (int j = 0; j < 16; ++j) out->scale[j / 2][j % 2][r] = rows[r]->scales[j];
-      scale[r] = rows[r]->d;
+      out->d[r] = rows[r]->d;
     }
   }
-  static void Unpack(const Packed& in, const uint16_t* scale, int row, float* out) {
+  static void Unpack(const Group& in, int, int row, float* out) {
     for (int i = 0; i < 256; ++i) {
       const int j = i / 32;
-      const float d = F16ToF32(scale[row]) * in.scale[j][i / 16 % 2][row];  // exact
-      out[i] = d * static_cast<float>(Quant(in.sub[j], row, i % 32) - 32);
+      const float scale = F16ToF32(in.d[row]) * in.scale[j][i / 16 % 2][row];  // exact
+      out[i] = scale * static_cast<float>(Quant(in.block[j], row, i % 32) - 32);
     }
   }
 };
@@ -177,16 +174,13 @@ float Value(BF16 w) { return BF16ToF32(w.bits); }
 
 template <class T>
 struct PlainLayout {
-  using Packed = T[kPanel];
+  using Group = T[kPanel];
   static constexpr int64_t kElements = 1;
-  static constexpr bool kScaleBehind = false;
 
-  static void Pack(const T* const (&rows)[kPanel], Packed* out, uint16_t*) {
+  static void Pack(const T* const (&rows)[kPanel], int, Group* out) {
     for (int r = 0; r < kPanel; ++r) (*out)[r] = *rows[r];
   }
-  static void Unpack(const Packed& in, const uint16_t*, int row, float* out) {
-    *out = Value(in[row]);
-  }
+  static void Unpack(const Group& in, int, int row, float* out) { *out = Value(in[row]); }
 };
 template <>
 struct Layout<float> : PlainLayout<float> {};
@@ -195,43 +189,47 @@ struct Layout<F16> : PlainLayout<F16> {};
 template <>
 struct Layout<BF16> : PlainLayout<BF16> {};
 
+template <class Gguf>
+constexpr int64_t GgufElements() {
+  return requires(Gguf g) { g.scales; }
+  ? 256 : requires(Gguf g) { g.d; }
+  ? 32 : 1;
+}
+
 }  // namespace
 
 template <class Gguf>
 size_t PanelBytes(int64_t k) {
   using L = Layout<Gguf>;
-  const size_t scale_bytes = L::kScaleBehind ? kPanel * sizeof(uint16_t) : 0;
-  const size_t bytes =
-      static_cast<size_t>(k / L::kElements) * (sizeof(typename L::Packed) + scale_bytes);
-  return (bytes + 63) / 64 * 64;
+  const size_t groups = static_cast<size_t>((k + L::kElements - 1) / L::kElements);
+  return (groups * sizeof(typename L::Group) + 63) / 64 * 64;
 }
 
 template <class Gguf>
 void Pack(const void* rows, size_t row_bytes, int64_t n_rows, int64_t k, void* dst) {
   using L = Layout<Gguf>;
   static constexpr Gguf kZero = {};
-  const int64_t blocks = k / L::kElements;
-  auto* out = static_cast<typename L::Packed*>(dst);
-  auto* scales = reinterpret_cast<uint16_t*>(out + blocks);
-  for (int64_t b = 0; b < blocks; ++b) {
+  constexpr int64_t kPerGroup = L::kElements / GgufElements<Gguf>();
+  std::memset(dst, 0, PanelBytes<Gguf>(k));
+  auto* out = static_cast<typename L::Group*>(dst);
+  for (int64_t b = 0; b < k / GgufElements<Gguf>(); ++b) {
     const Gguf* block[kPanel];
     for (int64_t r = 0; r < kPanel; ++r) {
       const char* row = static_cast<const char*>(rows) + static_cast<size_t>(r) * row_bytes;
       block[r] = r < n_rows ? reinterpret_cast<const Gguf*>(row) + b : &kZero;
     }
-    L::Pack(block, out + b, L::kScaleBehind ? scales + b * kPanel : nullptr);
+    L::Pack(block, static_cast<int>(b % kPerGroup), out + b / kPerGroup);
   }
 }
 
 template <class Gguf>
 void UnpackRow(const void* panel, int64_t n, int64_t k, float* out) {
   using L = Layout<Gguf>;
-  const int64_t blocks = k / L::kElements;
-  const auto* in = static_cast<const typename L::Packed*>(panel);
-  const auto* scales = reinterpret_cast<const uint16_t*>(in + blocks);
-  for (int64_t b = 0; b < blocks; ++b) {
-    L::Unpack(in[b], L::kScaleBehind ? scales + b * kPanel : nullptr, static_cast<int>(n),
-              out + b * L::kElements);
+  constexpr int64_t kPerGroup = L::kElements / GgufElements<Gguf>();
+  const auto* in = static_cast<const typename L::Group*>(panel);
+  for (int64_t b = 0; b < k / GgufElements<Gguf>(); ++b) {
+    L::Unpack(in[b / kPerGroup], static_cast<int>(b % kPerGroup), static_cast<int>(n),
+              out + b * GgufElements<Gguf>());
   }
 }
 

@@ -3,10 +3,11 @@
 //
 // A line is 64 bytes: 4 consecutive k of each of the panel's 16 rows, byte 4*row + k%4. A block of
 // 32 k is 8 lines; narrow types keep line g in the low and line g+4 in the high nibbles of one
-// line, and further bits beside them. A panel is its blocks in ascending k, then, for types whose
-// block is not a whole number of lines with its scale, the F16 scales [k/32 or k/256][16]. No type
-// grows by more than 3 % against GGUF, since decoding costs what its bytes cost. Threads: all
-// functions are pure.
+// line, and further bits beside them. A panel repeats a group in ascending k: whole lines that hold
+// two blocks (of the types with 32 to a block; the last may be half empty) or eight, and their
+// scales. A panel is read as one stream: with the scales behind all blocks, decoding reached 63 %
+// of the memory's speed instead of 95 %. No type grows by more than 3 % against GGUF, since
+// decoding costs what its bytes cost. Threads: all functions are pure.
 #pragma once
 
 #include <cstddef>
@@ -33,26 +34,39 @@ struct Q6Block {
                         // line g
 };
 
-struct Q4KSuper {
+template <class B>
+struct ScaledGroup {  // Q8_0, Q4_0, Q5_0
+  static constexpr int kBlocks = 2;
+  uint16_t d[2][16];  // [block][row]
+  B block[2];
+};
+using Q8_0Group = ScaledGroup<Q8Block>;
+using Q4_0Group = ScaledGroup<Q4Block>;
+using Q5_0Group = ScaledGroup<Q5Block>;
+
+template <class B>
+struct ScaledWithMinGroup {  // Q4_K, Q5_K
+  static constexpr int kBlocks = 8;
   uint16_t d[16];
   uint16_t dmin[16];
-  uint8_t scale[8][16];  // [sub-block][row]
+  uint8_t scale[8][16];  // [block][row]
   uint8_t min[8][16];
-  Q4Block sub[8];
+  B block[8];
 };
-struct Q5KSuper {
+using Q4_KGroup = ScaledWithMinGroup<Q4Block>;
+using Q5_KGroup = ScaledWithMinGroup<Q5Block>;
+
+struct Q6_KGroup {
+  static constexpr int kBlocks = 8;
   uint16_t d[16];
-  uint16_t dmin[16];
-  uint8_t scale[8][16];
-  uint8_t min[8][16];
-  Q5Block sub[8];
+  uint16_t unused[16];
+  int8_t scale[8][2][16];  // [block][half][row]
+  Q6Block block[8];
 };
-struct Q6KSuper {
-  int8_t scale[8][2][16];  // [sub-block][half][row]
-  Q6Block sub[8];
-};
-static_assert(sizeof(Q4KSuper) % 64 == 0 && sizeof(Q5KSuper) % 64 == 0 &&
-              sizeof(Q6KSuper) % 64 == 0);
+static_assert(sizeof(Q8_0Group) == 17 * 64 && sizeof(Q4_0Group) == 9 * 64 &&
+              sizeof(Q5_0Group) == 11 * 64);
+static_assert(sizeof(Q4_KGroup) == 37 * 64 && sizeof(Q5_KGroup) == 45 * 64 &&
+              sizeof(Q6_KGroup) == 53 * 64);
 
 // Weights without blocks, tagged: F16 and BF16 lie alike and mean different numbers.
 struct F16 {

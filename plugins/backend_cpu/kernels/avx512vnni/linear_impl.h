@@ -83,16 +83,32 @@ MINNOW_INLINE __m512i FiveBitLine(const pack::Q5Block& block, int g) {
   return JoinHigh(NibbleLine(block.line, g), high, 0x10);
 }
 
-// Decoding streams each panel once: ask for what lies kAhead further on, line by line. The address
-// may lie behind the tensor; a prefetch of it does nothing.
-inline constexpr size_t kAhead = 2048;
-template <size_t kBytes>
-MINNOW_INLINE void PrefetchAhead(const void* p) {
-  MINNOW_UNROLL for (size_t i = 0; i < kBytes; i += 64) {
-    _mm_prefetch(reinterpret_cast<const char*>(reinterpret_cast<uintptr_t>(p) + kAhead + i),
-                 _MM_HINT_T0);
-  }
+MINNOW_INLINE __m512 LoadHalf16(const uint16_t* p) {
+  return _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(p)));
 }
+
+// One packed panel.
+template <class Group>
+struct Panel {
+  // Decoding streams each panel once, and asks for what lies kAhead further on. The address may lie
+  // behind the tensor; a prefetch of it does nothing.
+  static constexpr size_t kAhead = 2048;
+  const Group* group;
+
+  Panel() = default;
+  explicit Panel(const uint8_t* panel) : group(reinterpret_cast<const Group*>(panel)) {}
+  MINNOW_INLINE const auto& Block(int64_t b) const {
+    return group[b / Group::kBlocks].block[b % Group::kBlocks];
+  }
+  MINNOW_INLINE void Prefetch(int64_t b) const {
+    constexpr size_t kBytes = sizeof(Group) / Group::kBlocks;
+    const uintptr_t at =
+        reinterpret_cast<uintptr_t>(group) + kBytes * static_cast<size_t>(b) + kAhead;
+    MINNOW_UNROLL for (size_t i = 0; i < kBytes; i += 64) {
+      _mm_prefetch(reinterpret_cast<const char*>(at + i), _MM_HINT_T0);
+    }
+  }
+};
 
 // y[R][16 C] (+)= rows times C panels. The accumulators stay in registers over all of k: R*C float
 // ones and as many integer ones, which start at -offset * sum(x) and so pay for the unsigned
@@ -301,7 +317,7 @@ void Multiply(const void* panels, int64_t k, const Activations& x, int64_t t0, i
               int64_t p0, int64_t p1, int64_t n_total, float* y, int64_t ldy) {
   const size_t stride = pack::PanelBytes<typename Source::Gguf>(k);
   const auto panel = [&](int64_t p) {
-    return Source(static_cast<const uint8_t*>(panels) + static_cast<size_t>(p) * stride, k);
+    return Source(static_cast<const uint8_t*>(panels) + static_cast<size_t>(p) * stride);
   };
   int64_t p = p0;
   for (; t1 - t0 >= kWideRows && p + 2 <= p1; p += 2) {

@@ -9,9 +9,6 @@
 namespace minnow::cpu::avx512vnni {
 namespace {
 
-MINNOW_INLINE __m512 LoadHalf16(const uint16_t* p) {
-  return _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(p)));
-}
 MINNOW_INLINE __m512i LoadUint8x16(const uint8_t* p) {
   return _mm512_cvtepu8_epi32(_mm_load_si128(reinterpret_cast<const __m128i*>(p)));
 }
@@ -19,74 +16,56 @@ MINNOW_INLINE __m512i LoadInt8x16(const int8_t* p) {
   return _mm512_cvtepi8_epi32(_mm_load_si128(reinterpret_cast<const __m128i*>(p)));
 }
 
-template <class G, class Super>
-struct ScaledWithMinPanel {
+template <class G, class P>
+struct ScaledWithMinPanel : Panel<P> {
   using Gguf = G;
+  using Panel<P>::Panel;
   static constexpr int kOffset = 0;
   static constexpr bool kMins = true;
   static constexpr int kHalves = 1;
   static constexpr bool kWiden = true;
-  const Super* super;
 
-  ScaledWithMinPanel() = default;
-  ScaledWithMinPanel(const uint8_t* panel, int64_t)
-      : super(reinterpret_cast<const Super*>(panel)) {}
-  MINNOW_INLINE const auto& Sub(int64_t b) const { return super[b / 8].sub[b % 8]; }
   // Both products are exact: 11 bits times 6.
   MINNOW_INLINE Scales Load(int64_t b) const {
-    const Super& s = super[b / 8];
-    Scales out = {};
-    out.d = _mm512_mul_ps(LoadHalf16(s.d), _mm512_cvtepi32_ps(LoadUint8x16(s.scale[b % 8])));
-    out.min = _mm512_mul_ps(LoadHalf16(s.dmin), _mm512_cvtepi32_ps(LoadUint8x16(s.min[b % 8])));
-    return out;
-  }
-  MINNOW_INLINE void Prefetch(int64_t b) const {
-    PrefetchAhead<sizeof(Super) / 8>(reinterpret_cast<const uint8_t*>(super) +
-                                     sizeof(Super) / 8 * b);
+    const P& p = this->group[b / 8];
+    Scales s = {};
+    s.d = _mm512_mul_ps(LoadHalf16(p.d), _mm512_cvtepi32_ps(LoadUint8x16(p.scale[b % 8])));
+    s.min = _mm512_mul_ps(LoadHalf16(p.dmin), _mm512_cvtepi32_ps(LoadUint8x16(p.min[b % 8])));
+    return s;
   }
 };
 
-struct Q4_K : ScaledWithMinPanel<BlockQ4_K, pack::Q4KSuper> {
+struct Q4_K : ScaledWithMinPanel<BlockQ4_K, pack::Q4_KGroup> {
   using ScaledWithMinPanel::ScaledWithMinPanel;
-  MINNOW_INLINE __m512i Line(int64_t b, int g) const { return NibbleLine(Sub(b).line, g); }
+  MINNOW_INLINE __m512i Line(int64_t b, int g) const { return NibbleLine(Block(b).line, g); }
 };
 
-struct Q5_K : ScaledWithMinPanel<BlockQ5_K, pack::Q5KSuper> {
+struct Q5_K : ScaledWithMinPanel<BlockQ5_K, pack::Q5_KGroup> {
   using ScaledWithMinPanel::ScaledWithMinPanel;
-  MINNOW_INLINE __m512i Line(int64_t b, int g) const { return FiveBitLine(Sub(b), g); }
+  MINNOW_INLINE __m512i Line(int64_t b, int g) const { return FiveBitLine(Block(b), g); }
 };
 
-struct Q6_K {
+struct Q6_K : Panel<pack::Q6_KGroup> {
   using Gguf = BlockQ6_K;
+  using Panel::Panel;
   static constexpr int kOffset = 32;
   static constexpr bool kMins = false;
   static constexpr int kHalves = 2;
   static constexpr bool kWiden = true;
-  const pack::Q6KSuper* super;
-  const uint16_t* scale;
 
-  Q6_K() = default;
-  Q6_K(const uint8_t* panel, int64_t k)
-      : super(reinterpret_cast<const pack::Q6KSuper*>(panel)),
-        scale(reinterpret_cast<const uint16_t*>(super + k / 256)) {}
   MINNOW_INLINE __m512i Line(int64_t b, int g) const {
-    const pack::Q6Block& block = super[b / 8].sub[b % 8];
-    const __m512i bits = _mm512_load_si512(block.high[g / 4]);
+    const __m512i bits = _mm512_load_si512(Block(b).high[g / 4]);
     const int shift = 4 - 2 * (g % 4);
     const __m512i high =
         shift >= 0 ? _mm512_slli_epi16(bits, shift) : _mm512_srli_epi16(bits, -shift);
-    return JoinHigh(NibbleLine(block.line, g), high, 0x30);
+    return JoinHigh(NibbleLine(Block(b).line, g), high, 0x30);
   }
   MINNOW_INLINE Scales Load(int64_t b) const {
-    Scales out = {};
-    out.d = LoadHalf16(scale + kPanel * (b / 8));
-    out.half[0] = LoadInt8x16(super[b / 8].scale[b % 8][0]);
-    out.half[1] = LoadInt8x16(super[b / 8].scale[b % 8][1]);
-    return out;
-  }
-  MINNOW_INLINE void Prefetch(int64_t b) const {
-    PrefetchAhead<sizeof(*super) / 8>(reinterpret_cast<const uint8_t*>(super) +
-                                      sizeof(*super) / 8 * b);
+    Scales s = {};
+    s.d = LoadHalf16(group[b / 8].d);
+    s.half[0] = LoadInt8x16(group[b / 8].scale[b % 8][0]);
+    s.half[1] = LoadInt8x16(group[b / 8].scale[b % 8][1]);
+    return s;
   }
 };
 

@@ -9,43 +9,37 @@
 namespace minnow::cpu::avx512vnni {
 namespace {
 
-template <class G, class Block, int kOff>
-struct ScaledPanel {
+template <class G, class P, int kOff>
+struct ScaledPanel : Panel<P> {
   using Gguf = G;
+  using Panel<P>::Panel;
   static constexpr int kOffset = kOff;
   static constexpr bool kMins = false;
   static constexpr int kHalves = 1;
-  const Block* block;
-  const uint16_t* scale;
 
-  ScaledPanel() = default;
-  ScaledPanel(const uint8_t* panel, int64_t k)
-      : block(reinterpret_cast<const Block*>(panel)),
-        scale(reinterpret_cast<const uint16_t*>(block + k / 32)) {}
   MINNOW_INLINE Scales Load(int64_t b) const {
     Scales s = {};
-    s.d = _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(scale + kPanel * b)));
+    s.d = LoadHalf16(this->group[b / 2].d[b % 2]);
     return s;
   }
-  MINNOW_INLINE void Prefetch(int64_t b) const { PrefetchAhead<sizeof(Block)>(block + b); }
 };
 
-struct Q8_0 : ScaledPanel<BlockQ8_0, pack::Q8Block, 128> {
+struct Q8_0 : ScaledPanel<BlockQ8_0, pack::Q8_0Group, 128> {
   using ScaledPanel::ScaledPanel;
   static constexpr bool kWiden = false;
-  MINNOW_INLINE __m512i Line(int64_t b, int g) const { return _mm512_load_si512(block[b].line[g]); }
+  MINNOW_INLINE __m512i Line(int64_t b, int g) const { return _mm512_load_si512(Block(b).line[g]); }
 };
 
-struct Q4_0 : ScaledPanel<BlockQ4_0, pack::Q4Block, 8> {
+struct Q4_0 : ScaledPanel<BlockQ4_0, pack::Q4_0Group, 8> {
   using ScaledPanel::ScaledPanel;
   static constexpr bool kWiden = true;
-  MINNOW_INLINE __m512i Line(int64_t b, int g) const { return NibbleLine(block[b].line, g); }
+  MINNOW_INLINE __m512i Line(int64_t b, int g) const { return NibbleLine(Block(b).line, g); }
 };
 
-struct Q5_0 : ScaledPanel<BlockQ5_0, pack::Q5Block, 16> {
+struct Q5_0 : ScaledPanel<BlockQ5_0, pack::Q5_0Group, 16> {
   using ScaledPanel::ScaledPanel;
   static constexpr bool kWiden = true;
-  MINNOW_INLINE __m512i Line(int64_t b, int g) const { return FiveBitLine(block[b], g); }
+  MINNOW_INLINE __m512i Line(int64_t b, int g) const { return FiveBitLine(Block(b), g); }
 };
 
 }  // namespace
