@@ -128,7 +128,8 @@ std::string Print(const mnw_graph& graph) {
   for (mnw_id id = 0; id < graph.n_values; ++id) {
     const mnw_value& v = *mnw_value_at(&graph, id);
     if (v.kind == MNW_KIND_OUTPUT) {
-      text += fmt::format("output {} %{} {}\n", v.name ? v.name : "?", id, PrintShape(v));
+      text += fmt::format("output {}{}%{} {}\n", v.name ? v.name : "", v.name ? " " : "", id,
+                          PrintShape(v));
     }
   }
   return text;
