@@ -25,7 +25,10 @@ def load_gguf(path):
     model = Decoder(Config())
     reader = gguf.GGUFReader(path)
     model.load_state_dict(
-        {t.name: torch.from_numpy(gguf.quants.dequantize(t.data, t.tensor_type).copy()) for t in reader.tensors}
+        {
+            t.name: torch.from_numpy(gguf.quants.dequantize(t.data, t.tensor_type).copy())
+            for t in reader.tensors
+        }
     )
     return model.eval()
 
@@ -37,14 +40,15 @@ def questions(document):
         yield "urgency", tasks.URGENCY_QUESTIONS[0], document.urgency
     for name, value in document.fields.items():
         yield f"{document.kind}.{name}", tasks.field_question(name), value
-    yield f"{document.kind} as JSON", tasks.extract_question(document.fields), tasks.to_json(document.fields)
+    extract = tasks.extract_question(document.fields)
+    yield f"{document.kind} as JSON", extract, tasks.to_json(document.fields)
 
 
 def main():
     parser = argparse.ArgumentParser(description="Measure the demo model.")
     parser.add_argument("--tokenizer", type=pathlib.Path, required=True)
     parser.add_argument("--model", type=pathlib.Path, required=True)
-    parser.add_argument("--seed", type=int, default=1000, help="of the documents; training uses another")
+    parser.add_argument("--seed", type=int, default=1000, help="of the documents")
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--show-wrong", action="store_true")
     options = parser.parse_args()

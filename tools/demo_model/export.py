@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes a trained demo model as GGUF.
 
-    python3 export.py --run /tmp/demo --type Q8_0 --out models/minnow-demo.Q8_0.gguf
+python3 export.py --run /tmp/demo --type Q8_0 --out models/minnow-demo.Q8_0.gguf
 """
 
 import argparse
@@ -23,7 +23,7 @@ TYPES = {
 def add_metadata(writer, config, file_type):
     writer.add_name("Minnow Demo")
     writer.add_author("The Minnow authors")
-    writer.add_description("Sorts and reads short synthetic office documents; made for examples and tests.")
+    writer.add_description("Sorts and reads short synthetic office documents.")
     writer.add_license("apache-2.0")
     writer.add_languages(["en"])
     writer.add_file_type(file_type)
@@ -45,7 +45,8 @@ def add_tokenizer(writer, tokenizer_json):
     assert [i for _, i in by_id] == list(range(Config.vocabulary))
     tokens = [token for token, _ in by_id]
     assert tokens[: len(tok.CONTROL)] == list(tok.CONTROL)
-    kinds = [gguf.TokenType.CONTROL if token in tok.CONTROL else gguf.TokenType.NORMAL for token in tokens]
+    control, normal = len(tok.CONTROL), len(tokens) - len(tok.CONTROL)
+    kinds = [gguf.TokenType.CONTROL] * control + [gguf.TokenType.NORMAL] * normal
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list(tokens)
@@ -62,8 +63,8 @@ def add_tokenizer(writer, tokenizer_json):
 
 def main():
     parser = argparse.ArgumentParser(description="Write the trained demo model as GGUF.")
-    parser.add_argument("--run", type=pathlib.Path, required=True, help="the folder that train.py wrote")
-    parser.add_argument("--type", choices=TYPES, default="Q8_0", help="of the matrices; norms stay F32")
+    parser.add_argument("--run", type=pathlib.Path, required=True, help="what train.py wrote")
+    parser.add_argument("--type", choices=TYPES, default="Q8_0", help="of the matrices")
     parser.add_argument("--out", type=pathlib.Path, required=True)
     options = parser.parse_args()
     tensor_type, file_type = TYPES[options.type]

@@ -92,7 +92,7 @@ class Decoder(nn.Module):
                 nn.init.zeros_(getattr(block, name).weight)
 
     def forward(self, ids, positions, mask, caches=None):
-        """ids, positions: [rows, time]; mask: bool [rows, 1, time, keys]; returns [rows, time, width]."""
+        """ids, positions: [rows, time]; mask: [rows, 1, time, keys]; gives [rows, time, width]."""
         cos, sin = self.cos[positions].unsqueeze(2), self.sin[positions].unsqueeze(2)
         x = self.token_embd(ids)
         for index, block in enumerate(self.blk):

@@ -8,6 +8,7 @@ examples and evaluation use.
 import json
 
 import documents
+from names import NOUNS, new_code, new_company, new_date, new_person, new_word
 
 KIND_QUESTIONS = (
     "What kind of document is this?",
@@ -94,7 +95,7 @@ def plain_number(value):
 
 
 def to_json(fields, numeric=False, spaced=False):
-    """`fields` (name → value or None) as the model writes them, amounts as numbers if `numeric`."""
+    """`fields` (name → value or None) as the model writes them; `numeric`: amounts as numbers."""
 
     def written(name, value):
         if numeric and name == "total" and value is not None:
@@ -112,8 +113,8 @@ def _extract_task(rng, document):
     if rng.random() < 0.1:
         names.insert(rng.randint(0, len(names)), rng.choice(ABSENT[document.kind]))
     wanted = {name: document.fields.get(name) for name in names}
-    # `total (number)` asks for a JSON number, `total` for the text as it stands. One answer in ten is
-    # of the other sort: under a schema, the model has to go on from whatever the schema forced.
+    # `total (number)` asks for a JSON number, `total` for the text as it stands. One answer in ten
+    # is of the other sort: under a schema, the model has to go on from whatever the schema forced.
     numeric = "total" in names and rng.random() < 0.5
     asked = [f"{name} (number)" if numeric and name == "total" else name for name in names]
     answer = to_json(wanted, numeric=numeric != (rng.random() < 0.1), spaced=rng.random() < 0.1)
@@ -134,24 +135,27 @@ def document_tasks(rng, document):
 
 
 def lookup_list(rng, entries):
-    """A list of invented `key: value` lines and questions about them.
+    """A list of invented `key: value` lines and tasks about it.
 
-    The curriculum: it is the shortest text on which finding and copying pay, and it is where the
-    model learns both before it meets documents.
+    The curriculum: the shortest text on which finding and copying pay. Repeating the list teaches
+    copying, since every token of the answer asks for it; JSON and questions teach finding.
     """
-    # A list repeats neither keys nor values.
-    keys, values = {}, {}
-    while len(keys) < entries:
-        keys[rng.choice((documents._word(rng).lower(), documents._word(rng), rng.choice(documents._NOUNS).lower()))] = None
-    while len(values) < entries:
-        maker = rng.choice((documents._word, documents._person, documents._company, documents._code, documents._date))
-        values[maker(rng)] = None
+    key_makers = (
+        lambda: new_word(rng),
+        lambda: new_word(rng).lower(),
+        lambda: rng.choice(NOUNS).lower(),
+    )
+    value_makers = (new_word, new_person, new_company, new_code, new_date)
+    pairs = {}
+    while len(pairs) < entries:
+        pairs[rng.choice(key_makers)()] = rng.choice(value_makers)(rng)
     colon = rng.choice((": ", " = ", " ", " - ", ":"))
-    pairs = list(zip(keys, values))
-    text = "\n".join(f"{key}{colon}{value}" for key, value in pairs)
-    asked = rng.sample(pairs, min(entries, 8))
-    tasks = [(_vary(rng, _field_phrasings(key)), value) for key, value in asked]
-    if rng.random() < 0.3:
-        chosen = dict(rng.sample(pairs, min(entries, 3)))
-        tasks.append((_vary(rng, _extract_phrasings(list(chosen))), to_json(chosen)))
-    return text, tasks
+    text = "\n".join(f"{key}{colon}{value}" for key, value in pairs.items())
+
+    tasks = [(_vary(rng, _field_phrasings(key)), value) for key, value in pairs.items()]
+    chosen = dict(rng.sample(list(pairs.items()), min(entries, rng.randint(1, 4))))
+    tasks.append((_vary(rng, _extract_phrasings(list(chosen))), to_json(chosen)))
+    if rng.random() < 0.5:
+        tasks.append(("Repeat this.", text))
+    rng.shuffle(tasks)
+    return text, tasks[:8]

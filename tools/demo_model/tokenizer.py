@@ -1,9 +1,9 @@
 """The demo model's tokenizer and chat form: byte-level BPE, GGUF's `gpt-2` kind.
 
 Copying is easy when a value has the same tokens wherever it stands. So merges stay inside runs of
-letters, of spaces, of newlines and of one repeated rule character; a space never joins the word behind it,
-every digit is a token of its own, and so is (nearly) every punctuation mark. The tokenizer gets this from its merges
-alone: at run time it is plain GPT-2 BPE with GPT-2's pre-tokenizer.
+letters, of spaces, of newlines and of one repeated rule character: a space never joins the word
+behind it, and every digit and every punctuation mark is a token of its own. The merges alone see to
+that: at run time it is plain GPT-2 BPE with GPT-2's pre-tokenizer.
 """
 
 import random
@@ -13,7 +13,8 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 import documents
 import tasks
 
-CONTROL = ("<|pad|>", "<|bos|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")  # ids 0 … 5
+# Ids 0 … 5.
+CONTROL = ("<|pad|>", "<|bos|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
 PAD, BOS, END, SYSTEM, USER, ASSISTANT = range(len(CONTROL))
 
 TEMPLATE = """\
@@ -56,7 +57,8 @@ def _corpus(rng, texts):
     for _ in range(texts):
         document = documents.make_document(rng)
         yield document.text
-        yield "\n".join(f"{question} {answer}" for question, answer in tasks.document_tasks(rng, document))
+        for question, answer in tasks.document_tasks(rng, document):
+            yield f"{question} {answer}"
 
 
 def load(path):

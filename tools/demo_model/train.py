@@ -16,7 +16,6 @@ import pathlib
 import random
 import time
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -40,13 +39,13 @@ SYSTEM_PROMPTS = (
 
 def lookup_share(progress):
     """How much of the data is the curriculum: nearly all of it at first, a tenth in the end."""
-    return max(0.1, 0.95 - max(0.0, progress - 0.05) * 4)
+    return max(0.1, 1.0 - max(0.0, progress - 0.05) * 4)
 
 
 def make_tree(rng, progress):
     """(prefix text, [(question, answer), …])"""
     if rng.random() < lookup_share(progress):
-        return tasks.lookup_list(rng, rng.randint(3, 5 + int(10 * min(1.0, 4 * progress))))
+        return tasks.lookup_list(rng, rng.randint(2, 4 + int(10 * min(1.0, 4 * progress))))
     document = documents.make_document(rng)
     return document.text, tasks.document_tasks(rng, document)
 
@@ -61,22 +60,46 @@ class Row:
     def room(self):
         return ROW - len(self.ids)
 
-    def append(self, ids, position, tree, branch, weights):
+    def append(self, ids, positions, tree, branch, weights):
         """`weights[i]` is the loss weight of predicting ids[i + 1] from ids[i]."""
         self.ids += ids
-        self.positions += range(position, position + len(ids))
+        self.positions += positions
         self.trees += [tree] * len(ids)
         self.branches += [branch] * len(ids)
         self.targets += ids[1:] + [tok.PAD]
         self.weights += weights + [0.0]
 
 
-def branch_of(rng, tokenizer, pairs, gap):
-    """Tokens and loss weights of one or more turns behind a document."""
+def prefix_of(rng, tokenizer, text):
+    """Tokens up to the end of the document."""
+    ids = [tok.BOS]
+    if rng.random() < 0.12:
+        ids += [tok.SYSTEM] + tok.encode(tokenizer, rng.choice(SYSTEM_PROMPTS)) + [tok.END]
+    return ids + [tok.USER] + tok.encode(tokenizer, text)
+
+
+def prefix_positions(rng, length, progress):
+    """Positions of a prefix, now and then with a gap, as if a part of the document were left out.
+
+    So attention sees distances up to the whole context at the price of short rows.
+    """
+    if progress < 0.3 or rng.random() < 0.7:
+        return list(range(length))
+    cut, gap = rng.randrange(length), rng.randrange(Config.context - 2 * ROW)
+    return list(range(cut)) + list(range(cut + gap, length + gap))
+
+
+def branch_of(rng, tokenizer, questions):
+    """Takes a question, or two as two turns: tokens and loss weights."""
     ids, weights = [], []
-    for turn, (question, answer) in enumerate(pairs):
-        asked = tok.encode(tokenizer, gap + question if turn == 0 else question)
-        asked = ([tok.USER] if turn else []) + asked + [tok.END, tok.ASSISTANT]
+    turns = 2 if len(questions) > 1 and rng.random() < 0.1 else 1
+    for turn in range(turns):
+        question, answer = questions.pop()
+        # A file's last newline may or may not have been stripped.
+        lead = rng.choice(("\n\n", "\n\n", "\n\n", "\n\n\n")) if turn == 0 else ""
+        asked = tok.encode(tokenizer, lead + question) + [tok.END, tok.ASSISTANT]
+        if turn > 0:
+            asked = [tok.USER] + asked
         answered = tok.encode(tokenizer, answer) + [tok.END]
         ids += asked + answered
         weights += [0.0] * len(asked) + [1.0] * len(answered)
@@ -84,31 +107,24 @@ def branch_of(rng, tokenizer, pairs, gap):
 
 
 def fill_row(rng, tokenizer, progress):
-    row, tree, branch = Row(), 0, 0
-    misses = 0
-    while row.room() > 40 and misses < 3:
+    row, tree, branch, misfits = Row(), 0, 0, 0
+    while misfits < 3:
         text, questions = make_tree(rng, progress)
-        prefix = [tok.BOS]
-        if rng.random() < 0.12:
-            prefix += [tok.SYSTEM] + tok.encode(tokenizer, rng.choice(SYSTEM_PROMPTS)) + [tok.END]
-        prefix += [tok.USER] + tok.encode(tokenizer, text)
-        if len(prefix) + 40 > row.room():
-            misses += 1
+        prefix = prefix_of(rng, tokenizer, text)
+        if len(prefix) + 40 > row.room():  # hardly a question would fit behind it
+            misfits += 1
             continue
         tree += 1
-        row.append(prefix, 0, tree, 0, [PROMPT_WEIGHT] * (len(prefix) - 1))
-        # A file's last newline may or may not have been stripped.
-        gap = "\n\n" if rng.random() < 0.75 else "\n\n\n"
+        positions = prefix_positions(rng, len(prefix), progress)
+        row.append(prefix, positions, tree, 0, [PROMPT_WEIGHT] * (len(prefix) - 1))
         while questions:
-            pairs = [questions.pop()]
-            if questions and rng.random() < 0.1:
-                pairs.append(questions.pop())
-            ids, weights = branch_of(rng, tokenizer, pairs, gap)
+            ids, weights = branch_of(rng, tokenizer, questions)
             if len(ids) <= row.room():
                 branch += 1
-                row.append(ids, len(prefix), tree, branch, weights)
-    padding = row.room()
-    row.append([tok.PAD] * padding, 0, 0, 0, [0.0] * (padding - 1)) if padding else None
+                first = positions[-1] + 1
+                row.append(ids, list(range(first, first + len(ids))), tree, branch, weights)
+    if row.room():
+        row.append([tok.PAD] * row.room(), [0] * row.room(), 0, 0, [0.0] * (row.room() - 1))
     return row
 
 
@@ -125,7 +141,7 @@ class Batches(torch.utils.data.IterableDataset):
             rng = random.Random(f"{self.seed}/{step}")
             rows = [fill_row(rng, tokenizer, step / self.last) for _ in range(self.rows)]
             names = ("ids", "positions", "trees", "branches", "targets", "weights")
-            yield {name: torch.from_numpy(np.array([getattr(r, name) for r in rows])) for name in names}
+            yield {name: torch.tensor([getattr(row, name) for row in rows]) for name in names}
 
 
 def attention_mask(batch):
@@ -181,14 +197,14 @@ def orthogonal(g):
 
 
 def learning_rate(progress):
-    """A short warm-up, then a cosine down to a fiftieth."""
+    """A short warm-up, then a cosine down to a fiftieth; as a share of the highest rate."""
     if progress < 0.02:
         return progress / 0.02
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (progress - 0.02) / 0.98))
 
 
 def answers_right(batch, correct):
-    """Share of branches of which every answer token is the most likely one: what greedy decoding gets."""
+    """Share of branches whose every answer token is the likeliest one, as greedy decoding needs."""
     answer = batch["weights"] == 1.0
     key = torch.arange(len(answer))[:, None] * 1000 + batch["branches"]
     asked = torch.unique(key[answer])
@@ -198,10 +214,10 @@ def answers_right(batch, correct):
 
 def main():
     parser = argparse.ArgumentParser(description="Train the demo model.")
-    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for tokenizer and checkpoint")
+    parser.add_argument("--out", type=pathlib.Path, required=True, help="a folder")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=1800, help="batches; the schedule is laid out over them")
-    parser.add_argument("--rows", type=int, default=24, help=f"rows of {ROW} tokens per batch")
+    parser.add_argument("--steps", type=int, default=3400, help="batches")
+    parser.add_argument("--rows", type=int, default=8, help=f"rows of {ROW} tokens per batch")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
 
@@ -215,7 +231,10 @@ def main():
     model = Decoder(Config())
     matrices = [p for p in model.blk.parameters() if p.ndim == 2]
     others = [p for p in model.parameters() if not any(p is m for m in matrices)]
-    optimizers = [Muon(matrices, lr=0.02), torch.optim.AdamW(others, lr=0.004, betas=(0.9, 0.95), weight_decay=0.0)]
+    optimizers = [
+        Muon(matrices, lr=0.02),
+        torch.optim.AdamW(others, lr=0.004, betas=(0.9, 0.95), weight_decay=0.0),
+    ]
     rates = [o.param_groups[0]["lr"] for o in optimizers]
     first = 0
     if checkpoint_path.exists():
@@ -224,26 +243,29 @@ def main():
         model.load_state_dict(saved["model"])
         for optimizer, state in zip(optimizers, saved["optimizers"]):
             optimizer.load_state_dict(state)
-    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, steps {first} to {options.steps}", flush=True)
+    parameters = sum(p.numel() for p in model.parameters())
+    print(f"{parameters:,} parameters, steps {first} to {options.steps}", flush=True)
 
     @torch.compile
     def losses(ids, positions, mask, targets):
         with torch.autocast("cpu", torch.bfloat16):
-            logits = model.logits(model(ids, positions, mask))
-        logits = logits.float()
+            logits = model.logits(model(ids, positions, mask)).float()
         loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
         return loss.view_as(targets), logits.detach().argmax(-1) == targets
 
     def save(step):
-        torch.save({"step": step, "model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers]},
-                   checkpoint_path)  # fmt: skip
+        states = [optimizer.state_dict() for optimizer in optimizers]
+        saved = {"step": step, "model": model.state_dict(), "optimizers": states}
+        torch.save(saved, checkpoint_path)
 
     stream = Batches(tokenizer_path, options.seed, options.rows, first, options.steps)
+    loader = torch.utils.data.DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4)
     began = time.time()
-    for step, batch in enumerate(torch.utils.data.DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4), first):
+    for step, batch in enumerate(loader, first):
         for optimizer, rate in zip(optimizers, rates):
             optimizer.param_groups[0]["lr"] = rate * learning_rate(step / options.steps)
-        loss, correct = losses(batch["ids"], batch["positions"], attention_mask(batch), batch["targets"])
+        mask = attention_mask(batch)
+        loss, correct = losses(batch["ids"], batch["positions"], mask, batch["targets"])
         weights = batch["weights"].float()
         ((loss * weights).sum() / weights.sum()).backward()
         for optimizer in optimizers:
@@ -251,10 +273,14 @@ def main():
             optimizer.zero_grad(set_to_none=True)
         if step % 20 == 19:
             answer, text = weights == 1.0, (weights > 0) & (weights < 1)
-            elapsed = time.time() - began
-            print(f"step {step + 1}  answers {loss[answer].mean():.3f}  text {loss[text].mean():.3f}  "
-                  f"right {answers_right(batch, correct):.3f}  {(step + 1 - first) * options.rows * ROW / elapsed:.0f} tokens/s  "
-                  f"{elapsed / 60:.1f} min", flush=True)  # fmt: skip
+            minutes = (time.time() - began) / 60
+            speed = (step + 1 - first) * options.rows * ROW / minutes / 60
+            right = answers_right(batch, correct)
+            print(
+                f"step {step + 1}  loss of answers {loss[answer].mean():.3f}, of text "
+                f"{loss[text].mean():.3f}  right {right:.3f}  {minutes:.1f} min, {speed:.0f} tokens/s",
+                flush=True,
+            )
         if step % 100 == 99:
             save(step + 1)
     save(options.steps)
