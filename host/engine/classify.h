@@ -1,9 +1,8 @@
 // classify: which of a few labels continues a prompt best, by the probability of each whole label.
 //
-// A label is scored as all of its tokens, after the prompt, ended by the model's end-of-turn token, so
-// that a label which is the beginning of another competes fairly. Probabilities are the softmax over the
-// labels' log-probabilities: they sum to one.
-// Threads: as Engine's.
+// A label is scored as all of its tokens, after the prompt, ended by the model's end-of-turn token,
+// so that a label which is the beginning of another competes fairly. Probabilities are the softmax
+// over the labels' log-probabilities: they sum to one. Threads: as Engine's.
 #pragma once
 
 #include <functional>

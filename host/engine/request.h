@@ -1,7 +1,7 @@
 // What callers ask of an engine, and what they get back.
 //
-// Callbacks run on the executor's thread, between steps: they hand the data on and return at once. They
-// are never called after on_done.
+// Callbacks run on the executor's thread, between steps: they hand the data on and return at once.
+// They are never called after on_done.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,9 @@ namespace minnow::engine {
 using TokenId = int32_t;
 using RequestId = uint64_t;  // never reused within an engine; 0 is none
 
-// How the next token is chosen. Noise is a function of (seed, position, token), so the same request gives
-// the same answer whatever runs beside it. See abi/backend.h, mnw_sample_row, for the order of the steps.
+// How the next token is chosen. Noise is a function of (seed, position, token), so the same request
+// gives the same answer whatever runs beside it. See abi/backend.h, mnw_sample_row, for the order
+// of the steps.
 struct Sampling {
   float temperature = 0;  // 0: greedy
   uint32_t top_k = 0;     // 0: off
@@ -56,9 +57,9 @@ struct Usage {
 struct GenerateResult {
   Status status;  // not ok only with kError
   FinishReason finish_reason = FinishReason::kError;
-  std::string text;  // without the end-of-turn token and the stop string
+  std::string text;                    // without the end-of-turn token and the stop string
   std::vector<GeneratedToken> tokens;  // logprobs are filled if n_logprobs or want_logprobs
-  std::string stop_string;  // the one that was met, if any
+  std::string stop_string;             // the one that was met, if any
   Usage usage;
 };
 
@@ -70,14 +71,15 @@ struct GenerateRequest {
   std::vector<std::string> stop;  // strings; the model's end-of-turn tokens always stop
   bool ignore_end = false;        // benchmarks: run to max_tokens
   Priority priority = Priority::kInteractive;
-  // Text that can no longer become part of a stop string or of an incomplete UTF-8 sequence. May be null.
+  // Text that can no longer become part of a stop string or of an incomplete UTF-8 sequence. May be
+  // null.
   std::function<void(std::string_view text, const GeneratedToken& token)> on_token;
   std::function<void(GenerateResult)> on_done;
 };
 
-// Log-probabilities of continuations of a prompt. The continuations form a tree: node i continues node
-// parent[i] (or the prompt, -1), so labels with a common beginning share its rows. All of it is one or a few
-// steps, and nothing of the tree is committed to the cache.
+// Log-probabilities of continuations of a prompt. The continuations form a tree: node i continues
+// node parent[i] (or the prompt, -1), so labels with a common beginning share its rows. All of it
+// is one or a few steps, and nothing of the tree is committed to the cache.
 struct ScoreRequest {
   struct Node {
     int32_t parent;  // index of an earlier node, or -1

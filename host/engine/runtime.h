@@ -31,8 +31,8 @@ class Runtime {
   ~Runtime();
 
   // `name`: the path of a GGUF file, or the name of one (with or without .gguf, and without a
-  // quantization suffix where only one file fits) in the model directories. The engine lives as long as
-  // the runtime. A name that fits nothing fails with the directories that were searched.
+  // quantization suffix where only one file fits) in the model directories. The engine lives as
+  // long as the runtime. A name that fits nothing fails with the directories that were searched.
   Result<Engine*> Open(const std::string& name);
 
   plugins::Registry& registry() { return registry_; }
@@ -44,7 +44,9 @@ class Runtime {
 
   RuntimeOptions options_;
   plugins::Registry registry_;
+  // Destroyed from the last to the first: engines leave the executor before it and the devices go.
   std::vector<std::unique_ptr<plugins::Device>> devices_;
+  Executor executor_;
   std::mutex mutex_;
   std::map<std::string, std::unique_ptr<OpenModel>> models_;  // by canonical path
 };

@@ -1,14 +1,12 @@
 // A model placed on devices: partitions, plans, weights and state, ready to run steps.
 //
-// Weights are handed over partition by partition, node by node, and the mapped pages of what a backend
-// copied are dropped at once, so repacking never doubles resident memory.
-// Threads: one caller at a time (the engine's executor); Start returns before the step is done.
+// Weights are handed over node by node, and the mapped pages of what a backend copied are dropped
+// at once, so that repacking never doubles resident memory. Threads: one caller at a time (the
+// engine's executor). A step may still be running when Start returns.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
@@ -20,19 +18,20 @@
 
 namespace minnow::model {
 
+inline constexpr uint32_t kPageTokens = 32;
+
 struct InstanceOptions {
   uint32_t max_tokens = 512;  // rows of a step
   uint32_t max_seqs = 64;     // sequences in a step
   uint32_t max_out = 128;     // rows of logits in a step
-  uint32_t kv_tokens = 0;     // positions the cache holds; 0: max_seqs * n_ctx within a quarter of memory
+  uint32_t kv_tokens =
+      0;  // positions the cache holds; 0: max_seqs * n_ctx, within a quarter of memory
   int32_t kv_type = MNW_TYPE_F16;
   bool strict_backend = false;  // refuse any fallback from the first device
 };
 
-inline constexpr uint32_t kPageTokens = 32;
-
-// The inputs of one step, as ops.h describes them. Row arrays have n_tokens elements, sequence arrays
-// n_seqs; pages of a group: n_seqs rows of Instance::page_columns().
+// The inputs of one step, as abi/ops.h describes them. Arrays over rows have n_tokens elements,
+// over sequences n_seqs; a group's pages are n_seqs rows of Instance::page_columns().
 struct StepInputs {
   std::vector<int32_t> tokens, positions, seq, parent;
   std::vector<int32_t> seq_len;
@@ -40,46 +39,76 @@ struct StepInputs {
   std::vector<std::vector<int32_t>> pages, slots;  // by state group
 };
 
+// What a graph is run on, so that tests can do without a file.
+struct InstanceSource {
+  graph::Graph graph;
+  const formats::GgufReader* file = nullptr;  // where the weights are; null: the graph has none
+  uint32_t n_ctx = 0;
+};
+
 class Instance {
  public:
-  // `devices` in order of preference; the last takes what the others leave. They outlive the instance.
+  // `devices` in order of preference; the last takes what the others leave. They outlive the
+  // instance.
   static Result<std::unique_ptr<Instance>> Create(std::shared_ptr<const Model> model,
+                                                  std::span<plugins::Device* const> devices,
+                                                  const InstanceOptions& options = {});
+  static Result<std::unique_ptr<Instance>> Create(InstanceSource source,
                                                   std::span<plugins::Device* const> devices,
                                                   const InstanceOptions& options = {});
   ~Instance();
 
+  // REQUIRES: made from a model.
+  bool has_model() const { return model_ != nullptr; }
   const Model& model() const { return *model_; }
   const InstanceOptions& options() const { return options_; }
-  uint32_t n_groups() const { return static_cast<uint32_t>(n_pages_.size()); }
-  uint32_t n_pages(uint32_t group) const { return n_pages_[group]; }
-  uint32_t window(uint32_t group) const { return windows_[group]; }
-  uint32_t page_columns() const { return page_columns_; }
+  uint32_t n_ctx() const { return n_ctx_; }
+  uint32_t n_groups() const { return static_cast<uint32_t>(groups_.size()); }
+  uint32_t n_pages(uint32_t group) const { return groups_[group].n_pages; }
+  uint32_t window(uint32_t group) const { return groups_[group].window; }
+  uint32_t page_columns() const { return (n_ctx_ + kPageTokens - 1) / kPageTokens; }
   uint32_t n_vocab() const { return n_vocab_; }
-  uint64_t weight_bytes() const { return weight_bytes_; }  // backends' own memory
+  uint64_t weight_bytes() const { return weight_bytes_; }  // memory of the backends' own
   uint64_t state_bytes() const { return state_bytes_; }
+  const graph::Graph& graph() const { return placement_->graph; }
   std::string PlacementText() const;  // node, backend, reason
 
-  // Runs the first partition of a step; `inputs` stays untouched until Wait returns.
+  // Starts a step; `inputs` stays untouched until Wait returns.
   Status Start(const StepInputs& inputs);
-  // Waits for the step, running its further partitions. The logits [n_out, n_vocab] stay valid until the
-  // next Start.
+  // Waits for the step. The logits [n_out, n_vocab] stay valid until the next Start.
   Result<std::span<const float>> Wait();
 
-  // Copy on write, clearing, and commitment of rows that had no slot.
+  // Copy on write and clearing of pages; rows of the last step without a slot made permanent.
   Status EditPages(std::span<const mnw_page_edit> edits);
   Status Commit(uint32_t group, std::span<const int32_t> rows, std::span<const int32_t> slots);
 
  private:
   struct Part;
-  Instance() = default;
+  class Completion;
+  Instance();
+
+  Status Place(InstanceSource source, std::span<plugins::Device* const> devices);
+  Status CreateStates(std::span<plugins::Device* const> devices);
+  Status MakePart(size_t index, const formats::GgufReader* file,
+                  std::span<plugins::Device* const> devices);
+  Status LoadWeights(Part& part, const formats::GgufReader& file);
+  Status Bind(Part& part, const StepInputs& inputs);
+  Status RunPart(size_t index);
 
   std::shared_ptr<const Model> model_;
   InstanceOptions options_;
-  std::vector<std::unique_ptr<Part>> parts_;
-  std::vector<uint32_t> n_pages_, windows_;
-  uint32_t page_columns_ = 0, n_vocab_ = 0;
+  uint32_t n_ctx_ = 0, n_vocab_ = 0;
   uint64_t weight_bytes_ = 0, state_bytes_ = 0;
-  // ... (bindings, boundary buffers, completion) in instance.cc
+  std::vector<std::string> device_names_;
+  std::unique_ptr<graph::Placement> placement_;
+  std::vector<mnw_state_group> groups_;
+  struct State;
+  std::vector<std::unique_ptr<State>> states_;  // by device
+  std::vector<std::unique_ptr<Part>> parts_;    // in order of execution
+  std::vector<std::vector<std::byte>>
+      shared_;  // boundaries and outputs, by value of the whole graph
+  std::unique_ptr<Completion> completion_;
+  const StepInputs* inputs_ = nullptr;  // of the running step
 };
 
 }  // namespace minnow::model

@@ -1,17 +1,18 @@
-// A loaded model: the file's metadata, tokenizer, chat template and the graph its architecture builds.
-// No device is involved yet; Instance places it on devices.
-// Threads: immutable after Load.
+// A loaded model: the file's metadata, tokenizer, chat template, and the graph that its
+// architecture builds. No device is involved yet; Instance places it on devices. Threads: immutable
+// after Load.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/status.h"
 #include "formats/gguf.h"
-#include "graph/graph.h"
+#include "graph/builder.h"
 #include "plugins/registry.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -24,10 +25,10 @@ struct LoadOptions {
 
 class Model {
  public:
-  // Refuses a file whose architecture no plugin builds, whose tensors do not fit the graph, or whose
-  // tokenizer is unknown; each message names the file, the thing and the remedy.
+  // Refuses a file whose architecture no plugin builds, whose tensors do not fit the graph, or
+  // whose tokenizer is unknown; each message names the file, the thing and the remedy.
   static Result<std::shared_ptr<const Model>> Load(const std::string& path,
-                                                   const plugins::Registry& registry,
+                                                   plugins::Registry& registry,
                                                    const LoadOptions& options = {});
 
   const std::string& path() const { return file_.path(); }
@@ -35,26 +36,34 @@ class Model {
   const std::string& name() const { return name_; }  // general.name, else the file's name
   uint32_t n_ctx() const { return n_ctx_; }
   const formats::GgufReader& file() const { return file_; }
-  const graph::Graph& graph() const { return *graph_; }
+  const mnw_model_info& info() const { return info_; }
   const text::Tokenizer& tokenizer() const { return *tokenizer_; }
+  // Null if the file has none.
   const text::ChatTemplate* chat_template() const { return template_ ? &*template_ : nullptr; }
-  const std::vector<std::string>& unused_tensors() const { return unused_tensors_; }
 
-  // The prompt's tokens: plain text as it is (with BOS where the model wants one), or messages through the
-  // model's chat template. Document text never becomes control tokens.
-  Result<std::vector<int32_t>> EncodeText(std::string_view text) const;
-  Result<std::vector<int32_t>> EncodeChat(const text::ChatInput& input) const;
+  // The graph, made anew: a pure function of the file and of n_ctx.
+  Result<graph::BuiltGraph> BuildGraph() const;
+
+  // Plain text as it is, with BOS where the model wants one. Control tokens in it are ordinary
+  // text.
+  Result<std::vector<text::TokenId>> EncodeText(std::string_view text) const;
+  // Messages through the chat template; control tokens come from the template alone. Fails with
+  // kPrecondition if the model has no template.
+  Result<std::vector<text::TokenId>> EncodeChat(text::ChatInput input) const;
+  // One user turn, the reply to begin: {"role": "user", "content": content}.
+  Result<std::vector<text::TokenId>> EncodeTurn(std::string_view content) const;
 
  private:
   explicit Model(formats::GgufReader file) : file_(std::move(file)) {}
+  Status LoadText();
 
   formats::GgufReader file_;
   std::string architecture_, name_;
+  const mnw_arch* arch_ = nullptr;
   uint32_t n_ctx_ = 0;
-  std::unique_ptr<graph::Graph> graph_;
+  mnw_model_info info_{};
   std::unique_ptr<text::Tokenizer> tokenizer_;
   std::optional<text::ChatTemplate> template_;
-  std::vector<std::string> unused_tensors_;
 };
 
 }  // namespace minnow::model

@@ -1,0 +1,83 @@
+#include "engine/classify.h"
+
+#include <cmath>
+#include <map>
+#include <set>
+
+namespace minnow::engine {
+
+namespace {
+
+// The labels' tokens as a tree, each ended by the token that ends a turn.
+struct LabelTree {
+  std::vector<ScoreRequest::Node> nodes;
+  std::vector<std::vector<size_t>> paths;  // nodes of each label
+
+  void Add(std::span<const TokenId> tokens) {
+    int32_t parent = -1;
+    std::vector<size_t> path;
+    for (TokenId token : tokens) {
+      auto [it, fresh] = index_.try_emplace({parent, token}, nodes.size());
+      if (fresh) nodes.push_back({parent, token});
+      path.push_back(it->second);
+      parent = static_cast<int32_t>(it->second);
+    }
+    paths.push_back(std::move(path));
+  }
+
+ private:
+  std::map<std::pair<int32_t, TokenId>, size_t> index_;
+};
+
+ClassifyResult Finish(const std::vector<std::string>& labels, const LabelTree& tree,
+                      const std::vector<float>& logprobs, const Usage& usage) {
+  ClassifyResult result;
+  result.usage = usage;
+  for (size_t i = 0; i < labels.size(); ++i) {
+    double sum = 0;
+    for (size_t node : tree.paths[i]) sum += logprobs[node];
+    result.labels.push_back({labels[i], sum, 0});
+    if (sum > result.labels[result.best].logprob) result.best = i;
+  }
+  double total = 0;
+  for (LabelScore& l : result.labels)
+    total += l.probability = std::exp(l.logprob - result.labels[result.best].logprob);
+  for (LabelScore& l : result.labels) l.probability /= total;
+  return result;
+}
+
+}  // namespace
+
+Result<RequestId> Classify(Engine& engine, ClassifyRequest request) {
+  if (request.labels.size() < 2) return Error(Code::kInvalid, "classify needs at least two labels");
+  const text::Tokenizer& tokenizer = engine.model().tokenizer();
+  const text::Vocabulary& vocabulary = tokenizer.vocabulary();
+  const TokenId end = vocabulary.eot != text::kNoToken ? vocabulary.eot : vocabulary.eos;
+  auto tree = std::make_shared<LabelTree>();
+  std::set<std::string> seen;
+  for (const std::string& label : request.labels) {
+    if (!seen.insert(label).second)
+      return Error(Code::kInvalid, "label '{}' is given twice", label);
+    text::EncodeOptions options;
+    options.add_bos = false;
+    MNW_ASSIGN(std::vector<TokenId> tokens, tokenizer.Encode(label, false, options));
+    if (tokens.empty()) return Error(Code::kInvalid, "label '{}' has no tokens", label);
+    if (end != text::kNoToken) tokens.push_back(end);
+    tree->Add(tokens);
+  }
+  ScoreRequest score;
+  score.prompt = std::move(request.prompt);
+  score.tree = tree->nodes;
+  score.priority = request.priority;
+  score.on_done = [tree, labels = std::move(request.labels), done = std::move(request.on_done)](
+                      Status status, std::vector<float> logprobs, Usage usage) {
+    if (status.ok()) return done(Finish(labels, *tree, logprobs, usage));
+    ClassifyResult result;
+    result.status = std::move(status);
+    result.usage = usage;
+    done(std::move(result));
+  };
+  return engine.Score(std::move(score));
+}
+
+}  // namespace minnow::engine

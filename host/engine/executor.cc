@@ -1,0 +1,244 @@
+#include "engine/executor.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+
+namespace minnow::engine {
+
+struct ModelQueue {
+  ModelQueue(model::Instance& i, uint32_t step_tokens) : instance(i), pool(i, step_tokens) {}
+
+  model::Instance& instance;
+
+  // Under the executor's mutex.
+  std::deque<std::unique_ptr<Job>> arrived;
+  std::vector<RequestId> cancelled;
+  uint32_t n_queued = 0;  // arrived and waiting
+  bool leaving = false;
+  EngineStats stats;
+
+  // The executor's alone.
+  PagePool pool;
+  std::deque<std::unique_ptr<Job>> waiting[2];  // by priority
+  std::vector<std::unique_ptr<Job>> running;
+  Step step;
+  uint64_t steps = 0, rows = 0;
+
+  bool HasWork() const {  // under the mutex
+    return leaving || !arrived.empty() || !cancelled.empty() || !running.empty() ||
+           !waiting[0].empty() || !waiting[1].empty();
+  }
+};
+
+Executor::Executor(const EngineOptions& options) : options_(options), thread_([this] { Work(); }) {}
+
+Executor::~Executor() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  wake_.notify_all();
+  thread_.join();
+}
+
+ModelQueue* Executor::AddModel(model::Instance& instance) {
+  auto queue = std::make_unique<ModelQueue>(instance, options_.step_tokens);
+  queue->stats.pages_total = queue->pool.total();
+  const std::lock_guard lock(mutex_);
+  queues_.push_back(std::move(queue));
+  return queues_.back().get();
+}
+
+void Executor::RemoveModel(ModelQueue* queue) {
+  std::unique_lock lock(mutex_);
+  queue->leaving = true;
+  wake_.notify_all();
+  removed_.wait(lock, [&] {
+    return std::none_of(queues_.begin(), queues_.end(),
+                        [&](const auto& q) { return q.get() == queue; });
+  });
+}
+
+Result<RequestId> Executor::Submit(ModelQueue* queue, std::unique_ptr<Job> job) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (queue->leaving || stop_) return Error(Code::kUnavailable, "the engine is shutting down");
+    if (queue->n_queued >= options_.max_queued) {
+      return Error(Code::kExhausted, "the queue is full ({} requests wait); try again later",
+                   queue->n_queued);
+    }
+    job->id = next_id_++;
+    job->submitted = Clock::now();
+    const RequestId id = job->id;
+    queue->arrived.push_back(std::move(job));
+    ++queue->n_queued;
+    wake_.notify_all();
+    return id;
+  }
+}
+
+void Executor::Cancel(RequestId id) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& queue : queues_) queue->cancelled.push_back(id);
+  wake_.notify_all();
+}
+
+EngineStats Executor::stats(const ModelQueue* queue) const {
+  const std::lock_guard lock(mutex_);
+  EngineStats stats = queue->stats;
+  stats.queued = queue->n_queued;
+  return stats;
+}
+
+bool Executor::CanEverFit(const ModelQueue* queue, uint32_t length) const {
+  return queue->pool.CanEverFit(length);
+}
+
+void Executor::Work() {
+  size_t turn = 0;
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    wake_.wait(lock, [&] {
+      return stop_ || std::any_of(queues_.begin(), queues_.end(),
+                                  [](const auto& q) { return q->HasWork(); });
+    });
+    if (stop_) return;
+    while (!queues_[turn % queues_.size()]->HasWork()) ++turn;
+    const size_t index = turn++ % queues_.size();
+    ModelQueue& queue = *queues_[index];
+    const std::vector<RequestId> cancelled = TakeArrivals(queue);
+    const bool leaving = queue.leaving;
+    lock.unlock();
+    if (leaving) {
+      EndAll(queue, Error(Code::kUnavailable, "the engine is shutting down"));
+    } else {
+      EndCancelled(queue, cancelled);
+      Admit(queue);
+      if (!queue.running.empty()) RunStep(queue);
+    }
+    lock.lock();
+    Publish(queue);
+    if (leaving) {
+      std::erase_if(queues_, [&](const auto& q) { return q.get() == &queue; });
+      removed_.notify_all();
+    }
+  }
+}
+
+// Under the mutex: hands over what came in since the last step.
+std::vector<RequestId> Executor::TakeArrivals(ModelQueue& queue) {
+  while (!queue.arrived.empty()) {
+    const size_t priority = queue.arrived.front()->priority == Priority::kBatch;
+    queue.waiting[priority].push_back(std::move(queue.arrived.front()));
+    queue.arrived.pop_front();
+  }
+  return std::exchange(queue.cancelled, {});
+}
+
+void Executor::Publish(ModelQueue& queue) {
+  queue.n_queued = static_cast<uint32_t>(queue.arrived.size() + queue.waiting[0].size() +
+                                         queue.waiting[1].size());
+  queue.stats.steps = queue.steps;
+  queue.stats.rows = queue.rows;
+  queue.stats.running = static_cast<uint32_t>(queue.running.size());
+  queue.stats.pages_used = queue.pool.used();
+}
+
+void Executor::EndCancelled(ModelQueue& queue, std::span<const RequestId> ids) {
+  const Status status(Code::kCancelled, "cancelled");
+  for (const RequestId id : ids) {
+    for (size_t i = 0; i < queue.running.size(); ++i) {
+      if (queue.running[i]->id == id) {
+        EndJob(queue, i, status);
+        break;
+      }
+    }
+    for (auto& waiting : queue.waiting) {
+      const auto it =
+          std::find_if(waiting.begin(), waiting.end(), [&](const auto& j) { return j->id == id; });
+      if (it == waiting.end()) continue;
+      (*it)->End(status);
+      waiting.erase(it);
+    }
+  }
+}
+
+// In order of arrival, interactive first. The first that does not fit makes the others wait too, so
+// that a long request is not starved by short ones.
+void Executor::Admit(ModelQueue& queue) {
+  for (auto& waiting : queue.waiting) {
+    while (!waiting.empty()) {
+      Job& job = *waiting.front();
+      if (queue.running.size() >= queue.instance.options().max_seqs) return;
+      if (!queue.pool.Reserve(job.max_length, &job.pages)) return;
+      job.started = Clock::now();
+      queue.running.push_back(std::move(waiting.front()));
+      waiting.pop_front();
+    }
+  }
+}
+
+void Executor::RunStep(ModelQueue& queue) {
+  BuildStep(queue.running, queue.instance, options_.step_tokens, queue.pool, &queue.step);
+  ++queue.steps;
+  queue.rows += queue.step.inputs.tokens.size();
+  const auto run = [&]() -> Result<std::span<const float>> {
+    MNW_TRY(queue.instance.Start(queue.step.inputs));
+    return queue.instance.Wait();
+  };
+  const Result<std::span<const float>> logits = run();
+  if (logits.ok()) {
+    Deliver(queue, *logits);
+    return;
+  }
+  // The step's rows are lost, and with them the requests that had rows in it; the others go on.
+  spdlog::warn("a step failed: {}", logits.status().message());
+  for (const StepPart& part : queue.step.parts) {
+    const auto it = std::find_if(queue.running.begin(), queue.running.end(),
+                                 [&](const auto& j) { return j.get() == part.job; });
+    EndJob(queue, static_cast<size_t>(it - queue.running.begin()), logits.status());
+  }
+}
+
+void Executor::Deliver(ModelQueue& queue, std::span<const float> logits) {
+  const size_t n_vocab = queue.instance.n_vocab();
+  std::vector<Status> failed(queue.step.parts.size());
+  // Before the logits, so that a job sees its rows as committed when it looks at them.
+  for (const StepPart& part : queue.step.parts)
+    part.job->committed = part.first_token + part.n_tokens;
+  for (size_t i = 0; i < queue.step.out.size(); ++i) {
+    const OutRow& row = queue.step.out[i];
+    Job& job = *queue.step.parts[row.part].job;
+    const std::span<const float> values = logits.subspan(i * n_vocab, n_vocab);
+    if (!failed[row.part].ok()) continue;
+    failed[row.part] =
+        row.node >= 0 ? job.OnTreeLogits(row.node, values) : job.OnLogits(row.position, values);
+  }
+  for (size_t i = 0; i < queue.step.parts.size(); ++i) {
+    Job* job = queue.step.parts[i].job;
+    queue.pool.Trim(&job->pages, static_cast<uint32_t>(job->committed));
+    if (failed[i].ok() && !job->finished()) continue;
+    const auto it = std::find_if(queue.running.begin(), queue.running.end(),
+                                 [&](const auto& j) { return j.get() == job; });
+    EndJob(queue, static_cast<size_t>(it - queue.running.begin()), std::move(failed[i]));
+  }
+}
+
+void Executor::EndJob(ModelQueue& queue, size_t index, Status status) {
+  const std::unique_ptr<Job> job = std::move(queue.running[index]);
+  queue.running.erase(queue.running.begin() + static_cast<ptrdiff_t>(index));
+  queue.pool.Release(&job->pages);
+  job->End(std::move(status));
+}
+
+void Executor::EndAll(ModelQueue& queue, const Status& status) {
+  while (!queue.running.empty()) EndJob(queue, 0, status);
+  for (auto& waiting : queue.waiting) {
+    for (auto& job : waiting) job->End(status);
+    waiting.clear();
+  }
+}
+
+}  // namespace minnow::engine

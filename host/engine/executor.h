@@ -1,0 +1,73 @@
+// The executor of a device: the one thread that calls its backend.
+//
+// Every model on the device has a queue here. The executor takes turns among the models that have
+// work: admits requests, builds a step, runs it, delivers. See README.md beside this file for who
+// owns what. Threads: Submit, Cancel and stats from any thread.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "engine/job.h"
+#include "engine/step_builder.h"
+
+namespace minnow::engine {
+
+struct EngineOptions {
+  uint32_t max_queued = 4096;  // requests waiting per model; more are refused with kExhausted
+  uint32_t step_tokens = 512;  // rows of a step, at most
+};
+
+struct EngineStats {
+  uint64_t steps = 0, rows = 0;  // since the start
+  uint32_t running = 0, queued = 0;
+  uint32_t pages_used = 0, pages_total = 0;
+};
+
+// One model's requests. Only the executor looks inside.
+struct ModelQueue;
+
+class Executor {
+ public:
+  explicit Executor(const EngineOptions& options = {});
+  ~Executor();  // REQUIRES: no model left
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
+
+  const EngineOptions& options() const { return options_; }
+
+  ModelQueue* AddModel(model::Instance& instance);
+  // Ends what is left with kUnavailable; returns when the executor has let go of the instance.
+  void RemoveModel(ModelQueue* queue);
+
+  Result<RequestId> Submit(ModelQueue* queue, std::unique_ptr<Job> job);
+  void Cancel(RequestId id);
+  EngineStats stats(const ModelQueue* queue) const;
+  // Can a request of this length run at all, in an empty cache?
+  bool CanEverFit(const ModelQueue* queue, uint32_t length) const;
+
+ private:
+  void Work();
+  void RunStep(ModelQueue& queue);
+  std::vector<RequestId> TakeArrivals(ModelQueue& queue);  // returns the cancelled ones
+  void Admit(ModelQueue& queue);
+  void EndCancelled(ModelQueue& queue, std::span<const RequestId> ids);
+  void Deliver(ModelQueue& queue, std::span<const float> logits);
+  void EndJob(ModelQueue& queue, size_t index, Status status);
+  void EndAll(ModelQueue& queue, const Status& status);
+  void Publish(ModelQueue& queue);
+
+  const EngineOptions options_;
+  mutable std::mutex mutex_;
+  std::condition_variable wake_, removed_;
+  std::vector<std::unique_ptr<ModelQueue>> queues_;
+  RequestId next_id_ = 1;
+  bool stop_ = false;
+  std::thread thread_;
+};
+
+}  // namespace minnow::engine

@@ -1,0 +1,171 @@
+// Generation: one token a step until the model ends its turn, a stop string shows, or the budget is
+// spent.
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "engine/job.h"
+#include "engine/sampler.h"
+
+namespace minnow::engine {
+
+namespace {
+
+// Text that may still become part of a stop string is held back.
+class StopStrings {
+ public:
+  explicit StopStrings(std::vector<std::string> strings) : strings_(std::move(strings)) {}
+
+  // Adds text. Returns what is safe to show; sets `met` if a stop string is complete, which is
+  // where the text then ends.
+  std::string Push(std::string_view text, const std::string** met) {
+    held_ += text;
+    size_t at = std::string::npos;
+    for (const std::string& s : strings_) {
+      const size_t found = held_.find(s);
+      if (found < at) {
+        at = found;
+        *met = &s;
+      }
+    }
+    if (*met) return held_.substr(0, at);
+    size_t keep = 0;
+    for (const std::string& s : strings_) keep = std::max(keep, Overlap(s));
+    std::string out = held_.substr(0, held_.size() - keep);
+    held_.erase(0, out.size());
+    return out;
+  }
+  std::string Finish() { return std::exchange(held_, {}); }
+
+ private:
+  // The longest end of held_ that is a beginning of s.
+  size_t Overlap(std::string_view s) const {
+    for (size_t n = std::min(s.size() - 1, held_.size()); n > 0; --n) {
+      if (std::string_view(held_).substr(held_.size() - n) == s.substr(0, n)) return n;
+    }
+    return 0;
+  }
+
+  std::vector<std::string> strings_;
+  std::string held_;
+};
+
+class GenerateJob final : public Job {
+ public:
+  GenerateJob(GenerateRequest request, const model::Model* model)
+      : Job(std::move(request.prompt), request.priority, request.max_tokens),
+        request_(std::move(request)),
+        model_(model),
+        stop_(request_.stop) {
+    if (model_) decoder_.emplace(model_->tokenizer(), text::DecodeOptions{}, tokens);
+  }
+
+  bool WantsLogits(size_t position) const override { return position + 1 == tokens.size(); }
+
+  Status OnLogits(size_t position, std::span<const float> logits) override {
+    MNW_ASSIGN(Choice choice,
+               Choose(logits, request_.sampling, position + 1, request_.n_logprobs, scratch_));
+    if (usage.completion_tokens++ == 0) first_token = Clock::now();
+    GeneratedToken token{choice.token, choice.logprob, std::move(choice.top)};
+    const bool ends = model_ && model_->tokenizer().EndsTurn(token.token) && !request_.ignore_end;
+    if (ends) {
+      --usage.completion_tokens;  // the end of the turn is no part of the answer
+      Stop(FinishReason::kStop);
+      return Status();
+    }
+    tokens.push_back(token.token);
+    Show(token);
+    result_.tokens.push_back(std::move(token));
+    if (!finished_ && usage.completion_tokens >= request_.max_tokens) Stop(FinishReason::kLength);
+    return Status();
+  }
+
+  bool finished() const override { return finished_; }
+
+  void End(Status status) override {
+    StopClock();
+    if (!status.ok()) {
+      result_.finish_reason =
+          status.code() == Code::kCancelled ? FinishReason::kCancelled : FinishReason::kError;
+      if (result_.finish_reason == FinishReason::kError) result_.status = std::move(status);
+    }
+    result_.usage = usage;
+    if (request_.on_done) request_.on_done(std::move(result_));
+  }
+
+ private:
+  void Show(const GeneratedToken& token) {
+    if (!decoder_) return;
+    const std::string* met = nullptr;
+    const std::string text = stop_.Push(decoder_->Push(token.token), &met);
+    result_.text += text;
+    if (request_.on_token) request_.on_token(text, token);
+    if (met) {
+      result_.stop_string = *met;
+      finished_ = true;
+      result_.finish_reason = FinishReason::kStop;
+    }
+  }
+
+  // Ends the answer and shows the text that was held back.
+  void Stop(FinishReason reason) {
+    finished_ = true;
+    result_.finish_reason = reason;
+    if (!decoder_) return;
+    const std::string* met = nullptr;
+    std::string text = stop_.Push(decoder_->Finish(), &met);
+    if (met) {
+      result_.stop_string = *met;
+      result_.finish_reason = FinishReason::kStop;
+    } else {
+      text += stop_.Finish();
+    }
+    result_.text += text;
+    if (request_.on_token && !text.empty())
+      request_.on_token(text, GeneratedToken{text::kNoToken, 0, {}});
+  }
+
+  GenerateRequest request_;
+  const model::Model* model_;  // null in tests without a file: no text, no end of turn
+  StopStrings stop_;
+  std::optional<text::StreamDecoder> decoder_;
+  SamplerScratch scratch_;
+  GenerateResult result_;
+  bool finished_ = false;
+};
+
+}  // namespace
+
+const char* FinishReasonName(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStop:
+      return "stop";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kCancelled:
+      return "cancelled";
+    case FinishReason::kError:
+      return "error";
+  }
+  return "error";
+}
+
+void Job::StopClock() {
+  const auto seconds = [](Clock::time_point from, Clock::time_point to) {
+    return from.time_since_epoch().count() == 0 || to < from
+               ? 0.0
+               : std::chrono::duration<double>(to - from).count();
+  };
+  const Clock::time_point now = Clock::now();
+  const bool ran = started.time_since_epoch().count() != 0;
+  const bool spoke = first_token.time_since_epoch().count() != 0;
+  usage.queue_seconds = seconds(submitted, ran ? started : now);
+  usage.prefill_seconds = ran ? seconds(started, spoke ? first_token : now) : 0;
+  usage.decode_seconds = spoke ? seconds(first_token, now) : 0;
+}
+
+std::unique_ptr<Job> MakeGenerateJob(GenerateRequest request, const model::Model* model) {
+  return std::make_unique<GenerateJob>(std::move(request), model);
+}
+
+}  // namespace minnow::engine

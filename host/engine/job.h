@@ -1,0 +1,71 @@
+// A running request: which rows it wants in the next step, and what it makes of their logits.
+//
+// The step builder asks, the executor delivers. Tokens of `tokens` are computed in order and
+// committed to the cache; rows of the tree (ScoreRequest) are computed after them and never
+// committed. Threads: the executor's, once the request is accepted.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "engine/page_pool.h"
+#include "engine/request.h"
+
+namespace minnow::engine {
+
+using Clock = std::chrono::steady_clock;
+
+class Job {
+ public:
+  // `max_answer`: tokens that may be added to the prompt.
+  Job(std::vector<TokenId> prompt, Priority priority, uint32_t max_answer)
+      : tokens(std::move(prompt)),
+        priority(priority),
+        max_length(static_cast<uint32_t>(tokens.size()) + max_answer) {
+    usage.prompt_tokens = static_cast<uint32_t>(tokens.size());
+  }
+  virtual ~Job() = default;
+
+  // Are the logits after tokens[position] wanted?
+  virtual bool WantsLogits(size_t position) const = 0;
+  virtual Status OnLogits(size_t position, std::span<const float> logits) = 0;
+
+  // Tree rows still to be computed, each with its parent among them (-1: the last token). Only
+  // asked when all tokens are committed or in the same step. At most `limit`.
+  struct TreeRow {
+    int32_t node;
+    int32_t parent;  // index into the list
+    TokenId token;
+    uint32_t depth;  // 0: right after the last token
+  };
+  virtual std::vector<TreeRow> TreeRows(size_t /*limit*/) const { return {}; }
+  virtual Status OnTreeLogits(int32_t /*node*/, std::span<const float> /*logits*/) {
+    return Status();
+  }
+
+  // After a step: nothing more to compute?
+  virtual bool finished() const = 0;
+  // Calls on_done. `status` ok: the answer is complete.
+  virtual void End(Status status) = 0;
+
+  RequestId id = 0;
+  std::vector<TokenId> tokens;
+  size_t committed = 0;  // tokens whose rows are in the cache
+  const Priority priority;
+  const uint32_t max_length;  // positions it may come to
+  PageTable pages;
+  Usage usage;
+  Clock::time_point submitted, started, first_token;
+
+ protected:
+  void StopClock();  // fills usage's times
+};
+
+// Each checks nothing: the engine has refused bad requests.
+std::unique_ptr<Job> MakeGenerateJob(GenerateRequest request, const model::Model* model);
+std::unique_ptr<Job> MakeScoreJob(ScoreRequest request);
+std::unique_ptr<Job> MakeLogitsJob(LogitsRequest request);
+
+}  // namespace minnow::engine

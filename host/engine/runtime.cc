@@ -1,0 +1,80 @@
+#include "engine/runtime.h"
+
+#include <cstdlib>
+#include <filesystem>
+
+namespace minnow::engine {
+
+namespace fs = std::filesystem;
+
+struct Runtime::OpenModel {
+  std::unique_ptr<model::Instance> instance;
+  std::unique_ptr<Engine> engine;  // destroyed first
+};
+
+Runtime::Runtime(const RuntimeOptions& options, plugins::Registry registry)
+    : options_(options), registry_(std::move(registry)), executor_(options.engine) {}
+
+Runtime::~Runtime() = default;
+
+Result<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& options) {
+  std::unique_ptr<Runtime> runtime(new Runtime(
+      options,
+      plugins::Registry::Scan(plugins::RegistryOptions::FromEnvironment(options.plugin_dirs))));
+  std::vector<std::string> names = options.devices;
+  if (names.empty()) names.push_back("cpu");
+  for (const std::string& name : names) {
+    MNW_ASSIGN(plugins::Device device, runtime->registry_.OpenDevice(name, options.n_threads));
+    runtime->devices_.push_back(std::make_unique<plugins::Device>(std::move(device)));
+  }
+  return runtime;
+}
+
+Result<Engine*> Runtime::Open(const std::string& name) {
+  MNW_ASSIGN(const std::string path, Resolve(name));
+  const std::lock_guard lock(mutex_);
+  if (const auto found = models_.find(path); found != models_.end())
+    return found->second->engine.get();
+  MNW_ASSIGN(std::shared_ptr<const model::Model> model,
+             model::Model::Load(path, registry_, options_.load));
+  std::vector<plugins::Device*> devices;
+  for (const auto& device : devices_) devices.push_back(device.get());
+  auto open = std::make_unique<OpenModel>();
+  MNW_ASSIGN(open->instance, model::Instance::Create(std::move(model), devices, options_.instance));
+  open->engine = std::make_unique<Engine>(executor_, *open->instance);
+  return models_.emplace(path, std::move(open)).first->second->engine.get();
+}
+
+Result<std::string> Runtime::Resolve(const std::string& name) const {
+  std::error_code ec;
+  if (fs::is_regular_file(name, ec)) return fs::canonical(name, ec).string();
+  if (name.find('/') != std::string::npos || name.empty()) {
+    return Error(Code::kNotFound, "there is no model file '{}'", name);
+  }
+  std::vector<std::string> dirs;
+  if (const char* env = std::getenv("MINNOW_MODELS")) dirs.emplace_back(env);
+  dirs.insert(dirs.end(), options_.model_dirs.begin(), options_.model_dirs.end());
+  std::string searched;
+  for (const std::string& dir : dirs) {
+    std::vector<std::string> fits;
+    for (const auto& entry : fs::directory_iterator(dir, ec)) {
+      const std::string file = entry.path().filename().string();
+      if (file == name || file == name + ".gguf") return fs::canonical(entry.path(), ec).string();
+      if (file.starts_with(name + ".") && file.ends_with(".gguf"))
+        fits.push_back(entry.path().string());
+    }
+    if (fits.size() == 1) return fs::canonical(fits[0], ec).string();
+    if (fits.size() > 1) {
+      return Error(Code::kInvalid,
+                   "model '{}' may be any of {} files in '{}'; give the whole file name", name,
+                   fits.size(), dir);
+    }
+    searched += (searched.empty() ? "" : ", ") + dir;
+  }
+  return Error(
+      Code::kNotFound,
+      "there is no model '{}' ({}); give a path to a GGUF file, or its folder in MINNOW_MODELS",
+      name, searched.empty() ? "no model folder is set" : "searched " + searched);
+}
+
+}  // namespace minnow::engine

@@ -1,0 +1,118 @@
+#include "engine/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "engine/noise.h"
+
+namespace minnow::engine {
+
+namespace {
+
+// The larger logit first, the smaller id among equals: the order of every choice here.
+struct Better {
+  std::span<const float> logits;
+  bool operator()(TokenId a, TokenId b) const {
+    const float la = logits[static_cast<size_t>(a)], lb = logits[static_cast<size_t>(b)];
+    return la > lb || (la == lb && a < b);
+  }
+};
+
+// The ids that top_k, top_p and min_p leave, with the logits at this temperature: those within
+// `reach` of the best, since noise cannot lift any other above it.
+void Candidates(std::span<const float> logits, const Sampling& s, float best,
+                std::vector<TokenId>& ids) {
+  const double temperature = s.temperature;
+  double reach = kGumbelRange * temperature;
+  if (s.min_p > 0) reach = std::min(reach, -std::log(double{s.min_p}) * temperature);
+  ids.clear();
+  // top_p needs the whole distribution, but what lies 40 temperatures below the best has no part in
+  // it.
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (best - logits[i] <= reach) ids.push_back(static_cast<TokenId>(i));
+  }
+  const Better better{logits};
+  if (s.top_k > 0 && ids.size() > s.top_k) {
+    std::nth_element(ids.begin(), ids.begin() + s.top_k, ids.end(), better);
+    ids.resize(s.top_k);
+  }
+  if (s.top_p >= 1) return;
+  std::sort(ids.begin(), ids.end(), better);
+  double total = 0;
+  for (TokenId id : ids) total += std::exp((logits[static_cast<size_t>(id)] - best) / temperature);
+  double sum = 0;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    sum += std::exp((logits[static_cast<size_t>(ids[i])] - best) / temperature);
+    if (sum >= s.top_p * total) {
+      ids.resize(i + 1);
+      return;
+    }
+  }
+}
+
+TokenId Draw(std::span<const float> logits, const Sampling& s, uint64_t position, float best,
+             std::vector<TokenId>& ids) {
+  Candidates(logits, s, best, ids);
+  TokenId chosen = ids[0];
+  double largest = -std::numeric_limits<double>::infinity();
+  for (TokenId id : ids) {
+    const double score = logits[static_cast<size_t>(id)] / double{s.temperature} +
+                         GumbelNoise(s.seed, position, static_cast<uint64_t>(id));
+    if (score > largest || (score == largest && id < chosen)) {
+      largest = score;
+      chosen = id;
+    }
+  }
+  return chosen;
+}
+
+}  // namespace
+
+double LogSumExp(std::span<const float> logits) {
+  float max = -std::numeric_limits<float>::infinity();
+  for (float l : logits) max = std::max(max, l);
+  double sum = 0;
+  for (float l : logits) sum += std::exp(double{l} - max);
+  return max + std::log(sum);
+}
+
+Status Validate(const Sampling& s) {
+  const auto refuse = [](const char* name, const char* range, double value) {
+    return Error(Code::kInvalid, "option '{}' must be {}, not {}", name, range, value);
+  };
+  if (!(s.temperature >= 0) || std::isinf(s.temperature))
+    return refuse("temperature", "0 or more", s.temperature);
+  if (!(s.top_p > 0 && s.top_p <= 1)) return refuse("top_p", "above 0 and at most 1", s.top_p);
+  if (!(s.min_p >= 0 && s.min_p <= 1)) return refuse("min_p", "from 0 to 1", s.min_p);
+  return Status();
+}
+
+Result<Choice> Choose(std::span<const float> logits, const Sampling& sampling, uint64_t position,
+                      uint32_t n_top, SamplerScratch& work) {
+  size_t best = logits.size();
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (std::isfinite(logits[i]) && (best == logits.size() || logits[i] > logits[best])) best = i;
+  }
+  if (best == logits.size()) return Error(Code::kInternal, "the model gave no finite logit");
+  Choice choice;
+  choice.token = static_cast<TokenId>(best);
+  if (sampling.temperature > 0)
+    choice.token = Draw(logits, sampling, position, logits[best], work.ids);
+  if (n_top == 0) return choice;
+
+  const double total = LogSumExp(logits);
+  const auto logprob = [&](TokenId id) {
+    return static_cast<float>(logits[static_cast<size_t>(id)] - total);
+  };
+  choice.logprob = logprob(choice.token);
+  work.ids.resize(logits.size());
+  for (size_t i = 0; i < logits.size(); ++i) work.ids[i] = static_cast<TokenId>(i);
+  const size_t n = std::min<size_t>(n_top, logits.size());
+  std::partial_sort(work.ids.begin(), work.ids.begin() + static_cast<ptrdiff_t>(n), work.ids.end(),
+                    Better{logits});
+  for (size_t i = 0; i < n; ++i) choice.top.push_back({work.ids[i], logprob(work.ids[i])});
+  return choice;
+}
+
+}  // namespace minnow::engine

@@ -1,0 +1,30 @@
+// Chooses a token from a row of logits in host memory, as abi/backend.h describes it for
+// mnw_sample_row. Threads: pure over its arguments; `work` is scratch that may be reused.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "engine/request.h"
+
+namespace minnow::engine {
+
+struct Choice {
+  TokenId token = 0;
+  float logprob = 0;              // only if n_top > 0
+  std::vector<TokenLogprob> top;  // n_top of them, descending, equal ones by id
+};
+
+struct SamplerScratch {
+  std::vector<TokenId> ids;
+};
+
+// `position`: of the token to be chosen, the counter of the noise. NaN logits are never chosen; a
+// row without a finite logit is kInternal.
+Result<Choice> Choose(std::span<const float> logits, const Sampling& sampling, uint64_t position,
+                      uint32_t n_top, SamplerScratch& work);
+
+// log(sum(exp(logits))), in double.
+double LogSumExp(std::span<const float> logits);
+
+}  // namespace minnow::engine

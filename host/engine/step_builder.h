@@ -1,0 +1,42 @@
+// Joins the rows of running jobs into one step.
+//
+// Jobs that decode (one token to compute) come before those that prefill, interactive ones before
+// batch ones, older before younger; prefills share what is left of the step's rows. Threads: the
+// executor's.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "engine/job.h"
+
+namespace minnow::engine {
+
+// Rows of one job in a step.
+struct StepPart {
+  Job* job;
+  size_t first_token, n_tokens;    // of job->tokens, computed and committed by this step
+  std::vector<Job::TreeRow> tree;  // rows after them
+};
+
+// A row whose logits come out, in the order of StepInputs::out_rows.
+struct OutRow {
+  size_t part;
+  size_t position;  // of job->tokens, unless
+  int32_t node;     // >= 0: a row of the tree
+};
+
+struct Step {
+  model::StepInputs inputs;
+  std::vector<StepPart> parts;
+  std::vector<OutRow> out;
+
+  bool empty() const { return inputs.tokens.empty(); }
+};
+
+// `jobs` in order of admission. Takes pages from the pool for the rows it commits.
+void BuildStep(std::span<const std::unique_ptr<Job>> jobs, const model::Instance& instance,
+               uint32_t step_tokens, PagePool& pool, Step* step);
+
+}  // namespace minnow::engine

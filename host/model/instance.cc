@@ -1,0 +1,310 @@
+#include "model/instance.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <minnow/sdk/graph_view.hpp>
+#include <mutex>
+
+namespace minnow::model {
+
+// One partition of the graph on its device.
+struct Instance::Part {
+  plugins::Device* device;
+  const graph::Partition* partition;
+  std::vector<plugins::WeightHandles> weights;
+  std::vector<void*> weight_of;  // by value id of the partition's graph
+  plugins::PlanHandle plan;
+  std::vector<mnw_binding> bindings;
+};
+
+struct Instance::State {
+  plugins::Device* device;
+  plugins::StateHandle handle;
+};
+
+// Where a backend's thread reports that a step is done.
+class Instance::Completion {
+ public:
+  void Reset() {
+    done_ = false;
+    status_ = Status();
+  }
+  static void Done(void* self, int code, const mnw_error* error) {
+    static_cast<Completion*>(self)->Set(code == MNW_OK ? Status()
+                                                       : plugins::FromPlugin("step", code, error));
+  }
+  Status Wait() {
+    std::unique_lock lock(mutex_);
+    wake_.wait(lock, [this] { return done_; });
+    return status_;
+  }
+
+ private:
+  void Set(Status status) {
+    const std::lock_guard lock(mutex_);
+    status_ = std::move(status);
+    done_ = true;
+    wake_.notify_one();
+  }
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool done_ = false;
+  Status status_;
+};
+
+Instance::Instance() : completion_(std::make_unique<Completion>()) {}
+
+Instance::~Instance() = default;
+
+Result<std::unique_ptr<Instance>> Instance::Create(std::shared_ptr<const Model> model,
+                                                   std::span<plugins::Device* const> devices,
+                                                   const InstanceOptions& options) {
+  const auto create = [&]() -> Result<std::unique_ptr<Instance>> {
+    MNW_ASSIGN(graph::BuiltGraph built, model->BuildGraph());
+    MNW_ASSIGN(std::unique_ptr<Instance> instance,
+               Create(InstanceSource{std::move(built.graph), &model->file(), model->n_ctx()},
+                      devices, options));
+    instance->model_ = model;
+    return instance;
+  };
+  auto result = create();
+  if (!result.ok())
+    return std::move(result).status().Annotate(fmt::format("model '{}'", model->path()));
+  return result;
+}
+
+Result<std::unique_ptr<Instance>> Instance::Create(InstanceSource source,
+                                                   std::span<plugins::Device* const> devices,
+                                                   const InstanceOptions& options) {
+  std::unique_ptr<Instance> instance(new Instance());
+  instance->options_ = options;
+  instance->n_ctx_ = source.n_ctx;
+  const formats::GgufReader* file = source.file;
+  MNW_TRY(instance->Place(std::move(source), devices));
+  MNW_TRY(instance->CreateStates(devices));
+  for (size_t i = 0; i < instance->placement_->partitions.size(); ++i) {
+    MNW_TRY(instance->MakePart(i, file, devices));
+  }
+  return instance;
+}
+
+Status Instance::Place(InstanceSource source, std::span<plugins::Device* const> devices) {
+  std::vector<graph::Claimer> claimers;
+  // Refused claims are static strings of the plugins, which never unload.
+  for (plugins::Device* device : devices) {
+    device_names_.push_back(device->info().id);
+    claimers.push_back(
+        {device->info().id, [device](const mnw_graph* g, std::span<mnw_claim> out) -> Status {
+           MNW_ASSIGN(const std::vector<mnw_claim> claims, device->Claim(*g));
+           std::copy(claims.begin(), claims.end(), out.begin());
+           return Status();
+         }});
+  }
+  graph::PartitionOptions options;
+  options.strict = options_.strict_backend;
+  MNW_ASSIGN(graph::Placement placement,
+             graph::PartitionGraph(std::move(source.graph), claimers, options));
+  placement_ = std::make_unique<graph::Placement>(std::move(placement));
+  const mnw_id logits = graph().Output("logits");
+  if (logits == MNW_NONE) {
+    return Error(Code::kUnsupported, "the model has no logits: it embeds text and cannot generate");
+  }
+  n_vocab_ = static_cast<uint32_t>(graph().value(logits).dim[0]);
+  shared_.resize(graph().values().size());
+  return Status();
+}
+
+std::string Instance::PlacementText() const {
+  std::vector<graph::Claimer> names;
+  for (const std::string& name : device_names_) names.push_back({name, nullptr});
+  return graph::PrintPlacement(*placement_, names);
+}
+
+Status Instance::CreateStates(std::span<plugins::Device* const> devices) {
+  groups_.assign(graph().state_groups().begin(), graph().state_groups().end());
+  for (mnw_state_group& g : groups_) {
+    g.page_tokens = kPageTokens;
+    g.n_pages = 1;
+  }
+  states_.resize(devices.size());
+  for (size_t i = 0; i < devices.size(); ++i) {
+    std::vector<mnw_state_layer> layers = placement_->StateLayers(static_cast<uint32_t>(i));
+    const bool home =
+        std::any_of(layers.begin(), layers.end(), [](const auto& l) { return l.n_kv_heads > 0; });
+    if (!home) continue;
+    for (mnw_state_layer& l : layers) l.type = options_.kv_type;
+    mnw_state_spec spec{};
+    spec.size = sizeof spec;
+    spec.n_groups = static_cast<uint32_t>(groups_.size());
+    spec.n_layers = static_cast<uint32_t>(layers.size());
+    spec.group_stride = sizeof(mnw_state_group);
+    spec.layer_stride = sizeof(mnw_state_layer);
+    spec.groups = groups_.data();
+    spec.layers = layers.data();
+    if (groups_[0].n_pages == 1) {  // the first home decides
+      const uint64_t most = uint64_t{options_.max_seqs} * page_columns();
+      const uint64_t page_bytes = std::max<uint64_t>(1, devices[i]->StateBytes(spec));
+      const uint64_t memory = devices[i]->info().memory_total;
+      uint64_t pages = most;
+      if (memory > 0) pages = std::clamp<uint64_t>(memory / 4 / page_bytes, page_columns(), most);
+      if (options_.kv_tokens > 0) pages = (options_.kv_tokens + kPageTokens - 1) / kPageTokens;
+      for (mnw_state_group& g : groups_)
+        g.n_pages = static_cast<uint32_t>(std::min<uint64_t>(pages, 1u << 26));
+    }
+    MNW_ASSIGN(plugins::StateHandle handle, devices[i]->CreateState(spec));
+    state_bytes_ += devices[i]->StateBytes(spec);
+    states_[i] = std::make_unique<State>(State{devices[i], std::move(handle)});
+  }
+  return Status();
+}
+
+Status Instance::MakePart(size_t index, const formats::GgufReader* file,
+                          std::span<plugins::Device* const> devices) {
+  const graph::Partition& partition = placement_->partitions[index];
+  auto part = std::make_unique<Part>();
+  part->device = devices[partition.backend];
+  part->partition = &partition;
+  part->weight_of.assign(partition.graph.values().size(), nullptr);
+  if (file) MNW_TRY(LoadWeights(*part, *file));
+  mnw_plan_request request{};
+  request.size = sizeof request;
+  request.graph = partition.graph.view();
+  request.weights = part->weight_of.data();
+  request.state = states_[partition.backend] ? states_[partition.backend]->handle.get() : nullptr;
+  request.max[MNW_SYM_N_TOKENS] = options_.max_tokens;
+  request.max[MNW_SYM_N_SEQS] = options_.max_seqs;
+  request.max[MNW_SYM_N_OUT] = options_.max_out;
+  MNW_ASSIGN(part->plan, part->device->Plan(request));
+  parts_.push_back(std::move(part));
+  return Status();
+}
+
+Status Instance::LoadWeights(Part& part, const formats::GgufReader& file) {
+  const graph::Graph& g = part.partition->graph;
+  for (const mnw_node& node : g.nodes()) {
+    std::vector<mnw_weight_source> sources;
+    for (uint32_t i = 0; i < node.n_in; ++i) {
+      const mnw_id id =
+          node.in[i] == MNW_NONE ? MNW_NONE : sdk::GraphView(*g.view()).Base(node.in[i]);
+      if (id == MNW_NONE || g.value(id).kind != MNW_KIND_WEIGHT || part.weight_of[id]) continue;
+      const auto same = [id](const mnw_weight_source& s) { return s.value == id; };
+      if (std::any_of(sources.begin(), sources.end(), same)) continue;
+      const formats::GgufTensor* tensor = file.FindTensor(g.value(id).name);
+      if (!tensor)
+        return Error(Code::kInternal, "tensor '{}' is not in the file", g.value(id).name);
+      sources.push_back({sizeof(mnw_weight_source), id, tensor->data.data(), tensor->data.size()});
+    }
+    if (sources.empty()) continue;
+    MNW_ASSIGN(plugins::WeightHandles handles, part.device->LoadWeights(*g.view(), sources));
+    for (size_t i = 0; i < sources.size(); ++i) {
+      const mnw_weight& w = handles.weights()[i];
+      part.weight_of[sources[i].value] = w.handle;
+      weight_bytes_ += w.n_bytes;
+      if (w.residency == MNW_OWNED) {
+        file.file().Release({static_cast<const std::byte*>(sources[i].data), sources[i].n_bytes});
+      }
+    }
+    part.weights.push_back(std::move(handles));
+  }
+  return Status();
+}
+
+Status Instance::Bind(Part& part, const StepInputs& in) {
+  const graph::Graph& g = part.partition->graph;
+  const int64_t symbols[MNW_N_SYMBOLS] = {static_cast<int64_t>(in.tokens.size()),
+                                          static_cast<int64_t>(in.seq_len.size()),
+                                          static_cast<int64_t>(in.out_rows.size())};
+  // A boundary or an output: memory of the whole graph's value, grown to what this step needs.
+  const auto shared = [&](mnw_id id) -> void* {
+    std::vector<std::byte>& memory = shared_[part.partition->whole[id]];
+    const size_t n = static_cast<size_t>(sdk::Bytes(g.value(id), symbols));
+    if (memory.size() < n) memory.resize(n);
+    return memory.data();
+  };
+  const auto input = [&](const mnw_value& v, mnw_id id) -> const void* {
+    switch (v.role) {
+      case MNW_INPUT_TOKENS:
+        return in.tokens.data();
+      case MNW_INPUT_POSITIONS:
+        return in.positions.data();
+      case MNW_INPUT_SEQ:
+        return in.seq.data();
+      case MNW_INPUT_PARENT:
+        return in.parent.data();
+      case MNW_INPUT_SEQ_LEN:
+        return in.seq_len.data();
+      case MNW_INPUT_OUT_ROWS:
+        return in.out_rows.data();
+      case MNW_INPUT_PAGES:
+        return in.pages[v.index].data();
+      case MNW_INPUT_SLOTS:
+        return in.slots[v.index].data();
+      case MNW_INPUT_BOUNDARY:
+        return shared(id);
+    }
+    return nullptr;
+  };
+  part.bindings.clear();
+  for (const mnw_id id : g.inputs()) {
+    const void* data = input(g.value(id), id);
+    if (!data && symbols[0] > 0) {
+      return Error(Code::kInternal, "input role {} of the graph is none the host fills",
+                   g.value(id).role);
+    }
+    part.bindings.push_back({id, 0, const_cast<void*>(data)});
+  }
+  for (const mnw_id id : g.outputs()) part.bindings.push_back({id, 0, shared(id)});
+  return Status();
+}
+
+Status Instance::RunPart(size_t index) {
+  Part& part = *parts_[index];
+  MNW_TRY(Bind(part, *inputs_));
+  mnw_run_args args{};
+  args.size = sizeof args;
+  args.n_bindings = static_cast<uint32_t>(part.bindings.size());
+  args.symbols[MNW_SYM_N_TOKENS] = static_cast<int64_t>(inputs_->tokens.size());
+  args.symbols[MNW_SYM_N_SEQS] = static_cast<int64_t>(inputs_->seq_len.size());
+  args.symbols[MNW_SYM_N_OUT] = static_cast<int64_t>(inputs_->out_rows.size());
+  args.bindings = part.bindings.data();
+  args.done = Completion::Done;
+  args.done_arg = completion_.get();
+  completion_->Reset();
+  return part.device->Run(part.plan.get(), args);
+}
+
+Status Instance::Start(const StepInputs& inputs) {
+  inputs_ = &inputs;
+  return RunPart(0);
+}
+
+Result<std::span<const float>> Instance::Wait() {
+  Status status = completion_->Wait();
+  for (size_t i = 1; i < parts_.size() && status.ok(); ++i) {
+    status = RunPart(i);
+    if (status.ok()) status = completion_->Wait();
+  }
+  const size_t n_out = inputs_->out_rows.size();
+  inputs_ = nullptr;
+  if (!status.ok()) return status;
+  const auto& memory = shared_[graph().Output("logits")];
+  return std::span<const float>(reinterpret_cast<const float*>(memory.data()), n_out * n_vocab_);
+}
+
+Status Instance::EditPages(std::span<const mnw_page_edit> edits) {
+  for (const auto& state : states_) {
+    if (state) MNW_TRY(state->device->EditState(state->handle.get(), edits));
+  }
+  return Status();
+}
+
+Status Instance::Commit(uint32_t group, std::span<const int32_t> rows,
+                        std::span<const int32_t> slots) {
+  for (const auto& state : states_) {
+    if (state) MNW_TRY(state->device->CommitState(state->handle.get(), group, rows, slots));
+  }
+  return Status();
+}
+
+}  // namespace minnow::model

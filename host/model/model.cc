@@ -1,0 +1,110 @@
+#include "model/model.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "model/instance.h"
+#include "model/metadata.h"
+#include "text/tokenizer_files.h"
+
+namespace minnow::model {
+
+namespace {
+
+// Beyond this a cache for many sequences outgrows small machines; --ctx-size asks for more.
+constexpr uint32_t kDefaultContext = 8192;
+
+Result<std::string> RequiredString(const formats::GgufReader& file, const char* key) {
+  MNW_ASSIGN(const auto value, file.FindString(key));
+  if (!value) return Error(Code::kCorrupt, "the file has no '{}': is it a language model?", key);
+  return std::string(*value);
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const Model>> Model::Load(const std::string& path,
+                                                 plugins::Registry& registry,
+                                                 const LoadOptions& options) {
+  const auto load = [&]() -> Result<std::shared_ptr<const Model>> {
+    MNW_ASSIGN(formats::GgufReader file, formats::GgufReader::Open(path));
+    std::shared_ptr<Model> model(new Model(std::move(file)));
+    MNW_ASSIGN(model->architecture_, RequiredString(model->file_, "general.architecture"));
+    MNW_ASSIGN(const auto name, model->file_.FindString("general.name"));
+    model->name_ = name ? std::string(*name) : std::filesystem::path(path).stem().string();
+    MNW_ASSIGN(model->arch_, registry.FindArch(model->architecture_));
+    MNW_ASSIGN(const auto trained, model->file_.FindU64(model->architecture_ + ".context_length"));
+    const uint64_t most = trained.value_or(kDefaultContext);
+    if (most == 0 || most > (1u << 24)) {
+      return Error(Code::kCorrupt, "'{}.context_length' is {}", model->architecture_, most);
+    }
+    model->n_ctx_ = options.n_ctx
+                        ? options.n_ctx
+                        : static_cast<uint32_t>(std::min<uint64_t>(most, kDefaultContext));
+    MNW_TRY(model->LoadText());
+    MNW_ASSIGN(const graph::BuiltGraph built, model->BuildGraph());
+    model->info_ = built.graph.info();
+    if (model->info_.n_vocab < model->tokenizer_->size()) {
+      return Error(Code::kCorrupt, "the tokenizer has {} tokens, the model's table {} rows",
+                   model->tokenizer_->size(), model->info_.n_vocab);
+    }
+    return std::shared_ptr<const Model>(std::move(model));
+  };
+  Result<std::shared_ptr<const Model>> result = load();
+  if (!result.ok()) return std::move(result).status().Annotate(fmt::format("model '{}'", path));
+  return result;
+}
+
+Status Model::LoadText() {
+  MNW_ASSIGN(text::Vocabulary vocabulary, text::LoadVocabulary(file_));
+  MNW_ASSIGN(tokenizer_, text::Tokenizer::Create(std::move(vocabulary)));
+  MNW_ASSIGN(const auto source, file_.FindString("tokenizer.chat_template"));
+  if (!source) return Status();
+  auto compiled = text::ChatTemplate::Compile(std::string(*source));
+  if (!compiled.ok()) return std::move(compiled).status().Annotate("tokenizer.chat_template");
+  template_ = *std::move(compiled);
+  return Status();
+}
+
+Result<graph::BuiltGraph> Model::BuildGraph() const {
+  std::vector<graph::TensorInfo> tensors;
+  for (const formats::GgufTensor& t : file_.tensors()) {
+    tensors.push_back({std::string(t.name), t.type, t.ne});
+  }
+  mnw_build_options options{};
+  options.size = sizeof options;
+  options.n_ctx = n_ctx_;
+  options.page_tokens = kPageTokens;
+  const Metadata metadata(file_);
+  return graph::BuildGraph(*arch_, metadata.abi(), options, tensors);
+}
+
+Result<std::vector<text::TokenId>> Model::EncodeText(std::string_view text) const {
+  return tokenizer_->Encode(text, false);
+}
+
+Result<std::vector<text::TokenId>> Model::EncodeChat(text::ChatInput input) const {
+  if (!template_) {
+    return Error(Code::kPrecondition,
+                 "model '{}' has no chat template; give it plain text or another model", name_);
+  }
+  const text::Vocabulary& vocabulary = tokenizer_->vocabulary();
+  const auto piece = [&](text::TokenId id) -> std::optional<std::string> {
+    if (id == text::kNoToken) return std::nullopt;
+    return std::string(tokenizer_->TokenBytes(id));
+  };
+  input.bos_token = piece(vocabulary.bos);
+  input.eos_token = piece(vocabulary.eos);
+  MNW_ASSIGN(const auto rendered, template_->Render(input));
+  std::vector<text::Span> spans;
+  for (const auto& span : rendered) spans.push_back({span.text, span.control});
+  return tokenizer_->Encode(spans);
+}
+
+Result<std::vector<text::TokenId>> Model::EncodeTurn(std::string_view content) const {
+  text::ChatInput input;
+  input.messages = nlohmann::ordered_json::array(
+      {nlohmann::ordered_json{{"role", "user"}, {"content", std::string(content)}}});
+  return EncodeChat(std::move(input));
+}
+
+}  // namespace minnow::model
