@@ -9,7 +9,7 @@ other people) stand in the same texts on purpose.
 
 The same seed always makes the same documents. Standard library only.
 
-    python3 documents.py --seed 7 --count 24 --out DIR     writes DIR/001.txt … and expected.jsonl
+    python3 documents.py --seed 7 --count 24 --out DIR     DIR/001.txt …, DIR/../expected.jsonl
 """
 
 import argparse
@@ -649,7 +649,7 @@ def main():
     parser = argparse.ArgumentParser(description="Write synthetic documents and what is in them.")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--count", type=int, default=24)
-    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for the texts")
     options = parser.parse_args()
 
     rng = random.Random(options.seed)
@@ -657,7 +657,8 @@ def main():
     kinds = [KINDS[i % len(KINDS)] for i in range(options.count)]
     rng.shuffle(kinds)
     options.out.mkdir(parents=True, exist_ok=True)
-    with open(options.out / "expected.jsonl", "w", encoding="utf-8") as expected:
+    # Beside the folder, so that everything in the folder is a document.
+    with open(options.out.parent / "expected.jsonl", "w", encoding="utf-8") as expected:
         for index, kind in enumerate(kinds, 1):
             document = make_document(rng, kind)
             name = f"{index:03}.txt"
