@@ -1,0 +1,344 @@
+// The functions behind the fake backend's table.
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "fake_backend/fake_impl.h"
+
+namespace minnow::test {
+
+FakeBackend::Impl* g_current = nullptr;
+thread_local bool t_inside_done = false;
+
+int64_t Elements(const mnw_value& value, const int64_t* symbols) {
+  int64_t n = 1;
+  for (int64_t dim : value.dim) n *= dim < 0 ? symbols[MNW_DIM_SYMBOL(dim)] : dim;
+  return n;
+}
+
+void* Bound(const mnw_run_args& args, mnw_id id) {
+  for (uint32_t i = 0; i < args.n_bindings; ++i) {
+    if (args.bindings[i].value == id) return args.bindings[i].data;
+  }
+  return nullptr;
+}
+
+int Fail(mnw_error* e, int code, const std::string& message) {
+  if (e) {
+    *e = {};
+    e->node = -1;
+    std::snprintf(e->message, sizeof e->message, "%s", message.c_str());
+  }
+  return code;
+}
+
+std::vector<std::pair<const mnw_value*, Tokens>> ReadInputs(const FakePlan& plan,
+                                                            const mnw_run_args& args,
+                                                            std::string* wrong) {
+  std::vector<std::pair<const mnw_value*, Tokens>> inputs;
+  for (mnw_id i = 0; i < plan.graph->n_values; ++i) {
+    const mnw_value* value = mnw_value_at(plan.graph, i);
+    if (value->kind != MNW_KIND_INPUT && value->kind != MNW_KIND_OUTPUT) continue;
+    const auto* data = static_cast<const int32_t*>(Bound(args, i));
+    const int64_t n = Elements(*value, args.symbols);
+    if (!data && n > 0) {
+      *wrong = fmt::format("value {} ('{}') is not bound", i, value->name ? value->name : "");
+    }
+    if (!data || value->kind == MNW_KIND_OUTPUT || value->type != MNW_TYPE_I32) continue;
+    inputs.emplace_back(value, Tokens(data, data + n));
+  }
+  return inputs;
+}
+
+namespace {
+
+// Whether a call may come while a run of its context is in flight. What prepares may; what frees or
+// touches pages may not.
+enum class Alone { kNo, kYes };
+
+// A call of the table: takes the lock and checks what the contract says of every call. One per
+// context at a time, none from inside `done`, none after the device was lost.
+class Call {
+ public:
+  Call(FakeContext* c, const char* name, Alone alone)
+      : context_(c), name_(name), lock_(c->backend->mutex, std::defer_lock) {
+    const bool crowded = c->calls.fetch_add(1) > 0;
+    lock_.lock();
+    if (crowded) Wrong("two calls at once on one context");
+    if (t_inside_done) Wrong("called from inside done");
+    if (alone == Alone::kYes && c->in_flight > 0)
+      Wrong("called while a run of this context is in flight");
+  }
+  ~Call() { context_->calls.fetch_sub(1); }
+
+  FakeBackend::Impl& backend() { return *context_->backend; }
+
+  void Wrong(const std::string& what) {
+    wrong_ = fmt::format("{}: {}", name_, what);
+    if (backend().violations.size() < 100) backend().violations.push_back(wrong_);
+  }
+
+  // The code to return, after what went wrong so far and `what` ("" for nothing).
+  int Finish(mnw_error* e, const std::string& what = "") {
+    if (!what.empty()) Wrong(what);
+    if (!wrong_.empty()) return Fail(e, MNW_INVALID, wrong_);
+    if (context_->lost) return Fail(e, MNW_DEVICE_LOST, "the device was lost earlier");
+    return MNW_OK;
+  }
+
+ private:
+  FakeContext* context_;
+  const char* name_;
+  std::unique_lock<std::mutex> lock_;
+  std::string wrong_;
+};
+
+uint32_t DeviceCount() { return 1; }
+
+int DeviceInfo(uint32_t, mnw_device_info* out, mnw_error*) {
+  out->flags = MNW_DEVICE_HOST_MEMORY;
+  out->id = "fake";
+  out->description = "token ids instead of a network";
+  out->memory_total = out->memory_free = g_current->options.memory_total;
+  out->repeatability = 'B';
+  return MNW_OK;
+}
+
+int Open(uint32_t, const mnw_host*, const mnw_context_options* options, mnw_context** out,
+         mnw_error* e) {
+  if (options->config) {
+    return Fail(e, MNW_INVALID, fmt::format("unknown option '{}'", options->config));
+  }
+  const std::lock_guard lock(g_current->mutex);
+  auto* c = new FakeContext;
+  c->backend = g_current;
+  *out = reinterpret_cast<mnw_context*>(c);
+  ++g_current->counters.contexts;
+  return MNW_OK;
+}
+
+void Close(mnw_context* handle) {
+  auto* c = reinterpret_cast<FakeContext*>(handle);
+  {
+    Call call(c, "close", Alone::kYes);
+    if (!c->handles.empty()) {
+      call.Wrong(fmt::format("{} weights were not freed", c->handles.size()));
+    }
+    --call.backend().counters.contexts;
+  }
+  delete c;
+}
+
+int Claim(mnw_context* handle, const mnw_graph* g, mnw_claim* out, mnw_error* e) {
+  auto* c = reinterpret_cast<FakeContext*>(handle);
+  Call call(c, "claim", Alone::kNo);
+  for (uint32_t i = 0; i < g->n_nodes; ++i) out[i] = {i + 1, 1.0f, nullptr};
+  return call.Finish(e);
+}
+
+int LoadWeights(mnw_context* handle, const mnw_graph* g, const mnw_weight_source* sources,
+                uint32_t n, uint32_t source_stride, mnw_weight* out, mnw_error* e) {
+  auto* c = reinterpret_cast<FakeContext*>(handle);
+  Call call(c, "load_weights", Alone::kNo);
+  for (uint32_t i = 0; i < n; ++i) {
+    const auto& source = *reinterpret_cast<const mnw_weight_source*>(
+        reinterpret_cast<const char*>(sources) + size_t{i} * source_stride);
+    if (source.value >= g->n_values || mnw_value_at(g, source.value)->kind != MNW_KIND_WEIGHT) {
+      return call.Finish(e, fmt::format("value {} is no weight", source.value));
+    }
+    const char* name = mnw_value_at(g, source.value)->name;
+    if (!source.data || source.n_bytes == 0) {
+      return call.Finish(e, fmt::format("'{}' has no bytes", name));
+    }
+    if (!c->weights.insert({g, source.value}).second) {
+      return call.Finish(e, fmt::format("'{}' is handed over twice", name));
+    }
+  }
+  for (uint32_t i = 0; i < n; ++i) {
+    const bool owned = call.backend().options.residency == MNW_OWNED;
+    out[i] = {new char, owned ? 1u : 0u, static_cast<uint32_t>(call.backend().options.residency),
+              0};
+    c->handles.insert(out[i].handle);
+  }
+  call.backend().counters.weights += n;
+  call.backend().counters.weights_handed += n;
+  return call.Finish(e);
+}
+
+void FreeWeights(mnw_context* handle, const mnw_weight* weights, uint32_t n) {
+  auto* c = reinterpret_cast<FakeContext*>(handle);
+  Call call(c, "free_weights", Alone::kYes);
+  for (uint32_t i = 0; i < n; ++i) {
+    if (c->handles.erase(weights[i].handle) == 0) {
+      call.Wrong("a handle that is not alive");
+    } else {
+      delete static_cast<char*>(weights[i].handle);
+      --call.backend().counters.weights;
+    }
+  }
+  if (c->handles.empty()) c->weights.clear();
+}
+
+int Plan(mnw_context* handle, const mnw_plan_request* r, mnw_plan** out, mnw_error* e) {
+  auto* c = reinterpret_cast<FakeContext*>(handle);
+  Call call(c, "plan", Alone::kNo);
+  bool needs_state = false;
+  for (mnw_id i = 0; i < r->graph->n_values; ++i) {
+    const mnw_value& value = *mnw_value_at(r->graph, i);
+    needs_state |= value.kind == MNW_KIND_STATE;
+    if (value.kind == MNW_KIND_WEIGHT && (!r->weights || c->handles.count(r->weights[i]) == 0)) {
+      return call.Finish(e, fmt::format("weight '{}' has no live handle", value.name));
+    }
+  }
+  if (needs_state && !r->state) return call.Finish(e, "the graph has state, the request has none");
+  auto* state = reinterpret_cast<FakeStateHandle*>(r->state);
+  if (state && state->context != c) return call.Finish(e, "the state is another context's");
+  if (const int code = std::exchange(call.backend().fail_plan, MNW_OK)) {
+    return Fail(e, code, "injected into plan");
+  }
+  *out = reinterpret_cast<mnw_plan*>(
+      new FakePlan{c, r->graph, state, {r->max[0], r->max[1], r->max[2]}});
+  ++call.backend().counters.plans;
+  return call.Finish(e);
+}
+
+void FreePlan(mnw_plan* handle) {
+  auto* p = reinterpret_cast<FakePlan*>(handle);
+  {
+    Call call(p->context, "free_plan", Alone::kYes);
+    --call.backend().counters.plans;
+  }
+  delete p;
+}
+
+int Run(mnw_plan* handle, const mnw_run_args* args, mnw_error* e) {
+  auto* p = reinterpret_cast<FakePlan*>(handle);
+  Call call(p->context, "run", Alone::kYes);
+  FakeBackend::Impl& backend = call.backend();
+  for (int i = 0; i < MNW_N_SYMBOLS; ++i) {
+    if (args->symbols[i] < 0 || args->symbols[i] > p->max[i]) {
+      return call.Finish(e, fmt::format("symbol {} is {}, the plan was made for {}", i,
+                                        args->symbols[i], p->max[i]));
+    }
+  }
+  std::string wrong;
+  Pending step = {p, *args, ReadInputs(*p, *args, &wrong), MNW_OK,
+                  std::chrono::steady_clock::now() + backend.options.delay};
+  if (!args->done) wrong = "no done";
+  if (const int code = call.Finish(e, wrong)) return code;
+  if (const int code = std::exchange(backend.fail_run, MNW_OK)) {
+    p->context->lost |= code == MNW_DEVICE_LOST;
+    return Fail(e, code, "injected into run");
+  }
+  step.fail_code = std::exchange(backend.fail_run_late, MNW_OK);
+  ++backend.counters.runs;
+  backend.counters.rows += static_cast<uint64_t>(args->symbols[MNW_SYM_N_TOKENS]);
+  backend.counters.rows_out += static_cast<uint64_t>(args->symbols[MNW_SYM_N_OUT]);
+  backend.steps.push_back({args->symbols[MNW_SYM_N_TOKENS], args->symbols[MNW_SYM_N_SEQS],
+                           args->symbols[MNW_SYM_N_OUT]});
+  ++p->context->in_flight;
+  backend.queue.push_back(std::move(step));
+  backend.changed.notify_all();
+  return MNW_OK;
+}
+
+int StateCreate(mnw_context* handle, const mnw_state_spec* spec, mnw_state** out, mnw_error* e) {
+  auto* c = reinterpret_cast<FakeContext*>(handle);
+  Call call(c, "state_create", Alone::kNo);
+  if (std::exchange(call.backend().fail_state, false)) {
+    Fail(e, MNW_OUT_OF_MEMORY, "injected into state_create");
+    e->bytes_needed = uint64_t{1} << 40;
+    return MNW_OUT_OF_MEMORY;
+  }
+  if (const int code = call.Finish(e)) return code;
+  auto* s = new FakeStateHandle{c, FakeState(*spec)};
+  *out = reinterpret_cast<mnw_state*>(s);
+  call.backend().states.push_back(s);
+  ++call.backend().counters.states;
+  return MNW_OK;
+}
+
+void StateFree(mnw_state* handle) {
+  auto* s = reinterpret_cast<FakeStateHandle*>(handle);
+  {
+    Call call(s->context, "state_free", Alone::kYes);
+    std::erase(call.backend().states, s);
+    --call.backend().counters.states;
+  }
+  delete s;
+}
+
+int StateEdit(mnw_state* handle, const mnw_page_edit* edits, uint32_t n, mnw_error* e) {
+  auto* s = reinterpret_cast<FakeStateHandle*>(handle);
+  Call call(s->context, "state_edit", Alone::kYes);
+  for (uint32_t i = 0; i < n; ++i) {
+    if (const std::string wrong = s->cells.Edit(edits[i]); !wrong.empty()) {
+      return call.Finish(e, wrong);
+    }
+    ++(edits[i].src < 0 ? call.backend().counters.pages_zeroed
+                        : call.backend().counters.pages_copied);
+  }
+  return call.Finish(e);
+}
+
+int StateCommit(mnw_state* handle, uint32_t group, const int32_t* rows, const int32_t* slots,
+                uint32_t n, mnw_error* e) {
+  auto* s = reinterpret_cast<FakeStateHandle*>(handle);
+  Call call(s->context, "state_commit", Alone::kYes);
+  call.backend().counters.rows_committed += n;
+  return call.Finish(e, s->cells.Commit(group, {rows, n}, {slots, n}));
+}
+
+int StateExport(mnw_state* handle, uint32_t layer, uint32_t page, float* out, mnw_error* e) {
+  auto* s = reinterpret_cast<FakeStateHandle*>(handle);
+  Call call(s->context, "state_export", Alone::kYes);
+  return call.Finish(e, s->cells.Export(layer, page, out));
+}
+
+int StateImport(mnw_state* handle, uint32_t layer, uint32_t page, const float* in, mnw_error* e) {
+  auto* s = reinterpret_cast<FakeStateHandle*>(handle);
+  Call call(s->context, "state_import", Alone::kYes);
+  return call.Finish(e, s->cells.Import(layer, page, in));
+}
+
+uint64_t StateBytes(mnw_context*, const mnw_state_spec* spec) {
+  uint64_t bytes = 0;
+  for (uint32_t i = 0; i < spec->n_layers; ++i) {
+    const auto& layer = *reinterpret_cast<const mnw_state_layer*>(
+        static_cast<const char*>(spec->layers) + size_t{i} * spec->layer_stride);
+    const auto& group = *reinterpret_cast<const mnw_state_group*>(
+        static_cast<const char*>(spec->groups) + size_t{layer.group} * spec->group_stride);
+    bytes += uint64_t{group.n_pages} * group.page_tokens * layer.n_kv_heads *
+             (layer.k_dim + layer.v_dim) * sizeof(float);
+  }
+  return bytes;
+}
+
+mnw_backend MakeTable() {
+  mnw_backend t = {};
+  t.size = sizeof t;
+  t.device_count = DeviceCount;
+  t.device_info = DeviceInfo;
+  t.open = Open;
+  t.close = Close;
+  t.claim = Claim;
+  t.load_weights = LoadWeights;
+  t.free_weights = FreeWeights;
+  t.plan = Plan;
+  t.free_plan = FreePlan;
+  t.run = Run;
+  t.state_create = StateCreate;
+  t.state_free = StateFree;
+  t.state_edit = StateEdit;
+  t.state_commit = StateCommit;
+  t.state_export = StateExport;
+  t.state_import = StateImport;
+  t.state_bytes = StateBytes;
+  return t;
+}
+
+}  // namespace
+
+const mnw_backend kFakeTable = MakeTable();
+
+}  // namespace minnow::test

@@ -1,0 +1,12 @@
+#include <unistd.h>
+
+#include "parts.h"
+
+static const mnw_plugin kPlugin = GOOD_PLUGIN;
+PLUGIN_EXPORT const mnw_plugin* mnw_plugin_entry(void) { return &kPlugin; }
+
+__attribute__((constructor)) static void Flood(void) {
+  for (;;) {
+    if (write(1, "garbage ", 8) < 0) break;
+  }
+}

@@ -1,0 +1,8 @@
+#include <stdio.h>
+
+#include "parts.h"
+
+static const mnw_plugin kPlugin = GOOD_PLUGIN;
+PLUGIN_EXPORT const mnw_plugin* mnw_plugin_entry(void) { return &kPlugin; }
+
+__attribute__((constructor)) static void Print(void) { puts("hello"); }

@@ -1,0 +1,14 @@
+#include "parts.h"
+
+static const mnw_backend* Backend(uint32_t host_minor) {
+  static mnw_backend table;
+  table = *GoodBackend(host_minor);
+  table.size = offsetof(mnw_backend, run);
+  return &table;
+}
+
+PLUGIN_EXPORT const mnw_plugin* mnw_plugin_entry(void) {
+  static mnw_plugin plugin = GOOD_PLUGIN;
+  plugin.backend = Backend;
+  return &plugin;
+}

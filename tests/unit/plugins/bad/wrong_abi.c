@@ -1,0 +1,7 @@
+#include "parts.h"
+
+PLUGIN_EXPORT const mnw_plugin* mnw_plugin_entry(void) {
+  static mnw_plugin plugin = GOOD_PLUGIN;
+  plugin.abi_minor = 99;
+  return &plugin;
+}
