@@ -140,17 +140,15 @@ Result<Outs> Draft::Emit(uint32_t op, int32_t layer, std::span<const mnw_id> in,
   }
 
   auto shapes = InferShapes(*rule, values, params, params_size);
-  if (shapes.ok()) {  // the outputs' form, before anything is added
-    for (int i = 0; i < rule->n_out && shapes.ok(); ++i) {
-      if ((*shapes)[i].type == MNW_TYPE_NONE) continue;
-      if (Status s = CheckForm((*shapes)[i].type, (*shapes)[i].dim); !s.ok()) {
-        shapes = std::move(s).Annotate(fmt::format("{}: output {}", rule->name, i));
-      }
+  for (int i = 0; i < rule->n_out && shapes.ok(); ++i) {  // before anything is added
+    if ((*shapes)[i].type == MNW_TYPE_NONE) continue;
+    if (Status s = CheckForm((*shapes)[i].type, (*shapes)[i].dim); !s.ok()) {
+      shapes = std::move(s).Annotate(fmt::format("output {}", i));
     }
   }
   if (!shapes.ok()) {
-    if (layer < 0) return shapes.status();
-    return shapes.status().Annotate(fmt::format("layer {}", layer));
+    const std::string where = layer < 0 ? "" : fmt::format("layer {}: ", layer);
+    return std::move(shapes).status().Annotate(where + rule->name);
   }
 
   mnw_node node{};

@@ -46,7 +46,7 @@ Result<std::array<OutShape, MNW_MAX_OUTPUTS>> InferShapes(const OpRule& rule,
                                                           std::span<const mnw_value* const> in,
                                                           const void* params,
                                                           uint32_t params_size) {
-  ShapeCall call(rule.name, in, params, params_size);
+  ShapeCall call(in, params, params_size);
   if (in.size() < rule.min_in || in.size() > rule.max_in) {
     return call.Refuse("it has {} inputs, needs {} to {}", in.size(), rule.min_in, rule.max_in);
   }

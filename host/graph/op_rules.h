@@ -27,9 +27,8 @@ struct OutShape {
 // One question to a shape rule: the inputs and parameters of a node; the answer goes to `out`.
 class ShapeCall {
  public:
-  ShapeCall(const char* op, std::span<const mnw_value* const> in, const void* params,
-            uint32_t params_size)
-      : op_(op), in_(in), params_(params), params_size_(params_size) {}
+  ShapeCall(std::span<const mnw_value* const> in, const void* params, uint32_t params_size)
+      : in_(in), params_(params), params_size_(params_size) {}
 
   // Null if absent.
   const mnw_value* in(size_t i) const { return i < in_.size() ? in_[i] : nullptr; }
@@ -52,7 +51,7 @@ class ShapeCall {
 
   template <class... Args>
   Status Refuse(fmt::format_string<Args...> format, Args&&... args) const {
-    return Error(Code::kInvalid, "{}: {}", op_, fmt::format(format, std::forward<Args>(args)...));
+    return Error(Code::kInvalid, format, std::forward<Args>(args)...);
   }
 
   std::array<OutShape, MNW_MAX_OUTPUTS> out;
@@ -68,7 +67,6 @@ class ShapeCall {
   Status MatchInput(const Operand& want, const mnw_value* value);
   OutShape MakeOut(const Operand& want) const;
 
-  const char* op_;
   std::span<const mnw_value* const> in_;
   const void* params_;
   uint32_t params_size_;
@@ -149,7 +147,8 @@ struct OpRule {
 std::span<const OpRule> OpRules();
 const OpRule* FindOp(uint32_t op);  // null if unknown
 
-// Arity, parameters and the shape rule. `in` holds null for absent inputs.
+// Arity, parameters and the shape rule. `in` holds null for absent inputs. Messages do not name the
+// op.
 Result<std::array<OutShape, MNW_MAX_OUTPUTS>> InferShapes(const OpRule& rule,
                                                           std::span<const mnw_value* const> in,
                                                           const void* params, uint32_t params_size);

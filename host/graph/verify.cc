@@ -86,15 +86,15 @@ Status Verifier::CheckValue(const mnw_value& v) const {
   std::copy(v.dim, v.dim + 4, dims.begin());
   MNW_TRY(CheckForm(v.type, dims));
   if (v.kind == MNW_KIND_VIEW) return {};  // CheckView follows when all bases are known to be sound
-  const auto strides = PackedStrides(v.type, dims);
-  if (!std::equal(strides.begin(), strides.end(), v.stride)) {
-    return Error(Code::kInvalid, "it is not packed");
-  }
   if (v.kind == MNW_KIND_WEIGHT) {
     if (!v.name) return Error(Code::kInvalid, "a weight needs a name");
     if (*std::min_element(v.dim, v.dim + 4) < 0) {
       return Error(Code::kInvalid, "a weight's size depends on the step");
     }
+  }
+  const auto strides = PackedStrides(v.type, dims);
+  if (!std::equal(strides.begin(), strides.end(), v.stride)) {
+    return Error(Code::kInvalid, "it is not packed");
   }
   if (v.kind == MNW_KIND_INPUT) return CheckInput(v);
   return {};

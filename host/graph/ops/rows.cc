@@ -43,8 +43,9 @@ void Expand<MNW_OP_qkv>(DecomposeCall& c) {
 }
 
 std::string Describe(const mnw_lm_head_params& p) {
-  std::string text = fmt::format("scale {}", p.logit_scale);
-  if (p.softcap > 0) text += fmt::format(", softcap {}", p.softcap);
+  std::string text;
+  if (p.logit_scale != 1) text = fmt::format("scale {}", p.logit_scale);
+  if (p.softcap > 0) text += fmt::format("{}softcap {}", text.empty() ? "" : ", ", p.softcap);
   return text;
 }
 

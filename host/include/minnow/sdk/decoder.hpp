@@ -178,9 +178,11 @@ class DecoderGraph {
     const auto bias = [&](const char* part, int64_t n) {
       return d_.qkv_bias ? b_.Weight(Name(l, part), {n}) : MNW_NONE;
     };
-    const Builder::QkvValues all = b_.Qkv(x, weight("attn_q.weight", q), weight("attn_k.weight", k),
-                                          weight("attn_v.weight", v), bias("attn_q.bias", q),
-                                          bias("attn_k.bias", k), bias("attn_v.bias", v));
+    // Named one by one: the order of arguments is any, and the graph must be the same everywhere.
+    const Value wq = weight("attn_q.weight", q), bq = bias("attn_q.bias", q);
+    const Value wk = weight("attn_k.weight", k), bk = bias("attn_k.bias", k);
+    const Value wv = weight("attn_v.weight", v), bv = bias("attn_v.bias", v);
+    const Builder::QkvValues all = b_.Qkv(x, wq, wk, wv, bq, bk, bv);
     return {b_.Heads(all.q, d_.n_heads, d_.k_dim), b_.Heads(all.k, d_.n_kv_heads, d_.k_dim),
             b_.Heads(all.v, d_.n_kv_heads, d_.v_dim)};
   }
@@ -208,8 +210,9 @@ class DecoderGraph {
       const Value both = b_.Weight(Name(l, "ffn_up.weight"), {d_.n_embd, 2 * ff});
       return b_.GluFfn(x, both, MNW_NONE, down, d_.act);
     }
-    return b_.GluFfn(x, b_.Weight(Name(l, "ffn_gate.weight"), {d_.n_embd, ff}),
-                     b_.Weight(Name(l, "ffn_up.weight"), {d_.n_embd, ff}), down, d_.act);
+    const Value gate = b_.Weight(Name(l, "ffn_gate.weight"), {d_.n_embd, ff});
+    const Value up = b_.Weight(Name(l, "ffn_up.weight"), {d_.n_embd, ff});
+    return b_.GluFfn(x, gate, up, down, d_.act);
   }
 
   Builder& b_;
