@@ -199,9 +199,9 @@ FakeCounters FakeBackend::counters() const {
   return impl_->counters;
 }
 
-std::vector<FakeStep> FakeBackend::steps() const {
+std::vector<FakeRun> FakeBackend::runs() const {
   const std::lock_guard lock(impl_->mutex);
-  return impl_->steps;
+  return impl_->runs;
 }
 
 std::vector<std::string> FakeBackend::violations() const {

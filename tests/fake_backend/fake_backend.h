@@ -34,7 +34,7 @@ std::vector<int32_t> GreedyTokens(std::vector<int32_t> prompt, size_t n, int32_t
                                   const FakeAnswer& answer = FavouriteAnswer);
 
 struct FakeOptions {
-  bool manual = false;                 // steps complete by CompleteNext only
+  bool manual = false;                 // runs complete by CompleteNext only
   std::chrono::microseconds delay{0};  // else so long after run()
   mnw_residency residency = MNW_OWNED;
   uint64_t memory_total = uint64_t{1} << 30;
@@ -49,7 +49,7 @@ struct FakeCounters {
   uint64_t rows = 0, rows_out = 0, rows_committed = 0;
 };
 
-struct FakeStep {  // one run()
+struct FakeRun {  // one run()
   int64_t n_tokens = 0, n_seqs = 0, n_out = 0;
 };
 
@@ -74,7 +74,7 @@ class FakeBackend {
   void FailNextPlan(mnw_code code);
 
   FakeCounters counters() const;
-  std::vector<FakeStep> steps() const;
+  std::vector<FakeRun> runs() const;
   std::vector<std::string> violations() const;  // empty in a test that passes
 
   // Of the youngest state: pages that hold something, and what the host's allocator took back.

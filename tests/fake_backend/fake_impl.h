@@ -1,4 +1,4 @@
-// What the two halves of the fake backend share: its handles, its steps in flight, its object.
+// What the two halves of the fake backend share: its handles, its runs in flight, its object.
 #pragma once
 
 #include <minnow/abi/backend.h>
@@ -61,7 +61,7 @@ struct FakeBackend::Impl {
   uint32_t allowed = 0;  // manual completions asked for
   bool stop = false;
   FakeCounters counters;
-  std::vector<FakeStep> steps;
+  std::vector<FakeRun> runs;
   std::vector<std::string> violations;
   std::vector<FakeStateHandle*> states;
   int fail_run = MNW_OK, fail_run_late = MNW_OK, fail_plan = MNW_OK;

@@ -234,8 +234,8 @@ int Run(mnw_plan* handle, const mnw_run_args* args, mnw_error* e) {
   ++backend.counters.runs;
   backend.counters.rows += static_cast<uint64_t>(args->symbols[MNW_SYM_N_TOKENS]);
   backend.counters.rows_out += static_cast<uint64_t>(args->symbols[MNW_SYM_N_OUT]);
-  backend.steps.push_back({args->symbols[MNW_SYM_N_TOKENS], args->symbols[MNW_SYM_N_SEQS],
-                           args->symbols[MNW_SYM_N_OUT]});
+  backend.runs.push_back({args->symbols[MNW_SYM_N_TOKENS], args->symbols[MNW_SYM_N_SEQS],
+                          args->symbols[MNW_SYM_N_OUT]});
   ++p->context->in_flight;
   backend.queue.push_back(std::move(step));
   backend.changed.notify_all();

@@ -70,7 +70,7 @@ TEST(Registry, NamesWhatIsWrongInADeviceSpec) {
 
 TEST(Registry, SaysWhichDevicesThereAreAndWhyOthersAreNot) {
   folder.Add("good_backend", "a");
-  folder.Add("null_run", "b", {{"id", "test.b"}});
+  folder.Add("null_run", "b");
   Registry registry = folder.Scan();
   const auto status = registry.OpenDevice("cuda0").status();
   CHECK_ERROR(Code::kNotFound, "no device 'cuda0'; there are: test; refused: ", status);
