@@ -9,6 +9,7 @@
 //   linear_bench --benchmark_filter='avx512vnni/prefill/Q8_0'
 #include <benchmark/benchmark.h>
 #include <immintrin.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -127,8 +128,17 @@ bool Supported(const Level& level) {
 }
 
 using Lines = std::unique_ptr<uint8_t, decltype(&std::free)>;
+// In huge pages where the system grants them, as the backend asks for its packed weights: with
+// small ones the read of memory itself fell from 31 to 20 GB/s.
 Lines Allocate(size_t bytes) {
-  return {static_cast<uint8_t*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64)), &std::free};
+  constexpr size_t kHuge = size_t{2} << 20;
+  const size_t align = bytes >= kHuge ? kHuge : 64;
+  const size_t rounded = (bytes + align - 1) / align * align;
+  auto* memory = static_cast<uint8_t*>(std::aligned_alloc(align, rounded));
+#ifdef MADV_HUGEPAGE
+  if (align == kHuge) madvise(memory, rounded, MADV_HUGEPAGE);
+#endif
+  return {memory, &std::free};
 }
 
 int Threads() {
@@ -161,21 +171,18 @@ double BestRate(const std::function<double(int thread)>& body) {
   return best;
 }
 
-// Bytes per second. Four streams a thread, in the widest loads that every x86 of interest has.
+// Bytes read, in one stream.
 [[gnu::target("avx2")]] double ReadMemory(const uint8_t* memory, size_t bytes) {
-  const size_t stream = bytes / 4 / 64 * 64;
   __m256i sum[4] = {};
-  for (size_t i = 0; i < stream; i += 64) {
+  for (size_t i = 0; i + 128 <= bytes; i += 128) {
 #pragma GCC unroll 4
-    for (int s = 0; s < 4; ++s) {
-      const auto* p = reinterpret_cast<const __m256i*>(memory + s * stream + i);
-      sum[s] = _mm256_xor_si256(sum[s],
-                                _mm256_xor_si256(_mm256_load_si256(p), _mm256_load_si256(p + 1)));
-      _mm_prefetch(reinterpret_cast<const char*>(p) + 2048, _MM_HINT_T0);
+    for (size_t j = 0; j < 4; ++j) {
+      const auto* p = reinterpret_cast<const __m256i*>(memory + i + 32 * j);
+      sum[j] = _mm256_xor_si256(sum[j], _mm256_load_si256(p));
     }
   }
   for (__m256i& s : sum) asm volatile("" ::"x"(s));
-  return static_cast<double>(4 * stream);
+  return static_cast<double>(bytes);
 }
 
 struct Limits {

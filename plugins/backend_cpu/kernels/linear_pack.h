@@ -5,9 +5,9 @@
 // 32 k is 8 lines; narrow types keep line g in the low and line g+4 in the high nibbles of one
 // line, and further bits beside them. A panel repeats a group in ascending k: whole lines that hold
 // two blocks (of the types with 32 to a block; the last may be half empty) or eight, and their
-// scales. A panel is read as one stream: with the scales behind all blocks, decoding reached 63 %
-// of the memory's speed instead of 95 %. No type grows by more than 3 % against GGUF, since
-// decoding costs what its bytes cost. Threads: all functions are pure.
+// scales. A panel is read as one stream: with the scales behind all blocks, decoding Q4_0
+// reached 16.4 instead of 24.2 GB/s. No type grows by more than 3 % against GGUF: decoding costs
+// what its bytes cost. Threads: all functions are pure.
 #pragma once
 
 #include <cstddef>

@@ -8,7 +8,7 @@
 //   kHalves       the two halves of a block have integer scales of their own (Q6_K)
 //   Line(b, g)    64 weights: elements 4g..4g+3 of block b, for 16 rows
 //   Load(b)       the block's scales
-//   Prefetch(b)   asks for the block's lines
+//   kPrefetch     decoding gains by Prefetch(b), which asks for lines ahead of block b
 #pragma once
 
 #include <immintrin.h>
@@ -128,7 +128,7 @@ template <class Source, int R, int C>
   Source w[C];
   MINNOW_UNROLL for (int c = 0; c < C; ++c) w[c] = panel[c];
   for (int64_t b = 0; b < blocks; ++b) {
-    if constexpr (R == 1) w[0].Prefetch(b);
+    if constexpr (R == 1 && Source::kPrefetch) w[0].Prefetch(b);
     Scales scales[C];
     MINNOW_UNROLL for (int c = 0; c < C; ++c) scales[c] = w[c].Load(b);
     __m512i total[R][C];
@@ -252,6 +252,7 @@ struct Widened {
   static constexpr int kOffset = Source::kOffset;
   static constexpr bool kMins = Source::kMins;
   static constexpr int kHalves = Source::kHalves;
+  static constexpr bool kPrefetch = false;
   const WideBlock* block;
 
   static void Fill(const Source& w, int64_t first, int64_t blocks, WideBlock* out) {

@@ -16,6 +16,7 @@ struct ScaledPanel : Panel<P> {
   static constexpr int kOffset = kOff;
   static constexpr bool kMins = false;
   static constexpr int kHalves = 1;
+  static constexpr bool kPrefetch = false;
 
   MINNOW_INLINE Scales Load(int64_t b) const {
     Scales s = {};

@@ -1,0 +1,67 @@
+// Q8_0, Q4_0 and Q5_0 on AVX2.
+//
+// y[t,n] = sum_k x[t,k] * W[n,k].   x: int8 with a scale per 32.   W: [N,K], K % 32 == 0, packed by
+// pack::Pack. Threads: caller's rows and panels; allocates nothing.  Bits: those of ref.  Source:
+// GGUF specification.
+#include "kernels/avx2/linear_formats.h"
+#include "kernels/avx2/linear_impl.h"
+
+namespace minnow::cpu::avx2 {
+namespace {
+
+template <class G, class P, int kOff, int kAdd>
+struct ScaledPanel : Panel<P> {
+  using Gguf = G;
+  using Panel<P>::Panel;
+  static constexpr int kOffset = kOff;
+  static constexpr bool kMins = false;
+  static constexpr int kHalves = 1;
+  static constexpr int kAdds = kAdd;
+
+  MINNOW_INLINE Scales Load(int64_t b, int h) const {
+    Scales s = {};
+    s.d = LoadHalf8(this->group[b / 2].d[b % 2] + 8 * h);
+    return s;
+  }
+};
+
+struct Q8_0 : ScaledPanel<BlockQ8_0, pack::Q8_0Group, 128, 1> {
+  using ScaledPanel::ScaledPanel;
+  static constexpr bool kWiden = false;
+  MINNOW_INLINE __m256i Line(int64_t b, int g, int h) const {
+    return LoadLine(Block(b).line[g], h);
+  }
+};
+
+struct Q4_0 : ScaledPanel<BlockQ4_0, pack::Q4_0Group, 8, 8> {
+  using ScaledPanel::ScaledPanel;
+  static constexpr bool kWiden = true;
+  MINNOW_INLINE __m256i Line(int64_t b, int g, int h) const {
+    return NibbleLine(Block(b).line, g, h);
+  }
+};
+
+struct Q5_0 : ScaledPanel<BlockQ5_0, pack::Q5_0Group, 16, 4> {
+  using ScaledPanel::ScaledPanel;
+  static constexpr bool kWiden = true;
+  MINNOW_INLINE __m256i Line(int64_t b, int g, int h) const { return FiveBitLine(Block(b), g, h); }
+};
+
+}  // namespace
+
+void MultiplyQ8_0(const void* panels, int64_t k, const Activations& x, int64_t t0, int64_t t1,
+                  int64_t p0, int64_t p1, int64_t n_total, float* y, int64_t ldy) {
+  Multiply<Q8_0>(panels, k, x, t0, t1, p0, p1, n_total, y, ldy);
+}
+
+void MultiplyQ4_0(const void* panels, int64_t k, const Activations& x, int64_t t0, int64_t t1,
+                  int64_t p0, int64_t p1, int64_t n_total, float* y, int64_t ldy) {
+  Multiply<Q4_0>(panels, k, x, t0, t1, p0, p1, n_total, y, ldy);
+}
+
+void MultiplyQ5_0(const void* panels, int64_t k, const Activations& x, int64_t t0, int64_t t1,
+                  int64_t p0, int64_t p1, int64_t n_total, float* y, int64_t ldy) {
+  Multiply<Q5_0>(panels, k, x, t0, t1, p0, p1, n_total, y, ldy);
+}
+
+}  // namespace minnow::cpu::avx2
