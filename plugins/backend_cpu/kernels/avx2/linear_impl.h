@@ -116,6 +116,10 @@ MINNOW_INLINE __m256i Products(__m256i line, __m256i xs) {
   }
 }
 
+// Ends what the compiler may reorder. To GCC an addition of vectors is plain arithmetic: it rewrote
+// these chains as trees, whose leaves overflowed the registers (Q4_K: 107 instead of 158 GOPS).
+MINNOW_INLINE void Settle(__m256i& v) { asm("" : "+x"(v)); }
+
 // Exact integer sums of R rows over half a panel: the block's, or for Q6_K its scaled halves'.
 template <class Source, int R>
 MINNOW_INLINE void DotBlock(const Source& w, const QuantRows& x, int64_t b, int h,
@@ -136,10 +140,12 @@ MINNOW_INLINE void DotBlock(const Source& w, const QuantRows& x, int64_t b, int 
         MINNOW_UNROLL for (int r = 0; r < R; ++r) {
           const __m256i pairs = Products<Source>(line, Broadcast4(x.q + r * x.k + 32 * b + 4 * i));
           part[r] = i == g ? pairs : _mm256_add_epi16(part[r], pairs);
+          Settle(part[r]);
         }
       }
       MINNOW_UNROLL for (int r = 0; r < R; ++r) {
         sum[r] = _mm256_add_epi32(sum[r], _mm256_madd_epi16(part[r], _mm256_set1_epi16(1)));
+        Settle(sum[r]);
       }
     }
     MINNOW_UNROLL for (int r = 0; r < R; ++r) {

@@ -37,13 +37,13 @@ struct ScaledWithMinPanel : Panel<P> {
 
 struct Q4_K : ScaledWithMinPanel<BlockQ4_K, pack::Q4_KGroup> {
   using ScaledWithMinPanel::ScaledWithMinPanel;
-  static constexpr bool kPrefetch = false;
+  static constexpr int kPrefetchRows = 2;
   MINNOW_INLINE __m512i Line(int64_t b, int g) const { return NibbleLine(Block(b).line, g); }
 };
 
 struct Q5_K : ScaledWithMinPanel<BlockQ5_K, pack::Q5_KGroup> {
   using ScaledWithMinPanel::ScaledWithMinPanel;
-  static constexpr bool kPrefetch = true;
+  static constexpr int kPrefetchRows = 1;
   MINNOW_INLINE __m512i Line(int64_t b, int g) const { return FiveBitLine(Block(b), g); }
 };
 
@@ -53,7 +53,7 @@ struct Q6_K : Panel<pack::Q6_KGroup> {
   static constexpr int kOffset = 32;
   static constexpr bool kMins = false;
   static constexpr int kHalves = 2;
-  static constexpr bool kPrefetch = true;
+  static constexpr int kPrefetchRows = 1;
   static constexpr bool kWiden = true;
 
   MINNOW_INLINE __m512i Line(int64_t b, int g) const {

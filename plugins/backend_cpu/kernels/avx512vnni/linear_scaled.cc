@@ -16,7 +16,6 @@ struct ScaledPanel : Panel<P> {
   static constexpr int kOffset = kOff;
   static constexpr bool kMins = false;
   static constexpr int kHalves = 1;
-  static constexpr bool kPrefetch = false;
 
   MINNOW_INLINE Scales Load(int64_t b) const {
     Scales s = {};
@@ -28,18 +27,21 @@ struct ScaledPanel : Panel<P> {
 struct Q8_0 : ScaledPanel<BlockQ8_0, pack::Q8_0Group, 128> {
   using ScaledPanel::ScaledPanel;
   static constexpr bool kWiden = false;
+  static constexpr int kPrefetchRows = kNever;
   MINNOW_INLINE __m512i Line(int64_t b, int g) const { return _mm512_load_si512(Block(b).line[g]); }
 };
 
 struct Q4_0 : ScaledPanel<BlockQ4_0, pack::Q4_0Group, 8> {
   using ScaledPanel::ScaledPanel;
   static constexpr bool kWiden = true;
+  static constexpr int kPrefetchRows = 2;
   MINNOW_INLINE __m512i Line(int64_t b, int g) const { return NibbleLine(Block(b).line, g); }
 };
 
 struct Q5_0 : ScaledPanel<BlockQ5_0, pack::Q5_0Group, 16> {
   using ScaledPanel::ScaledPanel;
   static constexpr bool kWiden = true;
+  static constexpr int kPrefetchRows = 2;
   MINNOW_INLINE __m512i Line(int64_t b, int g) const { return FiveBitLine(Block(b), g); }
 };
 
