@@ -160,13 +160,10 @@ const Corruption kCorruptions[] = {
        mnw_value& v = r.values[r.Node(MNW_OP_rms_norm).out[0]];
        v.dim[1] = MNW_DIM(MNW_SYM_N_OUT);
      }},
-    {"(qkv): input x is f32[n_out,64]",
-     [](Raw& r) {
-       r.values[r.Node(MNW_OP_rms_norm).out[0]].dim[1] = MNW_DIM(MNW_SYM_N_OUT);
-       r.values[r.Node(MNW_OP_get_rows).out[0]].dim[1] = MNW_DIM(MNW_SYM_N_OUT);
-       r.Input(MNW_INPUT_TOKENS).role = MNW_INPUT_OUT_ROWS;
-       r.Input(MNW_INPUT_OUT_ROWS).dim[0] = MNW_DIM(MNW_SYM_N_OUT);
-     }},
+    {"(qkv): input x is i32[n_tokens], must be f32",
+     [](Raw& r) { r.Node(MNW_OP_qkv).in[0] = r.nodes[0].in[1]; }},
+    {"is f32[n_tokens,32], must be f32[n_tokens,64]",
+     [](Raw& r) { r.Node(MNW_OP_qkv).in[2] = r.Node(MNW_OP_qkv).in[1]; }},
     {"before anything made it", [](Raw& r) { std::swap(r.nodes[0], r.nodes[1]); }},
     {"before anything made it", [](Raw& r) { r.nodes.back().in[0] = r.nodes.back().out[0]; }},
     {"has been made already", [](Raw& r) { r.nodes[1].out[0] = r.nodes[0].out[0]; }},
