@@ -67,6 +67,28 @@ size_t TrimmedEnd(std::string_view text, size_t begin, size_t end) {
   return end;
 }
 
+// `begin`: where the segment starts; `after_control`: it is the first since a control token.
+bool WantsPrefix(PrefixSpace where, size_t begin, bool after_control) {
+  switch (where) {
+    case PrefixSpace::kNone:
+      return false;
+    case PrefixSpace::kTextStart:
+      return begin == 0;
+    case PrefixSpace::kAfterControl:
+      return after_control;
+    case PrefixSpace::kSegment:
+      return true;
+  }
+  return false;
+}
+
+void AddEnds(const Vocabulary& v, const EncodeOptions& options, std::vector<TokenId>& ids) {
+  if (options.add_bos && v.add_bos && (ids.empty() || ids[0] != v.bos)) {
+    ids.insert(ids.begin(), v.bos);
+  }
+  if (options.add_eos && v.add_eos && (ids.empty() || ids.back() != v.eos)) ids.push_back(v.eos);
+}
+
 }  // namespace
 
 Tokenizer::Tokenizer(Vocabulary vocabulary)
@@ -112,29 +134,14 @@ Result<std::vector<TokenId>> Tokenizer::Encode(std::span<const Span> spans,
                  text.size());
   }
   std::vector<TokenId> ids;
-  const PrefixSpace prefix_space = vocabulary_.prefix_space;
-  size_t begin = 0;  // of the segment
-  // Whether the next segment gets a prefix under kAfterControl; the other rules need no memory.
-  bool prefix_due = true;
+  size_t begin = 0;           // of the segment
+  bool after_control = true;  // no segment since the last control token, or at all
   const auto encode_segment = [&](size_t end, bool before_user_defined) -> Status {
-    bool prefix = false;
-    switch (prefix_space) {
-      case PrefixSpace::kNone:
-        break;
-      case PrefixSpace::kTextStart:
-        prefix = begin == 0;
-        break;
-      case PrefixSpace::kSegment:
-        prefix = true;
-        break;
-      case PrefixSpace::kAfterControl:
-        prefix = prefix_due;
-        break;
-    }
-    const bool bare_prefix =
-        prefix && prefix_space == PrefixSpace::kAfterControl && before_user_defined;
-    if (begin == end && !bare_prefix) return Status();
-    prefix_due = false;
+    const bool prefix = WantsPrefix(vocabulary_.prefix_space, begin, after_control);
+    const bool prefix_alone =
+        prefix && before_user_defined && vocabulary_.prefix_space == PrefixSpace::kAfterControl;
+    if (begin == end && !prefix_alone) return Status();
+    after_control = false;
     return segments_->Encode(text.substr(begin, end - begin), prefix, ids);
   };
   for (size_t at = 0; at < text.size();) {
@@ -146,19 +153,14 @@ Result<std::vector<TokenId>> Tokenizer::Encode(std::span<const Span> spans,
     const Piece& piece = vocabulary_.pieces[match->id];
     MNW_TRY(encode_segment(piece.eats_space_before ? TrimmedEnd(text, begin, at) : at,
                            match->user_defined));
-    if (!match->user_defined) prefix_due = true;
+    if (!match->user_defined) after_control = true;
     ids.push_back(match->id);
     at += match->length;
     if (piece.eats_space_after) at = SkipWhiteSpace(text, at);
     begin = at;
   }
   MNW_TRY(encode_segment(text.size(), false));
-  if (options.add_bos && vocabulary_.add_bos && (ids.empty() || ids[0] != vocabulary_.bos)) {
-    ids.insert(ids.begin(), vocabulary_.bos);
-  }
-  if (options.add_eos && vocabulary_.add_eos && (ids.empty() || ids.back() != vocabulary_.eos)) {
-    ids.push_back(vocabulary_.eos);
-  }
+  AddEnds(vocabulary_, options, ids);
   return ids;
 }
 
@@ -169,10 +171,10 @@ void Tokenizer::AppendText(TokenId id, const DecodeOptions& options, bool& at_pr
   switch (piece.type) {
     case PieceType::kControl:
       if (!options.skip_control) out += piece.bytes;
-      // Text that starts with its BOS is still at its start.
-      if (vocabulary_.prefix_space == PrefixSpace::kTextStart) at_prefix &= id == vocabulary_.bos;
-      if (vocabulary_.prefix_space == PrefixSpace::kAfterControl) at_prefix = true;
-      if (vocabulary_.prefix_space == PrefixSpace::kSegment) at_prefix = true;
+      // A BOS that Encode put there leaves the text at its start.
+      at_prefix = vocabulary_.prefix_space == PrefixSpace::kTextStart
+                      ? at_prefix && id == vocabulary_.bos
+                      : vocabulary_.prefix_space != PrefixSpace::kNone;
       return;
     case PieceType::kUnknown:
       if (!options.skip_control) out += piece.bytes;
