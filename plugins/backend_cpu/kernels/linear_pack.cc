@@ -38,11 +38,10 @@ void Fill(const Rows32& q, Q5Block* out) {
   Q8Block wide;
   FillLines(q, &wide);
   FillNibbles(wide, out->line);
-  std::memset(out->high, 0, sizeof(out->high));
-  for (int g = 0; g < 8; ++g) {
-    for (int i = 0; i < 64; ++i) {
-      out->high[i] = static_cast<uint8_t>(out->high[i] | (wide.line[g][i] >> 4) << g);
-    }
+  for (int i = 0; i < 64; ++i) {
+    int bits = 0;
+    for (int g = 0; g < 8; ++g) bits |= (wide.line[g][i] >> 4) << g;
+    out->high[i] = static_cast<uint8_t>(bits);
   }
 }
 

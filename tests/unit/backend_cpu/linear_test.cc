@@ -354,6 +354,45 @@ TEST(Linear, RangesOfRowsAndPanelsAddUpToTheWhole) {
   });
 }
 
+// All weights and activations as large as they get: sums in too few bits would overflow.
+TEST(Linear, TheLargestValuesKeepTheirSumsExact) {
+  constexpr int64_t kRows = 24;
+  ForEachWeightType([](const Type& type) {
+    if (type.elements == 1) return;
+    const int64_t k = 512;
+    Input in(kRows, k, k, 19);
+    for (int64_t i = 0; i < kRows * k; ++i) {
+      const int64_t t = i / k;
+      in.f32.as<float>()[i] = t % 3 == 0 ? 127.0f : t % 3 == 1 ? -127.0f : i % 2 ? 127.0f : -127.0f;
+    }
+    in.Quantize(ref::Linear(), kRows, k);
+    for (const int fill : {0x00, 0x7f, 0x80, 0xff}) {
+      std::vector<uint8_t> rows(static_cast<size_t>(16 * k / type.elements) * type.bytes,
+                                static_cast<uint8_t>(fill));
+      const size_t d = type.id == MNW_TYPE_Q6_K ? offsetof(BlockQ6_K, d) : 0;
+      const size_t d_bytes = type.id == MNW_TYPE_Q4_K || type.id == MNW_TYPE_Q5_K ? 4 : 2;
+      for (size_t at = 0; at < rows.size(); at += type.bytes) {
+        std::memset(&rows[at + d], 0x2c, d_bytes);  // about 1/15
+      }
+      Result truth(kRows, 16);
+      const Weights plain(ref::Linear().Find(type.id), type, rows, 16, k);
+      plain.kernel->multiply(plain.Panel(0), k, in.x, 0, kRows, 0, 1, 16, truth.y(), truth.ld);
+      for (const Level& level : Levels()) {
+        const Weights w(level.kernels->Find(type.id), type, rows, 16, k);
+        const std::string what = Describe(level, type, 16, k, fill);
+        Result got(kRows, 16);
+        w.kernel->multiply(w.Panel(0), k, in.x, 0, kRows, 0, 1, 16, got.y(), got.ld);
+        CHECK_TEXT(SameBits(truth.y(), got.y(), kRows * truth.ld), what.c_str());
+        for (int64_t t = 0; t < 3; ++t) {
+          Result alone(kRows, 16);
+          w.kernel->multiply(w.Panel(0), k, in.x, t, t + 1, 0, 1, 16, alone.y(), alone.ld);
+          CHECK_TEXT(SameBits(truth.Row(t), alone.Row(t), 16), what.c_str());
+        }
+      }
+    }
+  });
+}
+
 TEST(Linear, RefIsTheSumOfDequantizedProducts) {
   constexpr int64_t kRows = 4;
   constexpr int64_t kN = 48;
