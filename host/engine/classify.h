@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/engine.h"
@@ -34,5 +35,9 @@ struct ClassifyRequest {
 };
 
 Result<RequestId> Classify(Engine& engine, ClassifyRequest request);
+
+// The user's turn that asks something of a document. The document comes first, so that one prefix serves
+// many questions.
+std::string DocumentTurn(std::string_view document, std::string_view question);
 
 }  // namespace minnow::engine

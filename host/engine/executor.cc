@@ -85,6 +85,13 @@ void Executor::Cancel(RequestId id) {
   wake_.notify_all();
 }
 
+void Executor::Call(const std::function<void()>& task) {
+  std::unique_lock lock(mutex_);
+  tasks_.push_back(&task);
+  wake_.notify_all();
+  called_.wait(lock, [&] { return std::find(tasks_.begin(), tasks_.end(), &task) == tasks_.end(); });
+}
+
 EngineStats Executor::stats(const ModelQueue* queue) const {
   const std::lock_guard lock(mutex_);
   EngineStats stats = queue->stats;
@@ -101,10 +108,19 @@ void Executor::Work() {
   std::unique_lock lock(mutex_);
   for (;;) {
     wake_.wait(lock, [&] {
-      return stop_ || std::any_of(queues_.begin(), queues_.end(),
+      return stop_ || !tasks_.empty() || std::any_of(queues_.begin(), queues_.end(),
                                   [](const auto& q) { return q->HasWork(); });
     });
     if (stop_) return;
+    if (!tasks_.empty()) {
+      const std::function<void()>& task = *tasks_.front();
+      lock.unlock();
+      task();
+      lock.lock();
+      tasks_.pop_front();
+      called_.notify_all();
+      continue;
+    }
     while (!queues_[turn % queues_.size()]->HasWork()) ++turn;
     const size_t index = turn++ % queues_.size();
     ModelQueue& queue = *queues_[index];

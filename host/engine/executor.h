@@ -7,6 +7,7 @@
 
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -47,6 +48,9 @@ class Executor {
   Result<RequestId> Submit(ModelQueue* queue, std::unique_ptr<Job> job);
   void Cancel(RequestId id);
   EngineStats stats(const ModelQueue* queue) const;
+  // Calls `task` on the executor's thread between two steps and waits for it: how anything else that calls
+  // the backend (opening and closing models) keeps out of its way.
+  void Call(const std::function<void()>& task);
   // Can a request of this length run at all, in an empty cache?
   bool CanEverFit(const ModelQueue* queue, uint32_t length) const;
 
@@ -63,7 +67,8 @@ class Executor {
 
   const EngineOptions options_;
   mutable std::mutex mutex_;
-  std::condition_variable wake_, removed_;
+  std::condition_variable wake_, removed_, called_;
+  std::deque<const std::function<void()>*> tasks_;
   std::vector<std::unique_ptr<ModelQueue>> queues_;
   RequestId next_id_ = 1;
   bool stop_ = false;

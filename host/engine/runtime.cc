@@ -8,8 +8,15 @@ namespace minnow::engine {
 namespace fs = std::filesystem;
 
 struct Runtime::OpenModel {
+  explicit OpenModel(Executor& e) : executor(e) {}
+  ~OpenModel() {
+    engine.reset();
+    executor.Call([this] { instance.reset(); });
+  }
+
+  Executor& executor;
   std::unique_ptr<model::Instance> instance;
-  std::unique_ptr<Engine> engine;  // destroyed first
+  std::unique_ptr<Engine> engine;
 };
 
 Runtime::Runtime(const RuntimeOptions& options, plugins::Registry registry)
@@ -39,8 +46,17 @@ Result<Engine*> Runtime::Open(const std::string& name) {
              model::Model::Load(path, registry_, options_.load));
   std::vector<plugins::Device*> devices;
   for (const auto& device : devices_) devices.push_back(device.get());
-  auto open = std::make_unique<OpenModel>();
-  MNW_ASSIGN(open->instance, model::Instance::Create(std::move(model), devices, options_.instance));
+  auto open = std::make_unique<OpenModel>(executor_);
+  Status status;
+  executor_.Call([&] {
+    auto instance = model::Instance::Create(std::move(model), devices, options_.instance);
+    if (instance.ok()) {
+      open->instance = *std::move(instance);
+    } else {
+      status = std::move(instance).status();
+    }
+  });
+  MNW_TRY(std::move(status));
   open->engine = std::make_unique<Engine>(executor_, *open->instance);
   return models_.emplace(path, std::move(open)).first->second->engine.get();
 }

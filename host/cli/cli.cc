@@ -1,0 +1,158 @@
+#include "cli/cli.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+
+#include "base/log.h"
+
+namespace minnow::cli {
+
+namespace {
+
+int ExitCodeOf(const Status& status) {
+  switch (status.code()) {
+    case Code::kInvalid:
+    case Code::kNotFound:
+    case Code::kOutOfRange:
+      return kExitUsage;
+    case Code::kCancelled:
+      return kExitInterrupted;
+    default:
+      return kExitModel;
+  }
+}
+
+}  // namespace
+
+CLI::App* AddVerb(CLI::App& app, const std::string& name, const std::string& what,
+                  std::function<VerbResult()> run) {
+  CLI::App* verb = app.add_subcommand(name, what);
+  verb->callback([run = std::move(run)] {
+    const VerbResult result = run();
+    if (!result.ok()) {
+      std::fprintf(stderr, "minnow: %s\n", result.status().message().c_str());
+      throw CLI::RuntimeError(ExitCodeOf(result.status()));
+    }
+    if (*result != kExitOk) throw CLI::RuntimeError(*result);
+  });
+  return verb;
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app{"Minnow: the scriptable runtime for small language models", "minnow"};
+  app.set_version_flag("--version", "minnow 0.1.0");
+  app.require_subcommand(1);
+  app.fallthrough();
+  bool quiet = false, verbose = false;
+  app.add_flag("-q,--quiet", quiet, "Errors only");
+  app.add_flag("-v,--verbose", verbose, "More on what happens");
+  app.parse_complete_callback([&] { InitLog(quiet ? -1 : verbose ? 1 : 0); });
+  AddGenerate(app);
+  AddClassify(app);
+  AddTokenize(app);
+  AddTemplate(app);
+  AddPerplexity(app);
+  AddBench(app);
+  AddInspect(app);
+  AddPlugins(app);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::RuntimeError& e) {  // a verb's exit code
+    return e.get_exit_code();
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e, std::cout, std::cerr) == 0 ? kExitOk : kExitUsage;
+  }
+  return kExitOk;
+}
+
+void AddModelOptions(CLI::App& verb, ModelOptions& o, bool need_model) {
+  CLI::Option* model =
+      verb.add_option("-m,--model", o.model, "GGUF file, or a name in the folder MINNOW_MODELS");
+  if (need_model) model->required();
+  verb.add_option("-t,--threads", o.n_threads, "Threads of the CPU backend; 0: one per core");
+  verb.add_option("-c,--ctx-size", o.n_ctx,
+                  "Tokens a sequence may have; 0: the model's, at most 8192");
+  verb.add_option("--kv-tokens", o.kv_tokens,
+                  "Tokens the cache holds for all sequences; 0: by memory");
+  verb.add_option("--kv-type", o.kv_type, "Type of the cache")
+      ->check(CLI::IsMember({"f32", "f16", "q8_0"}));
+  verb.add_option("--device", o.devices,
+                  "Devices in order of preference, such as cpu or cpu:isa=avx2")
+      ->delimiter(';');
+  verb.add_option("--plugin-dir", o.plugin_dirs, "More folders with plugins (absolute)");
+  verb.add_flag("--strict-backend", o.strict_backend, "Refuse any fallback from the first device");
+}
+
+Result<engine::RuntimeOptions> ToRuntimeOptions(const ModelOptions& o) {
+  engine::RuntimeOptions r;
+  r.plugin_dirs = o.plugin_dirs;
+  r.devices = o.devices;
+  r.n_threads = o.n_threads;
+  r.load.n_ctx = o.n_ctx;
+  r.instance.kv_tokens = o.kv_tokens;
+  r.instance.kv_type = o.kv_type == "f32"    ? MNW_TYPE_F32
+                       : o.kv_type == "q8_0" ? MNW_TYPE_Q8_0
+                                             : MNW_TYPE_F16;
+  r.instance.strict_backend = o.strict_backend;
+  return r;
+}
+
+Result<OpenedModel> OpenModel(const ModelOptions& options) {
+  MNW_ASSIGN(const engine::RuntimeOptions runtime_options, ToRuntimeOptions(options));
+  OpenedModel opened;
+  MNW_ASSIGN(opened.runtime, engine::Runtime::Create(runtime_options));
+  MNW_ASSIGN(opened.engine, opened.runtime->Open(options.model));
+  return opened;
+}
+
+void AddSamplingOptions(CLI::App& verb, engine::Sampling& s) {
+  verb.add_option("--temp", s.temperature, "Temperature; 0: always the likeliest token");
+  verb.add_option("--top-k", s.top_k, "Only the k likeliest tokens; 0: off");
+  verb.add_option("--top-p", s.top_p,
+                  "The likeliest tokens that together have this probability; 1: off");
+  verb.add_option("--min-p", s.min_p,
+                  "Tokens at least this likely, relative to the likeliest; 0: off");
+  verb.add_option("--seed", s.seed, "The same seed gives the same answer");
+}
+
+Result<std::string> ReadInput(const std::string& path) {
+  std::ostringstream out;
+  if (path == "-") {
+    out << std::cin.rdbuf();
+    return std::move(out).str();
+  }
+  std::ifstream in(path, std::ios::binary);
+  if (!in) return Error(Code::kNotFound, "cannot read '{}': {}", path, std::strerror(errno));
+  out << in.rdbuf();
+  if (in.bad()) return Error(Code::kInvalid, "cannot read '{}'", path);
+  return std::move(out).str();
+}
+
+Result<nlohmann::ordered_json> ParseJson(std::string_view text, const std::string& what) {
+  constexpr int kMaxDepth = 64;
+  bool too_deep = false;
+  const auto limit = [&](int depth, nlohmann::ordered_json::parse_event_t,
+                         nlohmann::ordered_json&) {
+    too_deep |= depth > kMaxDepth;
+    return !too_deep;
+  };
+  try {
+    auto value = nlohmann::ordered_json::parse(text, limit);
+    if (too_deep) return Error(Code::kInvalid, "{}: nested deeper than {} levels", what, kMaxDepth);
+    return value;
+  } catch (const nlohmann::json::exception& e) {
+    return Error(Code::kInvalid, "{}: {}", what, e.what());
+  }
+}
+
+void Print(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+
+void PrintJson(const nlohmann::ordered_json& value) {
+  Print(value.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+}
+
+}  // namespace minnow::cli

@@ -1,0 +1,79 @@
+// The command line: data on stdout, progress and errors on stderr.
+//
+// One file per verb. A verb registers its options and a function that runs when it was called; its
+// line in cli.cc is all else it needs. Exit codes: 0 ok, 1 some documents failed, 2 usage, 3 model
+// refused, 130 interrupted. Threads: the main thread.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "engine/runtime.h"
+
+namespace minnow::cli {
+
+inline constexpr int kExitOk = 0, kExitSomeFailed = 1, kExitUsage = 2, kExitModel = 3,
+                     kExitInterrupted = 130;
+
+int Main(int argc, char** argv);
+
+// What a verb's function returns: an exit code, or a Status that becomes a message and exit code 2
+// or 3.
+using VerbResult = Result<int>;
+
+// Adds a verb. `run` is called after the options are parsed.
+CLI::App* AddVerb(CLI::App& app, const std::string& name, const std::string& what,
+                  std::function<VerbResult()> run);
+
+// Options of verbs that open a model.
+struct ModelOptions {
+  std::string model;
+  uint32_t n_threads = 0;
+  uint32_t n_ctx = 0;
+  uint32_t kv_tokens = 0;
+  std::string kv_type = "f16";
+  std::vector<std::string> devices;
+  std::vector<std::string> plugin_dirs;
+  bool strict_backend = false;
+};
+// `need_model`: -m is required.
+void AddModelOptions(CLI::App& verb, ModelOptions& options, bool need_model = true);
+Result<engine::RuntimeOptions> ToRuntimeOptions(const ModelOptions& options);
+
+// A runtime with its one model.
+struct OpenedModel {
+  std::unique_ptr<engine::Runtime> runtime;
+  engine::Engine* engine;
+};
+Result<OpenedModel> OpenModel(const ModelOptions& options);
+
+// Sampling options of verbs that generate.
+void AddSamplingOptions(CLI::App& verb, engine::Sampling& sampling);
+
+// A whole file; "-" is stdin.
+Result<std::string> ReadInput(const std::string& path);
+// JSON no deeper than 64 levels; `what` names it in errors.
+Result<nlohmann::ordered_json> ParseJson(std::string_view text, const std::string& what);
+// To stdout, with a newline. Bytes that are no UTF-8 become U+FFFD.
+void PrintJson(const nlohmann::ordered_json& value);
+void Print(std::string_view text);
+
+// The verbs.
+void AddBatch(CLI::App& app);
+void AddBench(CLI::App& app);
+void AddClassify(CLI::App& app);
+void AddGenerate(CLI::App& app);
+void AddInspect(CLI::App& app);
+void AddPerplexity(CLI::App& app);
+void AddPlugins(CLI::App& app);
+void AddRun(CLI::App& app);
+void AddTemplate(CLI::App& app);
+void AddTokenize(CLI::App& app);
+
+}  // namespace minnow::cli

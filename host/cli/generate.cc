@@ -1,0 +1,94 @@
+// minnow generate -m MODEL -p TEXT -n N [--temp T] [--logprobs K] [--json]
+#include <iostream>
+
+#include "cli/await.h"
+#include "cli/cli.h"
+
+namespace minnow::cli {
+
+namespace {
+
+struct Options {
+  ModelOptions model;
+  engine::Sampling sampling;
+  std::string prompt;
+  uint32_t n = 256;
+  uint32_t n_logprobs = 0;
+  std::vector<std::string> stop;
+  bool chat = false;
+  bool json = false;
+};
+
+nlohmann::ordered_json ToJson(const engine::GenerateResult& r, const text::Tokenizer& tokenizer,
+                              uint32_t n_logprobs) {
+  nlohmann::ordered_json tokens = nlohmann::ordered_json::array();
+  nlohmann::ordered_json logprobs = nlohmann::ordered_json::array();
+  for (const engine::GeneratedToken& t : r.tokens) {
+    tokens.push_back(t.token);
+    nlohmann::ordered_json top = nlohmann::ordered_json::array();
+    for (const engine::TokenLogprob& l : t.top) {
+      top.push_back(
+          {{"token", l.token}, {"text", tokenizer.TokenBytes(l.token)}, {"logprob", l.logprob}});
+    }
+    logprobs.push_back({{"token", t.token}, {"logprob", t.logprob}, {"top", std::move(top)}});
+  }
+  nlohmann::ordered_json out{{"text", r.text},
+                             {"tokens", std::move(tokens)},
+                             {"finish_reason", engine::FinishReasonName(r.finish_reason)}};
+  if (n_logprobs > 0) out["logprobs"] = std::move(logprobs);
+  out["usage"] = {{"prompt_tokens", r.usage.prompt_tokens},
+                  {"completion_tokens", r.usage.completion_tokens},
+                  {"prefill_seconds", r.usage.prefill_seconds},
+                  {"decode_seconds", r.usage.decode_seconds}};
+  return out;
+}
+
+VerbResult Run(const Options& o) {
+  MNW_ASSIGN(const std::string text,
+             o.prompt == "-" ? ReadInput("-") : Result<std::string>(o.prompt));
+  MNW_ASSIGN(OpenedModel opened, OpenModel(o.model));
+  const model::Model& model = opened.engine->model();
+  engine::GenerateRequest request;
+  MNW_ASSIGN(request.prompt, o.chat ? model.EncodeTurn(text) : model.EncodeText(text));
+  request.max_tokens = o.n;
+  request.sampling = o.sampling;
+  request.n_logprobs = o.n_logprobs;
+  request.stop = o.stop;
+  if (!o.json) {
+    request.on_token = [](std::string_view piece, const engine::GeneratedToken&) {
+      Print(piece);
+      std::fflush(stdout);
+    };
+  }
+  MNW_ASSIGN(const engine::GenerateResult result, Await<engine::GenerateResult>([&](auto done) {
+               request.on_done = done;
+               return opened.engine->Generate(std::move(request));
+             }));
+  MNW_TRY(result.status);
+  if (o.json) {
+    PrintJson(ToJson(result, model.tokenizer(), o.n_logprobs));
+  } else {
+    Print("\n");
+  }
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddGenerate(CLI::App& app) {
+  auto o = std::make_shared<Options>();
+  CLI::App* verb = AddVerb(app, "generate", "Continue a text, or answer it as one chat turn",
+                           [o] { return Run(*o); });
+  AddModelOptions(*verb, o->model);
+  AddSamplingOptions(*verb, o->sampling);
+  verb->add_option("-p,--prompt", o->prompt, "The text; - reads stdin")->required();
+  verb->add_option("-n,--max-tokens", o->n, "Tokens of the answer, at most");
+  verb->add_option("--logprobs", o->n_logprobs,
+                   "With --json: log-probabilities of the K likeliest tokens");
+  verb->add_option("--stop", o->stop, "Text that ends the answer (may be repeated)");
+  verb->add_flag("--chat", o->chat,
+                 "The text is a user's turn, put through the model's chat template");
+  verb->add_flag("--json", o->json, "One JSON object instead of text");
+}
+
+}  // namespace minnow::cli

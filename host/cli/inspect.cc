@@ -1,0 +1,87 @@
+// minnow inspect MODEL [--placement] [--graph] [--metadata] [--tensors] [--json]
+#include "base/tensor_type.h"
+#include "cli/cli.h"
+#include "graph/print.h"
+
+namespace minnow::cli {
+
+namespace {
+
+struct Options {
+  ModelOptions model;
+  bool placement = false, graph = false, metadata = false, tensors = false, json = false;
+};
+
+nlohmann::ordered_json Summary(engine::Engine& engine) {
+  const model::Model& m = engine.model();
+  const model::Instance& i = engine.instance();
+  const mnw_model_info& info = m.info();
+  uint64_t parameters = 0, bytes = 0;
+  std::map<std::string, uint64_t> types;
+  for (const auto& t : m.file().tensors()) {
+    parameters += static_cast<uint64_t>(t.ne[0] * t.ne[1] * t.ne[2] * t.ne[3]);
+    bytes += t.data.size();
+    types[FindType(t.type)->name] += t.data.size();
+  }
+  nlohmann::ordered_json by_type;
+  for (const auto& [name, n] : types) by_type[name] = n;
+  return {{"name", m.name()},
+          {"architecture", m.architecture()},
+          {"parameters", parameters},
+          {"tensor_bytes", bytes},
+          {"bytes_by_type", by_type},
+          {"layers", info.n_layers},
+          {"width", info.n_embd},
+          {"heads", info.n_heads},
+          {"kv_heads", info.n_kv_heads},
+          {"vocabulary", info.n_vocab},
+          {"context_trained", info.n_ctx_train},
+          {"context", m.n_ctx()},
+          {"chat_template", m.chat_template() != nullptr},
+          {"packed_weight_bytes", i.weight_bytes()},
+          {"kv_bytes", i.state_bytes()}};
+}
+
+VerbResult Run(const Options& o) {
+  MNW_ASSIGN(OpenedModel opened, OpenModel(o.model));
+  const model::Model& model = opened.engine->model();
+  if (o.placement) {
+    Print(opened.engine->instance().PlacementText());
+  } else if (o.graph) {
+    Print(graph::Print(*opened.engine->instance().graph().view()));
+  } else if (o.metadata) {
+    for (const auto& entry : model.file().metadata())
+      Print(fmt::format("{} = {}\n", entry.key, formats::GgufValueText(entry)));
+  } else if (o.tensors) {
+    for (const auto& t : model.file().tensors()) {
+      Print(fmt::format("{:<40} {:<5} [{}]\n", t.name, FindType(t.type)->name,
+                        fmt::join(t.ne.begin(), t.ne.begin() + t.n_dims, ", ")));
+    }
+  } else if (o.json) {
+    PrintJson(Summary(*opened.engine));
+  } else {
+    const auto summary = Summary(*opened.engine);
+    for (const auto& [key, value] : summary.items()) {
+      Print(fmt::format("{:<20} {}\n", key,
+                        value.is_string() ? value.get<std::string>() : value.dump()));
+    }
+  }
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddInspect(CLI::App& app) {
+  auto o = std::make_shared<Options>();
+  CLI::App* verb =
+      AddVerb(app, "inspect", "What a model is and where it would run", [o] { return Run(*o); });
+  AddModelOptions(*verb, o->model, false);
+  verb->add_option("file", o->model.model, "GGUF file or model name, as -m");
+  verb->add_flag("--placement", o->placement, "Each node, its backend and the reason");
+  verb->add_flag("--graph", o->graph, "The graph, a line for each node");
+  verb->add_flag("--metadata", o->metadata, "The file's keys and values");
+  verb->add_flag("--tensors", o->tensors, "The file's tensors");
+  verb->add_flag("--json", o->json, "The summary as JSON");
+}
+
+}  // namespace minnow::cli

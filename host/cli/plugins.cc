@@ -1,0 +1,43 @@
+// minnow plugins [--why] [--json]
+#include "cli/cli.h"
+
+namespace minnow::cli {
+
+namespace {
+
+struct Options {
+  std::vector<std::string> dirs;
+  bool why = false, json = false;
+};
+
+VerbResult Run(const Options& o) {
+  plugins::Registry registry =
+      plugins::Registry::Scan(plugins::RegistryOptions::FromEnvironment(o.dirs));
+  const std::vector<plugins::DeviceInfo> devices = registry.Devices();  // may refuse more plugins
+  if (o.json) {
+    Print(registry.WhyJson() + "\n");
+  } else if (o.why) {
+    Print(registry.WhyText());
+  } else {
+    for (const plugins::Found& p : registry.plugins()) {
+      if (p.state != plugins::PluginState::kRefused)
+        Print(fmt::format("{:<9} {:<20} {}\n", p.kind, p.id, p.path));
+    }
+    for (const plugins::DeviceInfo& d : devices)
+      Print(fmt::format("device    {:<20} {}\n", d.id, d.description));
+  }
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddPlugins(CLI::App& app) {
+  auto o = std::make_shared<Options>();
+  CLI::App* verb =
+      AddVerb(app, "plugins", "The plugins and devices of this machine", [o] { return Run(*o); });
+  verb->add_option("--plugin-dir", o->dirs, "More folders with plugins (absolute)");
+  verb->add_flag("--why", o->why, "Every file found, and why it is not used");
+  verb->add_flag("--json", o->json, "JSON list of every file found");
+}
+
+}  // namespace minnow::cli
