@@ -248,7 +248,7 @@ struct WideBlock {
 // From 20 rows on, tiles have 5 or 6 rows: the kernels below need no other.
 inline constexpr int64_t kWideRows = 20;
 // 1024 k of two panels: 44 KB of stack, which stays in L2 (512 KB and more) while all rows pass by,
-// and pays for reloading the accumulators (24 moves per 384 vpdpbusd).
+// and pays for reloading the accumulators (24 moves per 3072 vpdpbusd).
 inline constexpr int64_t kWideBlocks = 32;
 
 template <class Source>
