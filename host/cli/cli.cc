@@ -51,6 +51,8 @@ int Main(int argc, char** argv) {
   app.add_flag("-q,--quiet", quiet, "Errors only");
   app.add_flag("-v,--verbose", verbose, "More on what happens");
   app.parse_complete_callback([&] { InitLog(quiet ? -1 : verbose ? 1 : 0); });
+  AddRun(app);
+  AddBatch(app);
   AddGenerate(app);
   AddClassify(app);
   AddTokenize(app);
@@ -69,10 +71,7 @@ int Main(int argc, char** argv) {
   return kExitOk;
 }
 
-void AddModelOptions(CLI::App& verb, ModelOptions& o, bool need_model) {
-  CLI::Option* model =
-      verb.add_option("-m,--model", o.model, "GGUF file, or a name in the folder MINNOW_MODELS");
-  if (need_model) model->required();
+void AddRuntimeOptions(CLI::App& verb, ModelOptions& o) {
   verb.add_option("-t,--threads", o.n_threads, "Threads of the CPU backend; 0: one per core");
   verb.add_option("-c,--ctx-size", o.n_ctx,
                   "Tokens a sequence may have; 0: the model's, at most 8192");
@@ -81,15 +80,22 @@ void AddModelOptions(CLI::App& verb, ModelOptions& o, bool need_model) {
   verb.add_option("--kv-type", o.kv_type, "Type of the cache")
       ->check(CLI::IsMember({"f32", "f16", "q8_0"}));
   verb.add_option("--device", o.devices,
-                  "Devices in order of preference, such as cpu or cpu:isa=avx2")
-      ->delimiter(';');
-  verb.add_option("--plugin-dir", o.plugin_dirs, "More folders with plugins (absolute)");
+                  "Device, such as cpu or cpu:isa=avx2; repeat it in order of preference");
+  verb.add_option("--model-dir", o.model_dirs, "Folder where models are looked up by name");
+  verb.add_option("--plugin-dir", o.plugin_dirs, "Folder with more plugins (absolute)");
   verb.add_flag("--strict-backend", o.strict_backend, "Refuse any fallback from the first device");
+}
+
+CLI::Option* AddModelOptions(CLI::App& verb, ModelOptions& o) {
+  AddRuntimeOptions(verb, o);
+  return verb.add_option("-m,--model", o.model, "GGUF file, or a name in a model folder")
+      ->required();
 }
 
 Result<engine::RuntimeOptions> ToRuntimeOptions(const ModelOptions& o) {
   engine::RuntimeOptions r;
   r.plugin_dirs = o.plugin_dirs;
+  r.model_dirs = o.model_dirs;
   r.devices = o.devices;
   r.n_threads = o.n_threads;
   r.load.n_ctx = o.n_ctx;

@@ -31,7 +31,7 @@ using VerbResult = Result<int>;
 CLI::App* AddVerb(CLI::App& app, const std::string& name, const std::string& what,
                   std::function<VerbResult()> run);
 
-// Options of verbs that open a model.
+// Options of verbs that open models.
 struct ModelOptions {
   std::string model;
   uint32_t n_threads = 0;
@@ -39,11 +39,11 @@ struct ModelOptions {
   uint32_t kv_tokens = 0;
   std::string kv_type = "f16";
   std::vector<std::string> devices;
-  std::vector<std::string> plugin_dirs;
+  std::vector<std::string> plugin_dirs, model_dirs;
   bool strict_backend = false;
 };
-// `need_model`: -m is required.
-void AddModelOptions(CLI::App& verb, ModelOptions& options, bool need_model = true);
+void AddRuntimeOptions(CLI::App& verb, ModelOptions& options);        // all but the model itself
+CLI::Option* AddModelOptions(CLI::App& verb, ModelOptions& options);  // returns -m
 Result<engine::RuntimeOptions> ToRuntimeOptions(const ModelOptions& options);
 
 // A runtime with its one model.

@@ -43,6 +43,7 @@ nlohmann::ordered_json Summary(engine::Engine& engine) {
 }
 
 VerbResult Run(const Options& o) {
+  if (o.model.model.empty()) return Error(Code::kInvalid, "which model? minnow inspect MODEL");
   MNW_ASSIGN(OpenedModel opened, OpenModel(o.model));
   const model::Model& model = opened.engine->model();
   if (o.placement) {
@@ -75,7 +76,7 @@ void AddInspect(CLI::App& app) {
   auto o = std::make_shared<Options>();
   CLI::App* verb =
       AddVerb(app, "inspect", "What a model is and where it would run", [o] { return Run(*o); });
-  AddModelOptions(*verb, o->model, false);
+  AddModelOptions(*verb, o->model)->required(false);
   verb->add_option("file", o->model.model, "GGUF file or model name, as -m");
   verb->add_flag("--placement", o->placement, "Each node, its backend and the reason");
   verb->add_flag("--graph", o->graph, "The graph, a line for each node");

@@ -77,8 +77,7 @@ Result<mnw_id> Draft::AddState(uint32_t layer, uint32_t group, uint32_t n_kv_hea
                       .n_kv_heads = 0,
                       .k_dim = 0,
                       .v_dim = 0,
-                      .type = MNW_TYPE_F32,
-                      .recurrent_floats = 0});
+                      .type = MNW_TYPE_F32});
   }
   mnw_state_layer& l = layers[layer];
   if (l.n_kv_heads != 0) return Error(Code::kInvalid, "layer {} has a state already", layer);
@@ -86,9 +85,6 @@ Result<mnw_id> Draft::AddState(uint32_t layer, uint32_t group, uint32_t n_kv_hea
   l.n_kv_heads = n_kv_heads;
   l.k_dim = k_dim;
   l.v_dim = v_dim;
-  if (data_->state_groups[group].kind == MNW_STATE_RECURRENT) {
-    l.recurrent_floats = uint64_t{n_kv_heads} * k_dim * v_dim;
-  }
   mnw_value v = NewValue(MNW_KIND_STATE, MNW_TYPE_NONE, {k_dim, v_dim, n_kv_heads, 1});
   v.index = layer;
   return Add(v, "");

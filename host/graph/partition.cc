@@ -186,7 +186,6 @@ std::vector<mnw_state_layer> Placement::StateLayers(uint32_t backend) const {
   for (uint32_t l = 0; l < layers.size(); ++l) {
     if (state_home[l] == backend) continue;
     layers[l].n_kv_heads = layers[l].k_dim = layers[l].v_dim = 0;
-    layers[l].recurrent_floats = 0;
   }
   return layers;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/log.h"
 #include "model/instance.h"
 #include "model/metadata.h"
 #include "text/tokenizer_files.h"
@@ -43,6 +44,9 @@ Result<std::shared_ptr<const Model>> Model::Load(const std::string& path,
     MNW_TRY(model->LoadText());
     MNW_ASSIGN(const graph::BuiltGraph built, model->BuildGraph());
     model->info_ = built.graph.info();
+    for (const std::string& name : built.unused_tensors) {
+      spdlog::info("model '{}': tensor '{}' is not used by architecture '{}'", path, name, model->architecture_);
+    }
     if (model->info_.n_vocab < model->tokenizer_->size()) {
       return Error(Code::kCorrupt, "the tokenizer has {} tokens, the model's table {} rows",
                    model->tokenizer_->size(), model->info_.n_vocab);

@@ -97,9 +97,8 @@ typedef struct mnw_state_group {
 typedef struct mnw_state_layer {
   uint32_t size;
   uint32_t group;
-  uint32_t n_kv_heads, k_dim, v_dim; /* per head */
+  uint32_t n_kv_heads, k_dim, v_dim; /* per head; a recurrent block is n_kv_heads * k_dim * v_dim f32 */
   int32_t type;                      /* F32, F16 or Q8_0 */
-  uint64_t recurrent_floats;         /* per sequence, for recurrent groups: n_kv_heads * k_dim * v_dim */
 } mnw_state_layer;
 
 typedef struct mnw_state_spec {

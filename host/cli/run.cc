@@ -1,0 +1,44 @@
+// minnow run FILE.lua [ARGUMENT...]
+#include "script/run.h"
+
+#include "cli/cli.h"
+#include "script/engine_models.h"
+
+namespace minnow::cli {
+
+namespace {
+
+struct Options {
+  ModelOptions model;
+  std::string file;
+  std::vector<std::string> arguments;
+};
+
+VerbResult Run(const Options& o) {
+  MNW_ASSIGN(const std::unique_ptr<script::Loop> loop, script::Loop::Create());
+  MNW_ASSIGN(const engine::RuntimeOptions runtime_options, ToRuntimeOptions(o.model));
+  MNW_ASSIGN(const std::unique_ptr<engine::Runtime> runtime,
+             engine::Runtime::Create(runtime_options));
+  script::EngineModels models(*runtime);
+  MNW_ASSIGN(const script::ScriptEnd end, script::RunScript(o.file, o.arguments, models, *loop));
+  if (end == script::ScriptEnd::kPipeline) {
+    return Error(
+        Code::kInvalid,
+        "'{}' is a pipeline; give it documents: minnow batch {} --input DIR --output OUT.jsonl",
+        o.file, o.file);
+  }
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddRun(CLI::App& app) {
+  auto o = std::make_shared<Options>();
+  CLI::App* verb = AddVerb(app, "run", "A Lua script", [o] { return Run(*o); });
+  AddRuntimeOptions(*verb, o->model);
+  verb->add_option("file", o->file, "The script")->required();
+  verb->add_option("arguments", o->arguments, "The script's arguments (its ...)");
+  verb->positionals_at_end();
+}
+
+}  // namespace minnow::cli
