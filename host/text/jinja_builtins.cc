@@ -110,9 +110,7 @@ constexpr Builtin kGlobals[] = {
 // Methods of dicts and sequences.
 
 Result<Value> DictGet(const Invocation& call) {
-  if (!Dict::IsKey(*call.params[0]) && !call.params[0]->Is<Undefined>()) {
-    return Error(Code::kInvalid, "a value of type {} cannot be a key", TypeName(*call.params[0]));
-  }
+  MNW_TRY(CheckHashable(*call.params[0]));
   if (const Value* value = call.self.dict()->Find(*call.params[0])) return *value;
   return call.params[1] ? *call.params[1] : Value();
 }
@@ -296,6 +294,11 @@ Result<bool> ApplyTest(std::string_view name, Runtime& runtime, const Value& sel
   if (!test) return Error(Code::kUnsupported, "the test '{}' is not supported", name);
   MNW_ASSIGN(const Value passed, Invoke(*test, runtime, self, args));
   return IsTrue(passed);
+}
+
+Result<Value> CallStringMethod(std::string_view name, Runtime& runtime, const Value& self,
+                               const Args& args) {
+  return Invoke(*Find(StringMethods(), name), runtime, self, args);
 }
 
 Result<int64_t> IntParam(const Invocation& call, size_t index, int64_t fallback) {

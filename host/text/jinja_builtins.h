@@ -49,6 +49,10 @@ Result<Value> ApplyFilter(std::string_view name, Runtime& runtime, const Value& 
 Result<bool> ApplyTest(std::string_view name, Runtime& runtime, const Value& self,
                        const Args& args);
 
+// REQUIRES: `self` is a string and the method exists.
+Result<Value> CallStringMethod(std::string_view name, Runtime& runtime, const Value& self,
+                               const Args& args);
+
 // The tables, for the lookups above.
 std::span<const Builtin> ValueFilters();     // jinja_filters.cc
 std::span<const Builtin> SequenceFilters();  // jinja_sequence_filters.cc

@@ -183,8 +183,7 @@ Result<Interpreter::Flow> Interpreter::Run(const DataStmt& stmt, const ScopePtr&
 Result<Interpreter::Flow> Interpreter::Run(const PrintStmt& stmt, const ScopePtr& scope,
                                            TextBuilder& out) {
   MNW_ASSIGN(const Value value, Eval(*stmt.value, scope));
-  MNW_ASSIGN(const Text text, ToText(value, meter()));
-  MNW_TRY(out.Append(text));
+  MNW_TRY(AppendText(value, meter(), &out));
   return Flow::kNext;
 }
 
@@ -285,8 +284,7 @@ Result<Interpreter::Flow> Interpreter::Run(const CallBlockStmt& stmt, const Scop
                                            TextBuilder& out) {
   MNW_ASSIGN(const Value caller, MakeMacro(stmt.caller, scope));
   MNW_ASSIGN(const Value result, EvalCall(std::get<CallExpr>(stmt.call->node), scope, &caller));
-  MNW_ASSIGN(const Text text, ToText(result, meter()));
-  MNW_TRY(out.Append(text));
+  MNW_TRY(AppendText(result, meter(), &out));
   return Flow::kNext;
 }
 
@@ -298,8 +296,7 @@ Result<Interpreter::Flow> Interpreter::Run(const FilterBlockStmt& stmt, const Sc
   if (flow != Flow::kNext) return flow;
   MNW_ASSIGN(Text text, block.Finish());
   MNW_ASSIGN(const Value value, EvalFilters(*stmt.filter, Value::Str(std::move(text)), inner));
-  MNW_ASSIGN(const Text filtered, ToText(value, meter()));
-  MNW_TRY(out.Append(filtered));
+  MNW_TRY(AppendText(value, meter(), &out));
   return Flow::kNext;
 }
 

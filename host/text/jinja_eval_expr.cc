@@ -142,8 +142,7 @@ Result<Value> Interpreter::Evaluate(const ConcatExpr& e, const ScopePtr& scope) 
   TextBuilder out(meter());
   for (const ExprPtr& part : e.parts) {
     MNW_ASSIGN(const Value value, Eval(*part, scope));
-    MNW_ASSIGN(const Text text, ToText(value, meter()));
-    MNW_TRY(out.Append(text));
+    MNW_TRY(AppendText(value, meter(), &out));
   }
   MNW_ASSIGN(Text text, out.Finish());
   return Value::Str(std::move(text));

@@ -95,14 +95,12 @@ Result<Value> Replace(const Invocation& call) {
   const Value self = texts.positional[0];
   texts.positional.erase(texts.positional.begin());
   if (call.params[2] && !call.params[2]->Is<None>()) texts.positional.push_back(*call.params[2]);
-  MNW_ASSIGN(const std::optional<Value> replace, PythonAttribute(self, "replace"));
-  return replace->As<Callable>()->function(call.runtime, texts);
+  return CallStringMethod("replace", call.runtime, self, texts);
 }
 
 // The lines of a text without their breaks, as str.splitlines makes them.
 Result<std::vector<Value>> Lines(const Value& text, Runtime& runtime) {
-  MNW_ASSIGN(const std::optional<Value> split, PythonAttribute(text, "splitlines"));
-  MNW_ASSIGN(const Value lines, split->As<Callable>()->function(runtime, {}));
+  MNW_ASSIGN(const Value lines, CallStringMethod("splitlines", runtime, text, {}));
   return Iterate(lines, runtime.meter);
 }
 

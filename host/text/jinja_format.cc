@@ -172,7 +172,7 @@ class Operands {
   // Python tolerates leftovers only where the operand could have been looked into by name.
   bool AllUsed() const {
     if (tuple_) return used_ == tuple_->size();
-    return used_ == 1 || named_ || v_.dict() || v_.sequence();
+    return used_ == 1 || named_ || v_.dict() || (v_.sequence() && v_.sequence()->indexable());
   }
 
  private:

@@ -273,7 +273,7 @@ Status Lexer::LexNumber() {
   }
   std::string text(s_.substr(begin, end - begin));
   std::erase(text, '_');
-  if (kind == Token::Kind::kInteger && !base && text.size() > 1 && text[0] == '0' &&
+  if (kind == Token::Kind::kInteger && text.size() > 1 && IsDigit(text[1]) && text[0] == '0' &&
       text.find_first_not_of('0') != std::string::npos) {
     return Fail(fmt::format("the number '{}' has leading zeros", text));
   }

@@ -10,7 +10,7 @@
 namespace minnow::text {
 
 struct TemplateLimits {
-  size_t max_steps = 20'000'000;    // evaluated nodes, plus one per element or 32 bytes produced
+  size_t max_steps = 20'000'000;    // evaluated nodes, elements of lists, and what strings cost
   size_t max_depth = 2000;          // nested evaluations: expressions, blocks and macro calls
   size_t max_output = 16ull << 20;  // bytes of the rendering, and of any string on the way to it
 };
@@ -27,10 +27,13 @@ class Meter {
     return {};
   }
 
-  // A string of this many bytes is about to exist.
+  // Bytes are read or copied.
+  Status Bytes(size_t n) { return Step(n / 32); }
+
+  // A string of this many bytes is about to exist. Four steps are what the smallest costs.
   Status Text(size_t bytes) {
     if (bytes > limits_.max_output) return TextTooLong();
-    return Step(bytes / 32);
+    return Step(4 + bytes / 32);
   }
 
   // A string under construction has reached this size; it is paid for once, by Text.

@@ -90,6 +90,9 @@ Result<Value> FloatArithmetic(BinaryOp op, double a, double b) {
     case BinaryOp::kPow: {
       const double result = std::pow(a, b);
       if (a == 0 && b < 0) return DivisionByZero();
+      if (std::isinf(result) && std::isfinite(a) && std::isfinite(b)) {
+        return Error(Code::kInvalid, "the power is too large for a float");
+      }
       if (std::isnan(result) && !std::isnan(a) && !std::isnan(b)) {
         return Error(Code::kUnsupported, "the power of a negative number is complex");
       }
@@ -130,16 +133,19 @@ bool SameKind(const Sequence& a, const Sequence& b, Sequence::Kind kind) {
 Result<Value> Repeat(const Value& v, int64_t count, Meter& meter) {
   const size_t times = count > 0 ? static_cast<size_t>(count) : 0;
   const size_t size = v.text() ? v.text()->size() : v.sequence()->items.size();
+  size_t total = 0;
+  if (__builtin_mul_overflow(size, times, &total)) total = std::numeric_limits<size_t>::max();
   if (const Text* text = v.text()) {
+    MNW_TRY(meter.Growing(total));
     TextBuilder out(meter);
     for (size_t i = 0; i < times && size > 0; ++i) MNW_TRY(out.Append(*text));
     MNW_ASSIGN(Text repeated, out.Finish());
     repeated.set_markup(text->markup());
     return Value::Str(std::move(repeated));
   }
+  MNW_TRY(meter.Step(total));
   std::vector<Value> items;
   for (size_t i = 0; i < times && size > 0; ++i) {
-    MNW_TRY(meter.Step(size));
     items.insert(items.end(), v.sequence()->items.begin(), v.sequence()->items.end());
   }
   return MakeSequence(v.sequence()->kind, std::move(items), meter);
@@ -163,6 +169,7 @@ Result<Value> Arithmetic(BinaryOp op, const Value& a, const Value& b, Meter& met
     const Sequence *s = a.sequence(), *t = b.sequence();
     if (s && t &&
         (SameKind(*s, *t, Sequence::Kind::kList) || SameKind(*s, *t, Sequence::Kind::kTuple))) {
+      MNW_TRY(meter.Step(s->items.size() + t->items.size()));
       std::vector<Value> items = s->items;
       items.insert(items.end(), t->items.begin(), t->items.end());
       return MakeSequence(s->kind, std::move(items), meter);
@@ -254,14 +261,15 @@ Result<bool> Contains(const Value& container, const Value& item, Meter& meter) {
     if (!item.text()) {
       return Error(Code::kInvalid, "'in <string>' needs a string, not {}", TypeName(item));
     }
-    MNW_TRY(meter.Step(text->size() / 32));
-    return text->view().find(item.text()->view()) != std::string_view::npos;
+    MNW_TRY(meter.Bytes(text->size()));
+    return FindText(text->view(), item.text()->view()) != std::string_view::npos;
   }
   if (const Dict* dict = container.dict()) {
-    if (item.dict() || (item.sequence() && item.sequence()->kind == Sequence::Kind::kList)) {
-      return Error(Code::kInvalid, "a value of type {} cannot be a key", TypeName(item));
-    }
+    MNW_TRY(CheckHashable(item));
     return dict->Find(item) != nullptr;
+  }
+  if (container.sequence() && container.sequence()->kind == Sequence::Kind::kKeys) {
+    MNW_TRY(CheckHashable(item));
   }
   MNW_ASSIGN(const std::vector<Value> items, Iterate(container, meter));
   for (const Value& candidate : items) {
@@ -297,7 +305,7 @@ Result<std::optional<Value>> FindItem(const Value& object, const Value& key, Met
     if (const Value* value = ElementAt(object.sequence()->items, index)) found = *value;
   } else if (object.text() && key.ToInt(&index)) {
     const Text& text = *object.text();
-    MNW_TRY(meter.Step(text.size() / 32));
+    MNW_TRY(meter.Bytes(text.size()));
     if (index < 0) index += static_cast<int64_t>(CharCount(text.view()));
     if (index >= 0) {
       const size_t pos = CharToByte(text.view(), static_cast<size_t>(index));
@@ -367,7 +375,7 @@ Result<SliceRange> Resolve(const Value& start, const Value& stop, const Value& s
 
 Result<Value> SliceText(const Text& text, const SliceRange& r, size_t chars, Meter& meter) {
   const std::string_view s = text.view();
-  MNW_TRY(meter.Step(chars / 32));
+  MNW_TRY(meter.Bytes(text.size()));
   TextBuilder out(meter);
   if (r.step == 1) {
     if (r.start < r.stop) {

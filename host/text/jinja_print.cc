@@ -286,7 +286,8 @@ std::string FloatRepr(double d) {
       std::to_chars(buffer, buffer + sizeof buffer, d, std::chars_format::scientific).ptr;
   const std::string_view s(buffer, static_cast<size_t>(end - buffer));
   const size_t e = s.find('e');
-  const int exponent = std::atoi(buffer + e + 1);
+  int exponent = 0;
+  std::from_chars(s.data() + e + (s[e + 1] == '+' ? 2 : 1), end, exponent);
   if (exponent < -4 || exponent >= 16) return std::string(s);
   const auto fixed = std::to_chars(buffer, buffer + sizeof buffer, d, std::chars_format::fixed).ptr;
   std::string out(buffer, static_cast<size_t>(fixed - buffer));
@@ -298,6 +299,12 @@ Result<Text> ToText(const Value& v, Meter& meter) {
   if (v.text()) return *v.text();
   if (v.Is<Undefined>()) return Text();
   return Repr(v, meter);
+}
+
+Status AppendText(const Value& v, Meter& meter, TextBuilder* out) {
+  if (v.text()) return out->Append(*v.text());
+  MNW_ASSIGN(const Text text, ToText(v, meter));
+  return out->Append(text);
 }
 
 Result<Text> Repr(const Value& v, Meter& meter) {

@@ -13,6 +13,7 @@
 namespace minnow::text::jinja {
 
 Result<Text> ToText(const Value& v, Meter& meter);  // str(v)
+Status AppendText(const Value& v, Meter& meter, TextBuilder* out);
 Result<Text> Repr(const Value& v, Meter& meter);
 
 std::string FloatRepr(double d);

@@ -194,15 +194,14 @@ Result<Value> Join(const Invocation& call) {
   for (size_t i = 0; i < items.size(); ++i) {
     if (i > 0) MNW_TRY(out.Append(separator));
     MNW_ASSIGN(const Value item, Follow(items[i], path, nullptr, call.meter()));
-    MNW_ASSIGN(const Text text, ToText(item, call.meter()));
-    MNW_TRY(out.Append(text));
+    MNW_TRY(AppendText(item, call.meter(), &out));
   }
   MNW_ASSIGN(Text joined, out.Finish());
   return Value::Str(std::move(joined));
 }
 
 Result<Value> FilterLength(const Invocation& call) {
-  MNW_TRY(call.meter().Step(call.self.text() ? call.self.text()->size() / 32 : 0));
+  if (call.self.text()) MNW_TRY(call.meter().Bytes(call.self.text()->size()));
   MNW_ASSIGN(const size_t length, Length(call.self));
   return Value::Int(static_cast<int64_t>(length));
 }

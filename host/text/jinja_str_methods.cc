@@ -56,7 +56,7 @@ Result<Value> RStrip(const Invocation& call) { return StripSides(call, false, tr
 // The part of the text that `start` and `stop` (parameters 1 and 2) select, in bytes.
 Result<Bounds> Window(const Invocation& call) {
   const auto length = static_cast<int64_t>(CharCount(Self(call).view()));
-  MNW_TRY(call.meter().Step(Self(call).size() / 32));
+  MNW_TRY(call.meter().Bytes(Self(call).size()));
   const auto bound = [&](size_t index, int64_t fallback) -> Result<int64_t> {
     if (!Given(call, index)) return fallback;
     MNW_ASSIGN(const int64_t n, IntParam(call, index, fallback));
@@ -89,13 +89,19 @@ Result<Value> Affix(const Invocation& call, bool at_end) {
 Result<Value> StartsWith(const Invocation& call) { return Affix(call, false); }
 Result<Value> EndsWith(const Invocation& call) { return Affix(call, true); }
 
+// rfind may compare the needle at every byte.
+Status PayForReverseSearch(const Invocation& call, const Text& needle) {
+  return call.meter().Step(Self(call).size() / 32 * (needle.size() / 32 + 1));
+}
+
 // The index of the first or last occurrence in characters, or -1.
 Result<int64_t> Locate(const Invocation& call, bool last) {
   MNW_ASSIGN(const Text* needle, TextParam(call, 0));
   MNW_ASSIGN(const Bounds w, Window(call));
   if (w.begin > w.end) return -1;
   const std::string_view part = Self(call).view().substr(w.begin, w.end - w.begin);
-  const size_t at = last ? part.rfind(needle->view()) : part.find(needle->view());
+  if (last) MNW_TRY(PayForReverseSearch(call, *needle));
+  const size_t at = last ? part.rfind(needle->view()) : FindText(part, needle->view());
   if (at == std::string_view::npos) return -1;
   return static_cast<int64_t>(CharCount(Self(call).view().substr(0, w.begin + at)));
 }
@@ -117,8 +123,8 @@ Result<Value> Count(const Invocation& call) {
   const std::string_view part = Self(call).view().substr(w.begin, w.end - w.begin);
   if (needle->empty()) return Value::Int(static_cast<int64_t>(CharCount(part)) + 1);
   int64_t count = 0;
-  for (size_t at = part.find(needle->view()); at != std::string_view::npos;
-       at = part.find(needle->view(), at + needle->size())) {
+  for (size_t at = FindText(part, needle->view()); at != std::string_view::npos;
+       at = FindText(part, needle->view(), at + needle->size())) {
     ++count;
   }
   return Value::Int(count);
@@ -133,7 +139,7 @@ Result<Value> Replace(const Invocation& call) {
   TextBuilder out(call.meter());
   size_t pos = 0;
   for (; left != 0; --left) {
-    const size_t at = text.view().find(old->view(), pos);
+    const size_t at = FindText(text.view(), old->view(), pos);
     if (at == std::string_view::npos) break;
     MNW_TRY(call.meter().Step());
     MNW_TRY(out.AppendSlice(text, pos, at));
@@ -169,7 +175,6 @@ class Pieces {
 
   Status Add(size_t begin, size_t end) {
     MNW_TRY(call_.meter().Text(end - begin));
-    MNW_TRY(call_.meter().Step());
     items_.push_back(Value::Str(Self(call_).Slice(begin, end)));
     return {};
   }
@@ -223,11 +228,13 @@ Result<Value> SplitAny(const Invocation& call, bool from_right) {
   MNW_ASSIGN(const Text* separator, TextParam(call, 0));
   if (separator->empty()) return Error(Code::kInvalid, "split(): the separator is empty");
   const std::string_view s = Self(call).view(), sep = separator->view();
+  MNW_TRY(call.meter().Bytes(s.size()));
+  if (from_right) MNW_TRY(PayForReverseSearch(call, *separator));
   Pieces pieces(call);
   size_t begin = 0, end = s.size();
   for (; left != 0; --left) {
     const std::string_view part = s.substr(begin, end - begin);
-    const size_t at = from_right ? part.rfind(sep) : part.find(sep);
+    const size_t at = from_right ? part.rfind(sep) : FindText(part, sep);
     if (at == std::string_view::npos) break;
     if (from_right) {
       MNW_TRY(pieces.Add(begin + at + sep.size(), end));
@@ -261,8 +268,9 @@ Result<Value> PartitionAt(const Invocation& call, bool last) {
   MNW_ASSIGN(const Text* separator, TextParam(call, 0));
   if (separator->empty()) return Error(Code::kInvalid, "partition(): the separator is empty");
   const Text& text = Self(call);
+  if (last) MNW_TRY(PayForReverseSearch(call, *separator));
   const size_t at =
-      last ? text.view().rfind(separator->view()) : text.view().find(separator->view());
+      last ? text.view().rfind(separator->view()) : FindText(text.view(), separator->view());
   size_t first_end = at, last_begin = at + separator->size();
   if (at == std::string_view::npos) first_end = last_begin = last ? 0 : text.size();
   MNW_TRY(call.meter().Text(text.size()));
@@ -335,7 +343,7 @@ Result<Value> ZFill(const Invocation& call) {
 // Whether there are characters and all of them are of a kind.
 Result<Value> All(const Invocation& call, bool (*kind)(uint32_t)) {
   const std::string_view s = Self(call).view();
-  MNW_TRY(call.meter().Step(s.size() / 32));
+  MNW_TRY(call.meter().Bytes(s.size()));
   for (size_t pos = 0; pos < s.size();) {
     const Char c = CharAt(s, pos);
     if (!kind(c.code)) return Value::Bool(false);

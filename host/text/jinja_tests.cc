@@ -81,9 +81,11 @@ Result<Value> In(const Invocation& call) {
   return Yes(found);
 }
 Result<Value> Filter(const Invocation& call) {
+  MNW_TRY(CheckHashable(call.self));
   return Yes(call.self.text() && FindFilter(call.self.text()->view()));
 }
 Result<Value> Test(const Invocation& call) {
+  MNW_TRY(CheckHashable(call.self));
   return Yes(call.self.text() && FindTest(call.self.text()->view()));
 }
 Result<Value> Callable_(const Invocation& call) {

@@ -3,6 +3,8 @@
 #include <utf8proc.h>
 
 #include <algorithm>
+#include <cstring>
+#include <utility>
 
 namespace minnow::text::jinja {
 
@@ -82,9 +84,18 @@ void AppendChar(uint32_t code, std::string* out) {
   out->append(reinterpret_cast<const char*>(buffer), static_cast<size_t>(n));
 }
 
+size_t FindText(std::string_view s, std::string_view needle, size_t pos) {
+  if (pos > s.size()) return std::string_view::npos;
+  const void* found = memmem(s.data() + pos, s.size() - pos, needle.data(), needle.size());
+  return found ? static_cast<size_t>(static_cast<const char*>(found) - s.data())
+               : std::string_view::npos;
+}
+
 size_t CharCount(std::string_view s) {
   size_t count = 0;
-  for (size_t pos = 0; pos < s.size(); pos = CharAt(s, pos).end) ++count;
+  for (size_t pos = 0; pos < s.size(); ++count) {
+    pos = static_cast<unsigned char>(s[pos]) < 0x80 ? pos + 1 : CharAt(s, pos).end;
+  }
   return count;
 }
 

@@ -83,6 +83,9 @@ Char CharAt(std::string_view s, size_t pos);
 size_t LastCharBegin(std::string_view s);          // REQUIRES: not empty
 void AppendChar(uint32_t code, std::string* out);  // REQUIRES: a scalar value
 
+// string_view::find, but in linear time whatever the texts are.
+size_t FindText(std::string_view s, std::string_view needle, size_t pos = 0);
+
 size_t CharCount(std::string_view s);
 size_t CharToByte(std::string_view s, size_t index);  // s.size() when index is past the end
 

@@ -55,7 +55,7 @@ Result<Value> MakeSequence(Sequence::Kind kind, std::vector<Value> items, Meter&
 }
 
 Result<Value> MakeDict(Dict dict, Meter& meter) {
-  MNW_TRY(meter.Step(dict.entries().size()));
+  MNW_TRY(meter.Step(4 * dict.entries().size()));  // each has a place in the index as well
   MNW_TRY(CheckNesting(dict.depth()));
   return Value(Value::Rep(std::make_shared<const Dict>(std::move(dict))));
 }
@@ -186,8 +186,8 @@ Result<std::vector<Value>> Iterate(const Value& v, Meter& meter) {
     return items;
   }
   if (const Text* text = v.text()) {
-    MNW_TRY(meter.Step(text->size()));
     for (size_t pos = 0; pos < text->size();) {
+      MNW_TRY(meter.Text(1));
       const size_t end = CharAt(text->view(), pos).end;
       Text c = text->Slice(pos, end);
       c.set_markup(false);
@@ -197,6 +197,14 @@ Result<std::vector<Value>> Iterate(const Value& v, Meter& meter) {
     return items;
   }
   return Error(Code::kInvalid, "a value of type {} is not iterable", TypeName(v));
+}
+
+Status CheckHashable(const Value& v) {
+  const Sequence* sequence = v.sequence();
+  const bool tuple = sequence && (sequence->kind == Sequence::Kind::kTuple ||
+                                  sequence->kind == Sequence::Kind::kRange);
+  if (!v.dict() && (!sequence || tuple)) return {};
+  return Error(Code::kInvalid, "a value of type {} cannot be a key", TypeName(v));
 }
 
 Status CheckDefined(const Value& v) {

@@ -196,6 +196,9 @@ Result<size_t> Length(const Value& v);
 Result<std::vector<Value>> Iterate(const Value& v, Meter& meter);
 bool IsIterable(const Value& v);
 
+// An error for what Python refuses as a key: lists, dicts and their views.
+Status CheckHashable(const Value& v);
+
 // An error for the use of an undefined value; ok for all others.
 Status CheckDefined(const Value& v);
 
