@@ -218,28 +218,31 @@ Status Instance::Bind(Part& part, const StepInputs& in) {
   // A boundary or an output: memory of the whole graph's value, grown to what this step needs.
   const auto shared = [&](mnw_id id) -> void* {
     std::vector<std::byte>& memory = shared_[part.partition->whole[id]];
-    const size_t n = static_cast<size_t>(sdk::Bytes(g.value(id), symbols));
+    const size_t n = std::max<size_t>(1, static_cast<size_t>(sdk::Bytes(g.value(id), symbols)));
     if (memory.size() < n) memory.resize(n);
     return memory.data();
   };
+  // A step without logits, say, has no out rows, but something is bound to them all the same.
+  static constexpr int32_t kNothing = 0;
+  const auto data = [](const std::vector<int32_t>& v) { return v.empty() ? &kNothing : v.data(); };
   const auto input = [&](const mnw_value& v, mnw_id id) -> const void* {
     switch (v.role) {
       case MNW_INPUT_TOKENS:
-        return in.tokens.data();
+        return data(in.tokens);
       case MNW_INPUT_POSITIONS:
-        return in.positions.data();
+        return data(in.positions);
       case MNW_INPUT_SEQ:
-        return in.seq.data();
+        return data(in.seq);
       case MNW_INPUT_PARENT:
-        return in.parent.data();
+        return data(in.parent);
       case MNW_INPUT_SEQ_LEN:
-        return in.seq_len.data();
+        return data(in.seq_len);
       case MNW_INPUT_OUT_ROWS:
-        return in.out_rows.data();
+        return data(in.out_rows);
       case MNW_INPUT_PAGES:
-        return in.pages[v.index].data();
+        return data(in.pages[v.index]);
       case MNW_INPUT_SLOTS:
-        return in.slots[v.index].data();
+        return data(in.slots[v.index]);
       case MNW_INPUT_BOUNDARY:
         return shared(id);
     }
@@ -247,12 +250,12 @@ Status Instance::Bind(Part& part, const StepInputs& in) {
   };
   part.bindings.clear();
   for (const mnw_id id : g.inputs()) {
-    const void* data = input(g.value(id), id);
-    if (!data && symbols[0] > 0) {
+    const void* bound = input(g.value(id), id);
+    if (!bound) {
       return Error(Code::kInternal, "input role {} of the graph is none the host fills",
                    g.value(id).role);
     }
-    part.bindings.push_back({id, 0, const_cast<void*>(data)});
+    part.bindings.push_back({id, 0, const_cast<void*>(bound)});
   }
   for (const mnw_id id : g.outputs()) part.bindings.push_back({id, 0, shared(id)});
   return Status();
