@@ -188,16 +188,17 @@ Result<WeightHandles> Device::LoadWeights(const mnw_graph& graph,
     return table_->load_weights(context_, &graph, sources.data(), n, sizeof(mnw_weight_source),
                                 weights.data(), e);
   }));
-  WeightHandles handles;
-  handles.table_ = table_;
-  handles.context_ = context_;
-  handles.weights_ = std::move(weights);
-  for (const mnw_weight& w : handles.weights_) {
+  // Checked before anything is owned: what a backend never gave must not be freed through it.
+  for (const mnw_weight& w : weights) {
     if (!w.handle) return Breach("load_weights gave a null handle");
     if (w.residency != MNW_BORROWED && w.residency != MNW_OWNED) {
       return Breach("load_weights gave an unknown residency");
     }
   }
+  WeightHandles handles;
+  handles.table_ = table_;
+  handles.context_ = context_;
+  handles.weights_ = std::move(weights);
   return handles;
 }
 

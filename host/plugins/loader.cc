@@ -93,8 +93,9 @@ Status Breach(std::string_view what) {
 // Every entry that is not optional, see backend.h.
 Status CheckBackend(const mnw_backend* b) {
   if (!b) return Breach("its manifest says 'backend', but it offers none for this ABI");
-  if (!MNW_HAS(b, mnw_backend, run))
+  if (!MNW_HAS(b, mnw_backend, run)) {
     return Breach("its mnw_backend is too short for its mandatory entries");
+  }
   if (b->size > kMaxTable) return Breach("its mnw_backend claims an absurd size");
   const struct {
     const char* name;
@@ -127,10 +128,12 @@ Status CheckArchs(const mnw_arch_list* list) {
     return Breach(fmt::format("its mnw_arch_list of {} has no array that long", list->n));
   }
   for (const mnw_arch* arch : std::span(list->archs, list->n)) {
-    if (!arch || !MNW_HAS(arch, mnw_arch, build))
+    if (!arch || !MNW_HAS(arch, mnw_arch, build)) {
       return Breach("one of its mnw_arch is NULL or too short");
-    if (!arch->id || !*arch->id || !arch->build)
+    }
+    if (!arch->id || !*arch->id || !arch->build) {
       return Breach("one of its mnw_arch lacks its id or build");
+    }
   }
   return Status();
 }

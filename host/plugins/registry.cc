@@ -141,8 +141,9 @@ RegistryOptions RegistryOptions::FromEnvironment(std::vector<std::string> direct
 
 Registry Registry::Scan(const RegistryOptions& options) {
   Registry registry;
-  for (const std::string& directory : options.directories)
+  for (const std::string& directory : options.directories) {
     registry.ScanDirectory(directory, options.loader);
+  }
   registry.loaded_.resize(registry.found_.size());
   return registry;
 }
@@ -162,8 +163,9 @@ void Registry::ScanDirectory(const std::string& directory, const LoaderOptions& 
     return;
   }
   for (const std::string& path : *libraries) {
-    if (std::any_of(found_.begin(), found_.end(), [&](const Found& f) { return f.path == path; }))
+    if (std::any_of(found_.begin(), found_.end(), [&](const Found& f) { return f.path == path; })) {
       continue;
+    }
     auto manifest = Examine(path, options);
     if (manifest.ok()) {
       Add(path, *manifest, CheckNewId(manifest->id));
@@ -211,21 +213,22 @@ void Registry::Refuse(size_t i, const Status& why) {
   found_[i].reason = Printable(why.message(), kMaxPath);
 }
 
+Status Registry::AppendDevices(const mnw_backend& backend, std::vector<BackendDevice>* devices) {
+  MNW_ASSIGN(const uint32_t n, CountDevices(backend));
+  for (uint32_t device = 0; device < n; ++device) {
+    MNW_ASSIGN(DeviceInfo info, ReadDeviceInfo(backend, device));
+    devices->push_back({&backend, device, std::move(info)});
+  }
+  return Status();
+}
+
 std::vector<Registry::BackendDevice> Registry::FindDevices() {
   std::vector<BackendDevice> devices;
   for (size_t i = 0; i < found_.size(); ++i) {
     const LoadedPlugin* loaded = Load(i, "backend");
     if (!loaded) continue;
-    const auto n = CountDevices(*loaded->backend);
-    if (!n.ok()) Refuse(i, n.status());
-    for (uint32_t device = 0; n.ok() && device < *n; ++device) {
-      auto info = ReadDeviceInfo(*loaded->backend, device);
-      if (info.ok()) {
-        devices.push_back({loaded->backend, device, *std::move(info)});
-      } else {
-        Refuse(i, info.status());
-      }
-    }
+    const Status status = AppendDevices(*loaded->backend, &devices);
+    if (!status.ok()) Refuse(i, status);
   }
   return devices;
 }

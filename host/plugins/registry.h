@@ -80,6 +80,7 @@ class Registry {
   void Refuse(size_t i, const Status& why);
   // found_[i] opened, at first use. Null if it is refused or of another kind.
   const LoadedPlugin* Load(size_t i, std::string_view kind);
+  static Status AppendDevices(const mnw_backend& backend, std::vector<BackendDevice>* devices);
   std::vector<BackendDevice> FindDevices();
   std::string Refusals(std::string_view kind) const;  // "; refused: a.so (why), b.so (why)" or ""
 

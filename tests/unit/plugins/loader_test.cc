@@ -24,9 +24,6 @@ using minnow::test::PluginFolder;
 TEST_GROUP(Loader) {
   PluginFolder folder;
 
-  // Sanitizers would catch the signal and exit.
-  void setup() override { ::setenv("ASAN_OPTIONS", "handle_segv=0:handle_abort=0", 1); }
-
   Status Try(const std::string& source, const nlohmann::json& changes = {}) {
     return Examine(folder.Add(source, "a", changes), folder.options()).status();
   }
