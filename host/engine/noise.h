@@ -17,10 +17,10 @@ inline uint64_t Mix(uint64_t x) {
   return x ^ (x >> 31);
 }
 
-// Uniform in (0, 1), 53 bits, never 0 or 1.
+// Uniform in (0, 1), 52 bits, never 0 or 1: with 53 the half would round the largest up to 1.
 inline double Uniform(uint64_t seed, uint64_t position, uint64_t token) {
   const uint64_t bits = Mix(Mix(Mix(seed) ^ position) ^ token);
-  return (static_cast<double>(bits >> 11) + 0.5) * 0x1p-53;
+  return (static_cast<double>(bits >> 12) + 0.5) * 0x1p-52;
 }
 
 // In [-3.7, 36.8]: -log(-log(u)) at the ends of Uniform's range.

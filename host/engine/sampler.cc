@@ -19,35 +19,43 @@ struct Better {
   }
 };
 
-// The ids that top_k, top_p and min_p leave, with the logits at this temperature: those within
-// `reach` of the best, since noise cannot lift any other above it.
-void Candidates(std::span<const float> logits, const Sampling& s, float best,
-                std::vector<TokenId>& ids) {
-  const double temperature = s.temperature;
-  double reach = kGumbelRange * temperature;
-  if (s.min_p > 0) reach = std::min(reach, -std::log(double{s.min_p}) * temperature);
-  ids.clear();
-  // top_p needs the whole distribution, but what lies 40 temperatures below the best has no part in
-  // it.
-  for (size_t i = 0; i < logits.size(); ++i) {
-    if (best - logits[i] <= reach) ids.push_back(static_cast<TokenId>(i));
-  }
-  const Better better{logits};
-  if (s.top_k > 0 && ids.size() > s.top_k) {
-    std::nth_element(ids.begin(), ids.begin() + s.top_k, ids.end(), better);
-    ids.resize(s.top_k);
-  }
-  if (s.top_p >= 1) return;
-  std::sort(ids.begin(), ids.end(), better);
-  double total = 0;
-  for (TokenId id : ids) total += std::exp((logits[static_cast<size_t>(id)] - best) / temperature);
-  double sum = 0;
+void TopP(std::span<const float> logits, const Sampling& s, float best, std::vector<TokenId>& ids) {
+  const auto weight = [&](TokenId id) {
+    return std::exp((double{logits[static_cast<size_t>(id)]} - best) / s.temperature);
+  };
+  std::sort(ids.begin(), ids.end(), Better{logits});
+  double total = 0, sum = 0;
+  for (TokenId id : ids) total += weight(id);
   for (size_t i = 0; i < ids.size(); ++i) {
-    sum += std::exp((logits[static_cast<size_t>(ids[i])] - best) / temperature);
+    sum += weight(ids[i]);
     if (sum >= s.top_p * total) {
       ids.resize(i + 1);
       return;
     }
+  }
+}
+
+// The ids that top_k, top_p and min_p leave, of those within kGumbelRange temperatures of the best:
+// noise cannot lift any other above it, and in top_p's sums they have no weight.
+void Candidates(std::span<const float> logits, const Sampling& s, float best,
+                std::vector<TokenId>& ids) {
+  const auto below_best = [&](TokenId id) {
+    return (double{best} - logits[static_cast<size_t>(id)]) / s.temperature;
+  };
+  ids.clear();
+  for (size_t i = 0; i < logits.size(); ++i) {
+    // Neither NaN nor infinity passes.
+    const TokenId id = static_cast<TokenId>(i);
+    if (logits[i] <= best && below_best(id) <= kGumbelRange) ids.push_back(id);
+  }
+  if (s.top_k > 0 && ids.size() > s.top_k) {
+    std::nth_element(ids.begin(), ids.begin() + s.top_k, ids.end(), Better{logits});
+    ids.resize(s.top_k);
+  }
+  if (s.top_p < 1) TopP(logits, s, best, ids);
+  if (s.min_p > 0) {
+    const double reach = -std::log(double{s.min_p});
+    std::erase_if(ids, [&](TokenId id) { return below_best(id) > reach; });
   }
 }
 
@@ -71,9 +79,13 @@ TokenId Draw(std::span<const float> logits, const Sampling& s, uint64_t position
 
 double LogSumExp(std::span<const float> logits) {
   float max = -std::numeric_limits<float>::infinity();
-  for (float l : logits) max = std::max(max, l);
+  for (float l : logits) {
+    if (std::isfinite(l)) max = std::max(max, l);
+  }
   double sum = 0;
-  for (float l : logits) sum += std::exp(double{l} - max);
+  for (float l : logits) {
+    if (std::isfinite(l)) sum += std::exp(double{l} - max);
+  }
   return max + std::log(sum);
 }
 
@@ -106,9 +118,11 @@ Result<Choice> Choose(std::span<const float> logits, const Sampling& sampling, u
     return static_cast<float>(logits[static_cast<size_t>(id)] - total);
   };
   choice.logprob = logprob(choice.token);
-  work.ids.resize(logits.size());
-  for (size_t i = 0; i < logits.size(); ++i) work.ids[i] = static_cast<TokenId>(i);
-  const size_t n = std::min<size_t>(n_top, logits.size());
+  work.ids.clear();
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (std::isfinite(logits[i])) work.ids.push_back(static_cast<TokenId>(i));
+  }
+  const size_t n = std::min<size_t>(n_top, work.ids.size());
   std::partial_sort(work.ids.begin(), work.ids.begin() + static_cast<ptrdiff_t>(n), work.ids.end(),
                     Better{logits});
   for (size_t i = 0; i < n; ++i) choice.top.push_back({work.ids[i], logprob(work.ids[i])});

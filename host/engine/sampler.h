@@ -12,19 +12,19 @@ namespace minnow::engine {
 struct Choice {
   TokenId token = 0;
   float logprob = 0;              // only if n_top > 0
-  std::vector<TokenLogprob> top;  // n_top of them, descending, equal ones by id
+  std::vector<TokenLogprob> top;  // at most n_top of them, descending, equal ones by id
 };
 
 struct SamplerScratch {
   std::vector<TokenId> ids;
 };
 
-// `position`: of the token to be chosen, the counter of the noise. NaN logits are never chosen; a
-// row without a finite logit is kInternal.
+// `position`: of the token to be chosen, the counter of the noise. What is not finite is never
+// chosen nor listed; a row without a finite logit is kInternal.
 Result<Choice> Choose(std::span<const float> logits, const Sampling& sampling, uint64_t position,
                       uint32_t n_top, SamplerScratch& work);
 
-// log(sum(exp(logits))), in double.
+// log(sum(exp(logits))) of the finite ones, in double; -infinity if there are none.
 double LogSumExp(std::span<const float> logits);
 
 }  // namespace minnow::engine

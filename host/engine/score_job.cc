@@ -1,5 +1,6 @@
 // Scores: log-probabilities of a tree of continuations, and the logits of a whole sequence.
 #include <algorithm>
+#include <cmath>
 
 #include "engine/job.h"
 #include "engine/sampler.h"
@@ -29,9 +30,8 @@ class ScoreJob final : public Job {
   bool WantsLogits(size_t position) const override { return position + 1 == tokens.size(); }
 
   Status OnLogits(size_t, std::span<const float> logits) override {
-    SetChildren(-1, logits);
     prompt_done_ = true;
-    return Status();
+    return SetChildren(-1, logits);
   }
 
   std::vector<TreeRow> TreeRows(size_t limit) const override {
@@ -59,8 +59,7 @@ class ScoreJob final : public Job {
 
   Status OnTreeLogits(int32_t node, std::span<const float> logits) override {
     done_[static_cast<size_t>(node)] = true;
-    SetChildren(node, logits);
-    return Status();
+    return SetChildren(node, logits);
   }
 
   bool finished() const override {
@@ -73,14 +72,19 @@ class ScoreJob final : public Job {
   }
 
  private:
-  void SetChildren(int32_t node, std::span<const float> logits) {
+  Status SetChildren(int32_t node, std::span<const float> logits) {
     const auto& children = children_[static_cast<size_t>(node + 1)];
-    if (children.empty()) return;
+    if (children.empty()) return Status();
     const double total = LogSumExp(logits);
     for (int32_t c : children) {
-      const size_t token = static_cast<size_t>(request_.tree[static_cast<size_t>(c)].token);
-      logprobs_[static_cast<size_t>(c)] = static_cast<float>(logits[token] - total);
+      const TokenId token = request_.tree[static_cast<size_t>(c)].token;
+      const float logit = logits[static_cast<size_t>(token)];
+      if (!std::isfinite(logit)) {
+        return Error(Code::kInternal, "the model gave no finite logit for token {}", token);
+      }
+      logprobs_[static_cast<size_t>(c)] = static_cast<float>(logit - total);
     }
+    return Status();
   }
 
   ScoreRequest request_;

@@ -1,0 +1,149 @@
+// An engine over the fake backend, and the answers it must give.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "engine/answer.h"
+#include "engine/sampler.h"
+#include "fake_backend/fake_backend.h"
+#include "fake_backend/fake_model.h"
+#include "formats/gguf.h"
+#include "formats/gguf_writer.h"
+#include "plugins/host_services.h"
+#include "test_util.h"
+
+namespace minnow::test {
+
+struct FakeEngineOptions {
+  FakeModelOptions model;
+  FakeOptions backend;
+  model::InstanceOptions instance;
+  engine::EngineOptions engine;
+};
+
+// The fake model placed on the fake device, without an engine.
+class FakeInstance {
+ public:
+  explicit FakeInstance(const FakeEngineOptions& o = {})
+      : options(o), backend(o.backend), file_(WriteWeights(o.model)) {
+    auto device = plugins::Device::Open(*backend.table(), 0, plugins::HostServices(), {});
+    CHECK_OK(device.status());
+    device_ = std::make_unique<plugins::Device>(*std::move(device));
+    instance_ = Create();
+  }
+
+  // Another of the same model on the same device.
+  std::unique_ptr<model::Instance> Create() {
+    auto built = MakeFakeModel(options.model);
+    CHECK_OK(built.status());
+    plugins::Device* const devices[] = {device_.get()};
+    auto instance = model::Instance::Create(
+        model::InstanceSource{std::move(built->graph), &file_, options.model.n_ctx}, devices,
+        options.instance);
+    CHECK_OK(instance.status());
+    return *std::move(instance);
+  }
+
+  model::Instance& instance() { return *instance_; }
+
+  const FakeEngineOptions options;
+  FakeBackend backend;
+
+ private:
+  static formats::GgufReader WriteWeights(const FakeModelOptions& model) {
+    const TempDir dir;  // the mapping outlives the name
+    const std::vector<std::byte> zeros(1 << 16);
+    formats::GgufWriter writer;
+    for (const graph::TensorInfo& t : FakeModelTensors(model)) {
+      const auto n = static_cast<size_t>(t.ne[0] * t.ne[1]) * sizeof(float);
+      writer.AddTensor(t.name, t.type, {t.ne[0], t.ne[1]}, std::span(zeros).first(n));
+    }
+    const std::string path = dir / "fake.gguf";
+    CHECK_OK(writer.Write(path));
+    auto file = formats::GgufReader::Open(path);
+    CHECK_OK(file.status());
+    return *std::move(file);
+  }
+
+  formats::GgufReader file_;
+  std::unique_ptr<plugins::Device> device_;
+  std::unique_ptr<model::Instance> instance_;
+};
+
+class FakeEngine : public FakeInstance {
+ public:
+  explicit FakeEngine(const FakeEngineOptions& o = {})
+      : FakeInstance(o),
+        executor(o.engine),
+        engine_(std::make_unique<engine::Engine>(executor, instance())) {}
+
+  engine::Engine& engine() { return *engine_; }
+  void Shutdown() { engine_.reset(); }
+
+  // Waits until the executor has let go of everything that has ended, then checks that all pages
+  // are free and that the backend saw no breach of the contract.
+  void CheckAtRest() {
+    executor.Call([] {});
+    const engine::EngineStats stats = engine_->stats();
+    UNSIGNED_LONGS_EQUAL(0, stats.pages_used);
+    UNSIGNED_LONGS_EQUAL(0, stats.running);
+    UNSIGNED_LONGS_EQUAL(0, stats.queued);
+    CheckNoViolation();
+  }
+  void CheckNoViolation() {
+    const std::vector<std::string> wrong = backend.violations();
+    if (!wrong.empty()) FAIL(wrong[0].c_str());
+  }
+
+  engine::Executor executor;
+
+ private:
+  std::unique_ptr<engine::Engine> engine_;
+};
+
+// n tokens, different for each seed.
+inline std::vector<engine::TokenId> Prompt(size_t n, uint32_t seed, int32_t n_vocab = 64) {
+  std::vector<engine::TokenId> tokens;
+  for (size_t i = 0; i < n; ++i) {
+    seed = seed * 1664525u + 1013904223u;
+    tokens.push_back(static_cast<int32_t>((seed >> 8) % static_cast<uint32_t>(n_vocab)));
+  }
+  return tokens;
+}
+
+// What the request must be answered with: the fake's answer and the sampler, token by token.
+inline std::vector<engine::TokenId> Expected(const engine::GenerateRequest& request,
+                                             int32_t n_vocab = 64,
+                                             const FakeAnswer& answer = FavouriteAnswer) {
+  std::vector<engine::TokenId> context = request.prompt;
+  std::vector<float> logits(static_cast<size_t>(n_vocab));
+  engine::SamplerScratch scratch;
+  for (uint32_t i = 0; i < request.max_tokens; ++i) {
+    answer(context, logits);
+    const auto choice = engine::Choose(logits, request.sampling, context.size(), 0, scratch);
+    CHECK_OK(choice.status());
+    context.push_back(choice->token);
+  }
+  context.erase(context.begin(), context.begin() + static_cast<ptrdiff_t>(request.prompt.size()));
+  return context;
+}
+
+inline engine::GenerateRequest Request(std::vector<engine::TokenId> prompt, uint32_t max_tokens,
+                                       engine::Priority priority = engine::Priority::kInteractive) {
+  engine::GenerateRequest request;
+  request.prompt = std::move(prompt);
+  request.max_tokens = max_tokens;
+  request.priority = priority;
+  return request;
+}
+
+inline void CheckTokens(const std::vector<engine::TokenId>& expected,
+                        const engine::GenerateResult& result) {
+  if (!result.status.ok()) FAIL(result.status.message().c_str());
+  const std::vector<engine::TokenId> made = TokensOf(result);
+  UNSIGNED_LONGS_EQUAL(expected.size(), made.size());
+  for (size_t i = 0; i < made.size(); ++i) LONGS_EQUAL(expected[i], made[i]);
+}
+
+}  // namespace minnow::test
