@@ -1,0 +1,70 @@
+// minnow.json, minnow.null and minnow.array: JSON text from and to Lua values (lua_values.h).
+#include "script/lua_modules.h"
+#include "script/lua_values.h"
+#include "script/state.h"
+
+namespace minnow::script {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Status EncodeValue(lua_State* L, std::string& text) {
+  MNW_ASSIGN(const Json value, ToJson(L, 1, "json.encode: the value"));
+  text = value.dump();
+  return {};
+}
+
+int Encode(lua_State* L) {
+  luaL_checkany(L, 1);
+  State& state = State::From(L);
+  if (!state.Try(EncodeValue(L, state.text()))) return state.Raise(L);
+  lua_pushlstring(L, state.text().data(), state.text().size());
+  return 1;
+}
+
+Status DecodeText(lua_State* L, Json& value) {
+  MNW_ASSIGN(const std::string_view text, ReadString(L, 1, "json.decode: the text"));
+  bool too_deep = false;
+  const auto check_depth = [&](int depth, Json::parse_event_t, Json&) {
+    too_deep |= depth > kMaxDepth;
+    return !too_deep;
+  };
+  try {
+    value = Json::parse(text, check_depth);
+  } catch (const Json::exception& e) {
+    return Error(Code::kInvalid, "json.decode: {}", e.what());
+  }
+  if (too_deep)
+    return Error(Code::kInvalid, "json.decode: nested deeper than {} levels", kMaxDepth);
+  return {};
+}
+
+int Decode(lua_State* L) {
+  State& state = State::From(L);
+  if (!state.Try(DecodeText(L, state.value()))) return state.Raise(L);
+  PushJson(L, state.value());
+  return 1;
+}
+
+// array(t): t, which is a list in JSON even while it is empty.
+int Array(lua_State* L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  PushArrayMetatable(L);
+  lua_setmetatable(L, 1);
+  return 1;
+}
+
+}  // namespace
+
+void OpenJson(lua_State* L) {
+  constexpr luaL_Reg kFunctions[] = {{"encode", Encode}, {"decode", Decode}, {nullptr, nullptr}};
+  luaL_newlib(L, kFunctions);
+  lua_setfield(L, -2, "json");
+  lua_pushlightuserdata(L, nullptr);
+  lua_setfield(L, -2, "null");
+  lua_pushcfunction(L, Array);
+  lua_setfield(L, -2, "array");
+}
+
+}  // namespace minnow::script

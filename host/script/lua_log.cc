@@ -1,0 +1,40 @@
+// minnow.log: lines for people, on stderr, each with the document it is about.
+#include "base/log.h"
+#include "script/lua_modules.h"
+#include "script/state.h"
+
+namespace minnow::script {
+namespace {
+
+// The arguments as print shows them, as one string on top of the stack.
+void JoinArguments(lua_State* L) {
+  const int n = lua_gettop(L);
+  luaL_Buffer line;
+  luaL_buffinit(L, &line);
+  for (int i = 1; i <= n; ++i) {
+    if (i > 1) luaL_addchar(&line, ' ');
+    luaL_tolstring(L, i, nullptr);
+    luaL_addvalue(&line);
+  }
+  luaL_pushresult(&line);
+}
+
+template <spdlog::level::level_enum kLevel>
+int Log(lua_State* L) {
+  JoinArguments(L);
+  spdlog::log(kLevel, "{}: {}", State::From(L).label(), lua_tostring(L, -1));
+  return 0;
+}
+
+}  // namespace
+
+void OpenLog(lua_State* L) {
+  constexpr luaL_Reg kFunctions[] = {{"debug", Log<spdlog::level::debug>},
+                                     {"info", Log<spdlog::level::info>},
+                                     {"warn", Log<spdlog::level::warn>},
+                                     {nullptr, nullptr}};
+  luaL_newlib(L, kFunctions);
+  lua_setfield(L, -2, "log");
+}
+
+}  // namespace minnow::script

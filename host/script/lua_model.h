@@ -1,0 +1,35 @@
+// What the functions on a model share: the handle, prompts and the options of a generation.
+#pragma once
+
+#include <lua.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/request.h"
+#include "script/state.h"
+
+namespace minnow::script {
+
+// The handle at index 1, which methods get when they are called with a colon. Raises nothing.
+Result<ModelApi*> ReadModel(lua_State* L, std::string_view call);
+
+// The tokens of a plain text, of messages, or of the one user turn that asks about a document: the
+// document, a blank line, the question. All questions about a document share what stands before
+// them.
+Result<std::vector<engine::TokenId>> EncodeMessages(lua_State* L, int index, const ModelApi& model,
+                                                    std::string_view call);
+Result<std::vector<engine::TokenId>> EncodeQuestion(const ModelApi& model,
+                                                    std::string_view document,
+                                                    std::string_view question);
+
+Status ReadGenerateOptions(lua_State* L, int index, std::string_view call,
+                           engine::GenerateRequest& request);
+
+// Submits a request whose prompt and options are there; the call will hold its result.
+Status SubmitGenerate(State& state, State::CallId id, ModelApi& model,
+                      engine::GenerateRequest request);
+
+int Stream(lua_State* L);  // model:stream, in lua_stream.cc
+
+}  // namespace minnow::script

@@ -1,0 +1,78 @@
+// What runs at the same time: the primitive under minnow.map and minnow.all, and minnow.sleep.
+#include <cmath>
+
+#include "script/lua_modules.h"
+#include "script/lua_values.h"
+#include "script/state.h"
+
+namespace minnow::script {
+namespace {
+
+// More than a backend's step holds gains nothing.
+constexpr uint32_t kDefaultConcurrency = 64;
+
+int FinishWait(lua_State* L, int, lua_KContext id) {
+  State& state = State::From(L);
+  if (!state.Try(state.Take(static_cast<State::CallId>(id), state.value()))) return state.Raise(L);
+  return 0;
+}
+
+// together(worker, n): runs n tasks of one function and waits until all of them have returned. A
+// worker that raises ends the script.
+int Together(lua_State* L) {
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  const lua_Integer n = luaL_checkinteger(L, 2);
+  State& state = State::From(L);
+  state.RequireWait(L, "minnow.map");
+  const State::CallId group = state.NewCall();
+  for (lua_Integer i = 0; i < n; ++i) {
+    lua_pushvalue(L, 1);
+    state.Spawn(L, group);
+  }
+  return state.Wait(L, group, FinishWait);
+}
+
+Status ReadMapArguments(lua_State* L, uint32_t& concurrency) {
+  if (!lua_istable(L, 1)) {
+    return Error(Code::kInvalid, "map: the first argument should be a list, not a {}",
+                 luaL_typename(L, 1));
+  }
+  if (!lua_isfunction(L, 2)) {
+    return Error(Code::kInvalid, "map: the second argument should be a function, not a {}",
+                 luaL_typename(L, 2));
+  }
+  MNW_TRY(ReadOptions(L, 3, "map", {{"concurrency", &concurrency}}));
+  if (concurrency == 0)
+    return Error(Code::kInvalid, "map: option 'concurrency' should be at least 1");
+  return {};
+}
+
+// concurrency(list, function, options): checks the arguments of minnow.map.
+int Concurrency(lua_State* L) {
+  State& state = State::From(L);
+  uint32_t concurrency = kDefaultConcurrency;
+  if (!state.Try(ReadMapArguments(L, concurrency))) return state.Raise(L);
+  lua_pushinteger(L, concurrency);
+  return 1;
+}
+
+int Sleep(lua_State* L) {
+  const double seconds = luaL_checknumber(L, 1);
+  luaL_argcheck(L, seconds >= 0 && std::isfinite(seconds), 1, "seconds from 0 on expected");
+  State& state = State::From(L);
+  state.RequireWait(L, "minnow.sleep");
+  const State::CallId id = state.NewCall();
+  state.environment().loop.After(seconds, state.address(),
+                                 [&state, id] { state.Complete(id, nlohmann::ordered_json()); });
+  return state.Wait(L, id, FinishWait);
+}
+
+}  // namespace
+
+void OpenTasks(lua_State* L) {
+  constexpr luaL_Reg kFunctions[] = {
+      {"together", Together}, {"concurrency", Concurrency}, {"sleep", Sleep}, {nullptr, nullptr}};
+  luaL_setfuncs(L, kFunctions, 0);
+}
+
+}  // namespace minnow::script

@@ -1,0 +1,45 @@
+// What scripts ask of a model: the seam between the bridge and the engine (engine_models.h), and
+// the place where tests put a model of their own.
+//
+// Threads: any. A callback of a request runs on a thread of the model's and returns at once. Models
+// live as long as the Models they came from.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "engine/classify.h"
+#include "engine/request.h"
+
+namespace minnow::script {
+
+class ModelApi {
+ public:
+  virtual ~ModelApi() = default;
+
+  virtual const std::string& name() const = 0;
+
+  // A prompt's tokens: text as it is, or messages through the model's chat template.
+  virtual Result<std::vector<engine::TokenId>> EncodeText(std::string_view text) const = 0;
+  virtual Result<std::vector<engine::TokenId>> EncodeChat(
+      const nlohmann::ordered_json& messages) const = 0;
+
+  // As of engine::Engine: a refusal means that no callback will come.
+  virtual Result<engine::RequestId> Generate(engine::GenerateRequest request) = 0;
+  virtual Result<engine::RequestId> Classify(engine::ClassifyRequest request) = 0;
+  virtual void Cancel(engine::RequestId id) = 0;
+};
+
+class Models {
+ public:
+  virtual ~Models() = default;
+
+  // Opens the model, or finds it open; may take as long as reading its file does.
+  virtual Result<ModelApi*> Open(const std::string& name) = 0;
+};
+
+}  // namespace minnow::script

@@ -1,0 +1,120 @@
+#include "script/pipeline.h"
+
+#include <chrono>
+#include <utility>
+
+#include "script/lua_modules.h"
+#include "script/lua_values.h"
+
+namespace minnow::script {
+
+using Clock = std::chrono::steady_clock;
+
+struct Pipeline::Running {
+  Document document;
+  OnDone on_done;
+  Clock::time_point begun;
+  std::unique_ptr<State> state;
+};
+
+Pipeline::Pipeline(Program program, Models& models, Loop& loop, const PipelineOptions& options)
+    : program_(std::move(program)),
+      environment_{.loop = loop,
+                   .models = models,
+                   .program = program_,
+                   .budget = options.budget,
+                   .priority = options.priority},
+      address_(loop.NewAddress()) {}
+
+Pipeline::~Pipeline() {
+  environment_.loop.Retire(address_);
+  running_.clear();
+  environment_.loop.WaitForWork();  // which opens models for documents that are gone
+}
+
+Result<std::unique_ptr<Pipeline>> Pipeline::Load(const std::string& path, Models& models,
+                                                 Loop& loop, const PipelineOptions& options) {
+  MNW_ASSIGN(Program program, Program::Load(path));
+  std::unique_ptr<Pipeline> pipeline(new Pipeline(std::move(program), models, loop, options));
+  MNW_TRY(pipeline->Check());
+  return pipeline;
+}
+
+// Nothing at the top level can wait, so the state has ended when Start returns.
+Status Pipeline::Check() {
+  MNW_ASSIGN(const std::unique_ptr<State> state, State::Create(environment_, program_.path()));
+  Status result;
+  environment_.may_block = true;
+  state->Start(CheckMain, this, [&](Status status, lua_State* L) {
+    result = std::move(status);
+    if (result.ok() && PushRawField(L, -1, "name") == LUA_TSTRING) name_ = lua_tostring(L, -1);
+  });
+  environment_.may_block = false;
+  return result;
+}
+
+// Runs the file's top level, leaving the pipeline it returns on top of the stack.
+int Pipeline::CheckMain(lua_State* L) {
+  State& state = State::From(L);
+  PushChunk(L, state.environment().program.main());
+  lua_call(L, 0, 1);
+  if (IsPipeline(L, -1)) return 1;
+  state.Try(Error(Code::kInvalid, "{}: a pipeline file returns minnow.pipeline{{ ... }}, not a {}",
+                  state.environment().program.path(), luaL_typename(L, -1)));
+  return state.Raise(L);
+}
+
+int Pipeline::DocumentMain(lua_State* L) {
+  const Document& document = static_cast<Running*>(lua_touserdata(L, 1))->document;
+  CheckMain(L);
+  lua_getfield(L, -1, "run");
+  lua_createtable(L, 0, 4);
+  lua_pushlstring(L, document.id.data(), document.id.size());
+  lua_setfield(L, -2, "id");
+  lua_pushlstring(L, document.path.data(), document.path.size());
+  lua_setfield(L, -2, "path");
+  lua_pushlstring(L, document.text.data(), document.text.size());
+  lua_setfield(L, -2, "text");
+  PushJson(L, document.meta);
+  lua_setfield(L, -2, "meta");
+  const auto finish = [](lua_State*, int, lua_KContext) { return 1; };
+  lua_callk(L, 1, 1, 0, finish);
+  return 1;
+}
+
+// Documents begin and end in turns of the loop, so a caller that goes on in on_done builds no
+// stack.
+void Pipeline::Run(Document document, OnDone on_done) {
+  const auto running = running_.insert(
+      running_.end(), {std::move(document), std::move(on_done), Clock::now(), nullptr});
+  environment_.loop.Post(address_, [this, running] { Begin(running); });
+}
+
+void Pipeline::Begin(std::list<Running>::iterator running) {
+  auto state = State::Create(environment_, running->document.id);
+  if (!state.ok()) return Finish(running, {.status = std::move(state).status()});
+  running->state = *std::move(state);
+  running->state->Start(DocumentMain, &*running, [this, running](Status status, lua_State* L) {
+    DocumentResult result{.status = std::move(status)};
+    if (result.status.ok()) {
+      auto value = ToJson(L, -1, "the result");
+      if (value.ok()) {
+        result.value = *std::move(value);
+      } else {
+        result.status = std::move(value).status();
+      }
+    }
+    result.prompt_tokens = running->state->usage().prompt_tokens;
+    result.completion_tokens = running->state->usage().completion_tokens;
+    Finish(running, std::move(result));
+  });
+}
+
+void Pipeline::Finish(std::list<Running>::iterator running, DocumentResult result) {
+  result.seconds = std::chrono::duration<double>(Clock::now() - running->begun).count();
+  const OnDone on_done = std::move(running->on_done);
+  running_.erase(running);
+  on_done(std::move(result));
+}
+
+}  // namespace minnow::script

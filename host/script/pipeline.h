@@ -1,0 +1,67 @@
+// A pipeline file (minnow.pipeline{ name, run }) and the documents that run through it.
+//
+// Load compiles the file and runs its top level once, which opens the models it names there. Each
+// document then gets a state of its own, in which the top level runs again before `run(doc)`:
+// documents share models and nothing else. Threads: the loop's. The loop and the models outlive the
+// pipeline.
+#pragma once
+
+#include <functional>
+#include <list>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "script/state.h"
+
+namespace minnow::script {
+
+struct Document {
+  std::string id, path, text;
+  nlohmann::ordered_json meta = nlohmann::ordered_json::object();
+};
+
+struct DocumentResult {
+  Status status;                 // "triage.lua:12: ..." if the script failed; kExhausted: a budget
+  nlohmann::ordered_json value{};  // what run returned
+  double seconds = 0;
+  uint64_t prompt_tokens = 0, completion_tokens = 0;
+};
+
+struct PipelineOptions {
+  Budget budget;  // of each document
+  engine::Priority priority = engine::Priority::kBatch;
+};
+
+class Pipeline {
+ public:
+  // May take as long as opening the models does.
+  static Result<std::unique_ptr<Pipeline>> Load(const std::string& path, Models& models, Loop& loop,
+                                                const PipelineOptions& options = {});
+  // Cancels the requests of documents that are under way, whose on_done is not called any more.
+  ~Pipeline();
+
+  const std::string& name() const { return name_; }
+
+  // Any number may run at once; each holds a state of some 50 KB. on_done comes from the loop,
+  // after Run has returned.
+  using OnDone = std::function<void(DocumentResult)>;
+  void Run(Document document, OnDone on_done);
+
+ private:
+  struct Running;
+  Pipeline(Program program, Models& models, Loop& loop, const PipelineOptions& options);
+  Status Check();
+  void Begin(std::list<Running>::iterator running);
+  void Finish(std::list<Running>::iterator running, DocumentResult result);
+  static int CheckMain(lua_State* L);
+  static int DocumentMain(lua_State* L);
+
+  Program program_;
+  Environment environment_;
+  const Loop::Address address_;
+  std::string name_;
+  std::list<Running> running_;
+};
+
+}  // namespace minnow::script

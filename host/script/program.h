@@ -1,0 +1,57 @@
+// A script file and what it may require, compiled once and run in as many states as there are
+// documents.
+//
+// `require` finds the library that is built in ("minnow", from scripts/) and the Lua files in the
+// folder of the script itself and below it: "fields.dates" is fields/dates.lua. A module is read
+// and compiled when it is first asked for, so that every document sees the same one. All sources
+// are text; the compiled form is made here and leaves this process never. Threads: one at a time.
+#pragma once
+
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+
+namespace minnow::script {
+
+struct Chunk {
+  std::string name;      // as Lua's messages show it: "@" and a path, "=" and a name
+  std::string bytecode;  // with line numbers
+};
+
+Result<Chunk> Compile(std::string_view source, const std::string& chunk_name);
+
+// The files of scripts/, put into the program by the build; stubs (.d.lua) excepted.
+struct EmbeddedScript {
+  std::string_view module;
+  std::string_view source;
+};
+std::span<const EmbeddedScript> EmbeddedScripts();
+inline constexpr const char* kEmbeddedChunkName = "=[minnow]";
+
+class Program {
+ public:
+  static Result<Program> Load(const std::string& path);
+
+  const std::string& path() const { return path_; }
+  const Chunk& main() const { return main_; }
+
+  struct Module {
+    Chunk chunk;
+    bool embedded = false;
+  };
+  // Valid as long as the program. Refusals: kInvalid (no name of a module, syntax), kNotFound.
+  Result<const Module*> Find(const std::string& name);
+
+ private:
+  Program(std::string path, Chunk main) : path_(std::move(path)), main_(std::move(main)) {}
+  Result<Module> LoadModule(const std::string& name) const;
+
+  std::string path_;
+  Chunk main_;
+  std::map<std::string, Module> modules_;
+};
+
+}  // namespace minnow::script

@@ -1,0 +1,24 @@
+// `minnow run FILE.lua`: a script of the user's own, whose top level may wait for models.
+// Threads: the loop's, which it runs until the script has ended.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "script/state.h"
+
+namespace minnow::script {
+
+inline constexpr Budget kScriptBudget{.memory_bytes = size_t{1} << 30, .instructions = UINT64_MAX};
+
+enum class ScriptEnd {
+  kDone,
+  kPipeline,  // the file returned a pipeline: it wants documents, which `minnow batch` has
+};
+
+// `arguments` are the script's `...`; print writes to stdout.
+Result<ScriptEnd> RunScript(const std::string& path, std::span<const std::string> arguments,
+                            Models& models, Loop& loop, const Budget& budget = kScriptBudget);
+
+}  // namespace minnow::script

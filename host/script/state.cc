@@ -1,0 +1,339 @@
+#include "script/state.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "script/lua_modules.h"
+#include "script/lua_values.h"
+
+namespace minnow::script {
+namespace {
+
+// Rare enough to cost nothing, often enough to stop a loop at once.
+constexpr int kHookInterval = 1000;
+
+const char kErrorMetatable = 0;  // its address is the registry key
+
+// "triage.lua:12: ", the innermost line that is the script's and not the library's.
+void PushWhere(lua_State* L) {
+  lua_Debug frame;
+  for (int level = 0; lua_getstack(L, level, &frame); ++level) {
+    lua_getinfo(L, "Sl", &frame);
+    if (frame.currentline <= 0 || std::strcmp(frame.source, kEmbeddedChunkName) == 0) continue;
+    lua_pushfstring(L, "%s:%d: ", frame.short_src, frame.currentline);
+    return;
+  }
+  lua_pushliteral(L, "");
+}
+
+int ErrorToString(lua_State* L) {
+  lua_getfield(L, 1, "where");
+  lua_getfield(L, 1, "message");
+  lua_concat(L, 2);
+  return 1;
+}
+
+Code CodeOfName(std::string_view name) {
+  for (int code = 1; code <= static_cast<int>(Code::kDeviceLost); ++code) {
+    if (name == CodeName(static_cast<Code>(code))) return static_cast<Code>(code);
+  }
+  return Code::kInvalid;
+}
+
+// A string in a field of the table on top of the stack, or "".
+std::string Field(lua_State* L, const char* name) {
+  std::string out;
+  const int type = PushRawField(L, -1, name);
+  if (type == LUA_TSTRING) out = lua_tostring(L, -1);
+  if (type != LUA_TNONE) lua_pop(L, 1);
+  return out;
+}
+
+}  // namespace
+
+// --- Making and unmaking
+
+State::State(Environment& environment, std::string label)
+    : environment_(environment),
+      label_(std::move(label)),
+      address_(environment.loop.NewAddress()) {}
+
+Result<std::unique_ptr<State>> State::Create(Environment& environment, std::string label) {
+  std::unique_ptr<State> state(new State(environment, std::move(label)));
+  lua_State* L = state->L_ = lua_newstate(Allocate, state.get());
+  int status = LUA_ERRMEM;
+  if (L) {
+    *static_cast<State**>(lua_getextraspace(L)) = state.get();
+    lua_sethook(L, CountInstructions, LUA_MASKCOUNT, kHookInterval);  // threads inherit it
+    lua_pushcfunction(L, Setup);
+    status = lua_pcall(L, 0, 0, 0);
+  }
+  if (status != LUA_OK) {
+    return Error(Code::kExhausted, "cannot make a Lua state within {} bytes",
+                 environment.budget.memory_bytes);
+  }
+  return state;
+}
+
+int State::Setup(lua_State* L) {
+  OpenSandbox(L);
+  OpenCoroutine(L);
+  lua_newtable(L);
+  OpenModel(L);
+  OpenStream(L);
+  OpenTasks(L);
+  OpenJson(L);
+  OpenLog(L);
+  OpenPipeline(L);
+  OpenRequire(L);
+
+  lua_newtable(L);
+  lua_pushcfunction(L, ErrorToString);
+  lua_setfield(L, -2, "__tostring");
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &kErrorMetatable);
+
+  State& state = From(L);
+  state.main_ = lua_newthread(L);
+  state.tasks_.emplace(state.main_, Task{luaL_ref(L, LUA_REGISTRYINDEX), 0});
+  return 0;
+}
+
+State::~State() {
+  environment_.loop.Retire(address_);
+  while (!calls_.empty()) Forget(calls_.begin()->first);
+  if (L_) lua_close(L_);
+}
+
+// --- Errors
+
+bool State::Try(Status status) {
+  if (status.ok()) return true;
+  error_ = std::move(status);
+  return false;
+}
+
+int State::Raise(lua_State* L) {
+  lua_createtable(L, 0, 3);
+  lua_pushstring(L, CodeName(error_.code()));
+  lua_setfield(L, -2, "code");
+  lua_pushlstring(L, error_.message().data(), error_.message().size());
+  lua_setfield(L, -2, "message");
+  PushWhere(L);
+  lua_setfield(L, -2, "where");
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &kErrorMetatable);
+  lua_setmetatable(L, -2);
+  return lua_error(L);
+}
+
+Status State::ErrorAt(lua_State* L) const {
+  if (lua_type(L, -1) == LUA_TSTRING) return Error(Code::kInvalid, "{}", lua_tostring(L, -1));
+  if (lua_istable(L, -1)) {
+    const std::string message = Field(L, "message");
+    if (!message.empty()) {
+      return Error(CodeOfName(Field(L, "code")), "{}{}", Field(L, "where"), message);
+    }
+  }
+  return Error(Code::kInvalid, "the script failed with an error that is a {}",
+               luaL_typename(L, -1));
+}
+
+// --- Tasks
+
+void State::Start(lua_CFunction main, void* argument, OnEnd on_end) {
+  on_end_ = std::move(on_end);
+  lua_pushcfunction(main_, main);
+  lua_pushlightuserdata(main_, argument);
+  ready_.push_back(main_);
+  RunReady();
+}
+
+void State::Spawn(lua_State* L, CallId group) {
+  lua_State* thread = lua_newthread(L);
+  lua_insert(L, -2);
+  lua_xmove(L, thread, 1);
+  tasks_.emplace(thread, Task{luaL_ref(L, LUA_REGISTRYINDEX), group});
+  ++Find(group)->unfinished;
+  ready_.push_back(thread);
+}
+
+void State::Wake(Call& call) {
+  if (call.waiter) ready_.push_back(std::exchange(call.waiter, nullptr));
+}
+
+void State::RunReady() {
+  while (!ready_.empty() && !ended_) {
+    lua_State* next = ready_.front();
+    ready_.pop_front();
+    Resume(next);
+  }
+  if (!ended_ || !on_end_) return;
+  const OnEnd on_end = std::exchange(on_end_, nullptr);
+  on_end(end_status_, main_);  // may destroy this
+}
+
+void State::Resume(lua_State* thread) {
+  Task& task = tasks_.at(thread);
+  const int n_arguments = task.started ? 0 : lua_gettop(thread) - 1;
+  task.started = true;
+  current_ = thread;
+  can_wait_ = true;
+  yields_to_host_ = false;
+  int n_results;
+  const int status = lua_resume(thread, nullptr, n_arguments, &n_results);
+  current_ = nullptr;
+
+  if (Breached(status)) return End(breach_);
+  if (status == LUA_YIELD) return;
+  if (status != LUA_OK) return End(ErrorAt(thread));
+  if (thread == main_) return End({});
+  const Task ended = tasks_.extract(thread).mapped();
+  luaL_unref(L_, LUA_REGISTRYINDEX, ended.reference);
+  Call& group = *Find(ended.group);
+  group.done = --group.unfinished == 0;
+  if (group.done) Wake(group);
+}
+
+void State::End(Status status) {
+  ended_ = true;
+  end_status_ = std::move(status);
+}
+
+// --- Coroutines of the script's
+
+int State::ResumeCoroutine(lua_State* L, lua_State* coroutine, int n_arguments, int* n_results) {
+  waiting_.erase(coroutine);
+  const bool could_wait = std::exchange(can_wait_, can_wait_ && lua_isyieldable(L));
+  yields_to_host_ = false;
+  const int status = lua_resume(coroutine, L, n_arguments, n_results);
+  can_wait_ = could_wait;
+  return status == LUA_YIELD && yields_to_host_ ? kWaits : status;
+}
+
+int State::PassWaitOn(lua_State* L, lua_State* coroutine, lua_KContext context,
+                      lua_KFunction then) {
+  waiting_.insert(coroutine);
+  yields_to_host_ = true;
+  return lua_yieldk(L, 0, context, then);
+}
+
+// --- Calls
+
+void State::RequireWait(lua_State* L, const char* what) {
+  if (can_wait_ && lua_isyieldable(L)) return;
+  Try(Error(Code::kPrecondition,
+            "{} has to wait, and nothing can wait here: Lua forbids it inside a callback of "
+            "string.gsub or table.sort, and at the top level of a module or pipeline file. Call it "
+            "before and use the result here, or call it from run",
+            what));
+  Raise(L);
+}
+
+State::CallId State::NewCall() {
+  calls_.try_emplace(++last_call_);
+  return last_call_;
+}
+
+State::Call* State::Find(CallId id) {
+  const auto found = calls_.find(id);
+  return found == calls_.end() ? nullptr : &found->second;
+}
+
+void State::Submitted(CallId id, ModelApi& model, engine::RequestId request) {
+  Call& call = *Find(id);
+  call.model = &model;
+  call.request = request;
+}
+
+void State::Forget(CallId id) {
+  const auto node = calls_.extract(id);
+  if (!node) return;
+  const Call& call = node.mapped();
+  if (call.request && !call.done) call.model->Cancel(call.request);
+}
+
+int State::Wait(lua_State* L, CallId id, lua_KFunction then) {
+  Call& call = *Find(id);
+  if (call.waiter) {
+    Try(Error(Code::kPrecondition, "another function of minnow.map waits for this already"));
+    return Raise(L);
+  }
+  call.waiter = current_;
+  yields_to_host_ = true;
+  return lua_yieldk(L, 0, static_cast<lua_KContext>(id), then);
+}
+
+Status State::Take(CallId id, nlohmann::ordered_json& value) {
+  auto node = calls_.extract(id);
+  value = std::move(node.mapped().value);
+  return std::move(node.mapped().status);
+}
+
+void State::Complete(CallId id, Result<nlohmann::ordered_json> result) {
+  Call* call = Find(id);
+  if (!call) return;
+  call->done = true;
+  if (result.ok()) {
+    call->value = *std::move(result);
+  } else {
+    call->status = std::move(result).status();
+  }
+  Wake(*call);
+  RunReady();
+}
+
+void State::AddPiece(CallId id, std::string piece) {
+  Call* call = Find(id);
+  if (!call || piece.empty()) return;
+  call->pieces.push_back(std::move(piece));
+  Wake(*call);
+  RunReady();
+}
+
+void State::CountUsage(const engine::Usage& usage) {
+  usage_.prompt_tokens += usage.prompt_tokens;
+  usage_.completion_tokens += usage.completion_tokens;
+}
+
+// --- Budgets
+
+bool State::Breached(int lua_status) {
+  if (lua_status == LUA_ERRMEM && breach_.ok()) {
+    breach_ = Error(Code::kExhausted, "the script used up its memory budget of {} bytes",
+                    environment_.budget.memory_bytes);
+  }
+  return !breach_.ok();
+}
+
+void* State::Allocate(void* self, void* block, size_t old_size, size_t new_size) {
+  State& state = *static_cast<State*>(self);
+  if (!block) old_size = 0;  // Lua passes a type there
+  if (new_size == 0) {
+    std::free(block);
+    state.memory_ -= old_size;
+    return nullptr;
+  }
+  const size_t others = state.memory_ - old_size;
+  // Shrinking may not fail.
+  if (new_size > old_size && (new_size > state.environment_.budget.memory_bytes ||
+                              others > state.environment_.budget.memory_bytes - new_size)) {
+    return nullptr;
+  }
+  void* moved = std::realloc(block, new_size);
+  if (moved) state.memory_ = others + new_size;
+  return moved;
+}
+
+void State::CountInstructions(lua_State* L, lua_Debug*) {
+  State& state = From(L);
+  state.instructions_ += kHookInterval;
+  const uint64_t budget = state.environment_.budget.instructions;
+  if (state.instructions_ > budget && state.breach_.ok()) {
+    state.breach_ =
+        Error(Code::kExhausted, "the script used up its budget of {} instructions", budget);
+  }
+  // The message is for message handlers; the document ends with breach_.
+  if (!state.breach_.ok()) luaL_error(L, "%s", state.breach_.message().c_str());
+}
+
+}  // namespace minnow::script

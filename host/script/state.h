@@ -1,0 +1,178 @@
+// One document's (or one script's) Lua: a state of its own, its budgets, and the calls it waits
+// for.
+//
+// A state takes some 0.1 ms to make, a small part of any model call, so none is used twice: what
+// one document leaves behind, no other can find. Inside a state run *tasks*, coroutines that the
+// bridge resumes: the script itself, and one for each worker of minnow.map. A function that has to
+// wait starts a *call*, yields its task (through the script's own coroutines, pcalls, metamethods
+// and iterators), and is continued when the call's result has come to the loop. A budget that is
+// used up ends the state: no pcall sees it (sandbox.cc).
+//
+// A Lua error is a longjmp. A C++ function that Lua calls therefore holds no object with a
+// destructor while it uses a part of Lua's API that may raise. The pattern: Try() keeps the failure
+// of a function that has such objects and cannot raise, Raise() raises it after they are gone, and
+// what is to be pushed waits in text() and value(). Threads: the loop's; completions come through
+// Loop::Post, and those for a state that is gone are dropped.
+#pragma once
+
+#include <cstdio>
+#include <deque>
+#include <functional>
+#include <lua.hpp>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "engine/request.h"
+#include "script/loop.h"
+#include "script/model_api.h"
+#include "script/program.h"
+
+namespace minnow::script {
+
+// What a document may spend. They are against accidents: time inside one call of Lua's own library
+// (a pattern that backtracks) is not seen.
+struct Budget {
+  size_t memory_bytes = 64 << 20;
+  uint64_t instructions = 100'000'000;  // about a second
+};
+
+// What all states of one program share. Outlives them.
+struct Environment {
+  Loop& loop;
+  Models& models;
+  Program& program;
+  Budget budget;
+  engine::Priority priority = engine::Priority::kBatch;
+  std::FILE* print_to = stderr;
+  bool may_block = false;                        // models are opened in place
+  std::map<std::string, ModelApi*> open_models{};  // by the name that scripts use
+};
+
+class State {
+ public:
+  // `label` names the document in logs. Fails when the memory budget is too small for the
+  // libraries.
+  static Result<std::unique_ptr<State>> Create(Environment& environment, std::string label);
+  ~State();  // cancels the requests that are under way
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+
+  // Runs `main` as the first task; it finds `argument` as a light userdata. `on_end` is called
+  // once, maybe before Start returns, with main's results on top of `L`, and may destroy the state.
+  using OnEnd = std::function<void(Status status, lua_State* L)>;
+  void Start(lua_CFunction main, void* argument, OnEnd on_end);
+
+  // --- For functions that Lua calls
+  static State& From(lua_State* L) { return **static_cast<State**>(lua_getextraspace(L)); }
+  Environment& environment() { return environment_; }
+  const std::string& label() const { return label_; }
+  const engine::Usage& usage() const { return usage_; }
+
+  bool Try(Status status);  // false: keeps the failure, for Raise
+  int Raise(lua_State* L);  // a table with code, message and where
+  std::string& text() { return text_; }
+  nlohmann::ordered_json& value() { return value_; }
+
+  // --- Calls
+  using CallId = uint64_t;  // never reused
+  struct Call {
+    lua_State* waiter = nullptr;  // the task to resume when something has come
+    ModelApi* model = nullptr;    // with `request`: what to cancel
+    engine::RequestId request = 0;
+    bool done = false;
+    Status status;                   // of the whole, when done
+    nlohmann::ordered_json value;    // the result, when done
+    std::deque<std::string> pieces;  // of a stream: not yet taken
+    size_t unfinished = 0;           // tasks of a group
+  };
+  // Raises unless `L` may wait here: not in callbacks of Lua's own C functions, not at a module's
+  // top.
+  void RequireWait(lua_State* L, const char* what);
+  CallId NewCall();
+  Call* Find(CallId id);
+  void Submitted(CallId id, ModelApi& model, engine::RequestId request);
+  void Forget(CallId id);  // cancels its request
+  // Yields until something has come for the call, then goes on in `then` with the id as its
+  // context.
+  int Wait(lua_State* L, CallId id, lua_KFunction then);
+  Status Take(CallId id, nlohmann::ordered_json& value);  // of a call that is done; forgets it
+  void Complete(CallId id, Result<nlohmann::ordered_json> result);
+  void AddPiece(CallId id, std::string piece);
+  void CountUsage(const engine::Usage& usage);
+
+  // A function for any thread: on the loop, `arrive` gets what it was called with, unless the state
+  // is gone by then.
+  template <class T>
+  std::function<void(T)> Receiver(CallId id, void (*arrive)(State&, CallId, T)) {
+    return [loop = &environment_.loop, to = address_, state = this, id, arrive](T value) {
+      loop->Post(to, [state, id, arrive, value = std::move(value)]() mutable {
+        arrive(*state, id, std::move(value));
+      });
+    };
+  }
+  Loop::Address address() const { return address_; }
+
+  // --- Tasks and coroutines
+  // The function on top of `L` becomes a task of the call, which is done when all of its tasks are.
+  void Spawn(lua_State* L, CallId group);
+  bool IsTask(lua_State* L) const { return tasks_.contains(L); }
+  // Resumes a coroutine of the script's for `L`. When it waits for a call, so must L: kWaits.
+  static constexpr int kWaits = -1;
+  int ResumeCoroutine(lua_State* L, lua_State* coroutine, int n_arguments, int* n_results);
+  int PassWaitOn(lua_State* L, lua_State* coroutine, lua_KContext context, lua_KFunction then);
+  bool IsWaiting(lua_State* coroutine) const { return waiting_.contains(coroutine); }
+
+  // --- Budgets
+  // To be called with every status that a protected call gave; true: let the error through.
+  bool Breached(int lua_status);
+
+ private:
+  struct Task {
+    int reference;  // keeps the thread from Lua's collector
+    CallId group;   // 0: the main task
+    bool started = false;
+  };
+
+  State(Environment& environment, std::string label);
+  static int Setup(lua_State* L);
+  static void* Allocate(void* self, void* block, size_t old_size, size_t new_size);
+  static void CountInstructions(lua_State* L, lua_Debug*);
+
+  void Wake(Call& call);
+  void RunReady();
+  void Resume(lua_State* thread);
+  void End(Status status);
+  Status ErrorAt(lua_State* L) const;
+
+  Environment& environment_;
+  const std::string label_;
+  const Loop::Address address_;
+  size_t memory_ = 0;
+  uint64_t instructions_ = 0;
+  Status breach_;
+  engine::Usage usage_;
+
+  Status error_;
+  std::string text_;
+  nlohmann::ordered_json value_;
+
+  lua_State* L_ = nullptr;
+  lua_State* main_ = nullptr;     // the first task
+  lua_State* current_ = nullptr;  // the task that runs
+  bool can_wait_ = true;          // no C function stands between the task and the running coroutine
+  bool yields_to_host_ = false;   // the yield under way is a wait, not the script's own
+  std::unordered_map<lua_State*, Task> tasks_;
+  std::unordered_set<lua_State*> waiting_;  // coroutines of the script's that wait
+  std::deque<lua_State*> ready_;
+  std::unordered_map<CallId, Call> calls_;
+  CallId last_call_ = 0;
+  OnEnd on_end_;
+  bool ended_ = false;
+  Status end_status_;
+};
+
+}  // namespace minnow::script

@@ -1,0 +1,59 @@
+-- The module "minnow": the functions of host/script/lua_*.cc, which arrive as `native`, and what is
+-- easier to say in Lua. Types and descriptions for editors stand in minnow.d.lua.
+
+local native = ...
+local error, ipairs, pcall, setmetatable = error, ipairs, pcall, setmetatable
+local huge, min, unpack = math.huge, math.min, table.unpack
+
+local minnow = {
+  model = native.model,
+  pipeline = native.pipeline,
+  sleep = native.sleep,
+  log = native.log,
+  json = native.json,
+  null = native.null,
+  array = native.array,
+}
+
+-- Items are begun in order. After a failure no further one is begun; those that run are waited for,
+-- and the failure of the first item that has one is raised, whichever came first in time.
+function minnow.map(list, fn, options)
+  local concurrency = native.concurrency(list, fn, options)
+  local count, begun, results = #list, 0, {}
+  local failed, failure = huge, nil
+
+  local function worker()
+    while begun < count and failed == huge do
+      begun = begun + 1
+      local i = begun
+      local ok, result = pcall(fn, list[i], i)
+      if ok then
+        results[i] = result
+      elseif i < failed then
+        failed, failure = i, result
+      end
+    end
+  end
+
+  if count > 0 then native.together(worker, min(concurrency, count)) end
+  if failed < huge then error(failure, 0) end
+  return results
+end
+
+local function call(fn) return fn() end
+
+function minnow.all(functions)
+  local results = minnow.map(functions, call)
+  return unpack(results, 1, #functions)
+end
+
+function minnow.ordered(entries)
+  local value, order = {}, {}
+  for i, entry in ipairs(entries) do
+    order[i] = entry[1]
+    value[entry[1]] = entry[2]
+  end
+  return setmetatable(value, { __order = order })
+end
+
+return minnow

@@ -1,0 +1,162 @@
+#include "script/fake_model.h"
+
+#include <algorithm>
+#include <chrono>
+
+namespace minnow::test {
+
+using engine::TokenId;
+
+namespace {
+
+std::string TextOf(const std::vector<TokenId>& tokens) { return {tokens.begin(), tokens.end()}; }
+
+engine::GenerateResult AnswerTo(const engine::GenerateRequest& request) {
+  engine::GenerateResult result;
+  const std::string prompt = TextOf(request.prompt);
+  result.usage.prompt_tokens = static_cast<uint32_t>(request.prompt.size());
+  if (prompt.starts_with("fail")) {
+    result.status = Error(Code::kDeviceLost, "the device is gone");
+    return result;
+  }
+  const std::string whole = "<" + prompt + ">";
+  result.text = whole.substr(0, request.max_tokens);
+  result.finish_reason = result.text.size() < whole.size() ? engine::FinishReason::kLength
+                                                           : engine::FinishReason::kStop;
+  for (const char c : result.text) {
+    engine::GeneratedToken token{c, -0.5f, {}};
+    for (uint32_t i = 0; i < request.n_logprobs; ++i) token.top.push_back({c + int(i), -0.5f});
+    if (request.on_token) request.on_token(std::string_view(&c, 1), token);
+    result.tokens.push_back(std::move(token));
+  }
+  result.usage.completion_tokens = static_cast<uint32_t>(result.tokens.size());
+  return result;
+}
+
+engine::ClassifyResult AnswerTo(const engine::ClassifyRequest& request) {
+  engine::ClassifyResult result;
+  const std::string prompt = TextOf(request.prompt);
+  const size_t n = request.labels.size();
+  result.best = n;
+  for (const std::string& label : request.labels) {
+    const bool is_best = result.best == n && prompt.find(label) != std::string::npos;
+    if (is_best) result.best = result.labels.size();
+    result.labels.push_back({label, -1, is_best ? 0.75 : 0.25 / double(n - 1)});
+  }
+  if (result.best == n) result.best = 0;
+  result.usage.prompt_tokens = static_cast<uint32_t>(request.prompt.size());
+  return result;
+}
+
+}  // namespace
+
+FakeModel::FakeModel(std::string name) : name_(std::move(name)), thread_([this] { Answer(); }) {}
+
+FakeModel::~FakeModel() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  work_.notify_one();
+  thread_.join();
+}
+
+void FakeModel::Answer() {
+  for (;;) {
+    std::vector<std::function<void()>> batch;
+    {
+      std::unique_lock lock(mutex_);
+      work_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+      if (queue_.empty()) return;
+      batch.swap(queue_);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::reverse(batch.begin(), batch.end());
+    for (const auto& answer : batch) {
+      {
+        std::lock_guard lock(mutex_);
+        --in_flight_;
+      }
+      answer();
+    }
+  }
+}
+
+engine::RequestId FakeModel::Submit(std::function<void()> answer) {
+  std::lock_guard lock(mutex_);
+  most_in_flight_ = std::max(most_in_flight_, ++in_flight_);
+  queue_.push_back(std::move(answer));
+  work_.notify_one();
+  return ++last_id_;
+}
+
+Result<std::vector<TokenId>> FakeModel::EncodeText(std::string_view text) const {
+  return std::vector<TokenId>(text.begin(), text.end());
+}
+
+Result<std::vector<TokenId>> FakeModel::EncodeChat(const nlohmann::ordered_json& messages) const {
+  std::string text;
+  for (const auto& message : messages) {
+    text += "[" + message["role"].get<std::string>() + "]" + message.value("content", "");
+  }
+  return EncodeText(text);
+}
+
+Result<engine::RequestId> FakeModel::Generate(engine::GenerateRequest request) {
+  const std::string prompt = TextOf(request.prompt);
+  {
+    std::lock_guard lock(mutex_);
+    last_request_ = request;
+    last_request_.on_token = nullptr;
+    last_request_.on_done = nullptr;
+    if (prompt.starts_with("refuse")) return Error(Code::kExhausted, "the queue is full");
+    if (prompt.starts_with("hang")) {
+      hanging_[++last_id_] = [request = std::move(request)] {
+        engine::GenerateResult result;
+        result.finish_reason = engine::FinishReason::kCancelled;
+        request.on_done(result);
+      };
+      return last_id_;
+    }
+  }
+  return Submit([request = std::move(request)] { request.on_done(AnswerTo(request)); });
+}
+
+Result<engine::RequestId> FakeModel::Classify(engine::ClassifyRequest request) {
+  return Submit([request = std::move(request)] { request.on_done(AnswerTo(request)); });
+}
+
+// The end of what was cancelled comes late, too.
+void FakeModel::Cancel(engine::RequestId id) {
+  std::lock_guard lock(mutex_);
+  ++cancelled_;
+  auto node = hanging_.extract(id);
+  if (!node) return;
+  ++in_flight_;
+  queue_.push_back(std::move(node.mapped()));
+  work_.notify_one();
+}
+
+size_t FakeModel::cancelled() const {
+  std::lock_guard lock(mutex_);
+  return cancelled_;
+}
+
+size_t FakeModel::most_in_flight() const {
+  std::lock_guard lock(mutex_);
+  return most_in_flight_;
+}
+
+engine::GenerateRequest FakeModel::last_request() const {
+  std::lock_guard lock(mutex_);
+  return last_request_;
+}
+
+Result<script::ModelApi*> FakeModels::Open(const std::string& name) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  if (name == "fake") return &fake_;
+  if (name == "other") return &other_;
+  return Error(Code::kNotFound, "no model '{}'", name);
+}
+
+}  // namespace minnow::test

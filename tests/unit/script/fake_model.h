@@ -1,0 +1,67 @@
+// A model for tests of scripts: it answers from a thread of its own, late and in another order than
+// it was asked. Tokens are bytes; what it answers follows from the prompt:
+//   "fail ..."   the request ends with kDeviceLost
+//   "refuse ..." the request is not taken: kExhausted
+//   "hang ..."   no answer until it is cancelled
+//   other        "<prompt>", of which max_tokens bytes are written
+// classify finds the first label that stands in the prompt.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "script/model_api.h"
+
+namespace minnow::test {
+
+class FakeModel : public script::ModelApi {
+ public:
+  explicit FakeModel(std::string name);
+  ~FakeModel() override;  // answers what is still asked
+
+  const std::string& name() const override { return name_; }
+  Result<std::vector<engine::TokenId>> EncodeText(std::string_view text) const override;
+  Result<std::vector<engine::TokenId>> EncodeChat(
+      const nlohmann::ordered_json& messages) const override;
+  Result<engine::RequestId> Generate(engine::GenerateRequest request) override;
+  Result<engine::RequestId> Classify(engine::ClassifyRequest request) override;
+  void Cancel(engine::RequestId id) override;
+
+  // What has been seen so far.
+  size_t cancelled() const;
+  size_t most_in_flight() const;
+  engine::GenerateRequest last_request() const;  // without its callbacks
+
+ private:
+  engine::RequestId Submit(std::function<void()> answer);
+  void Answer();
+
+  const std::string name_;
+  mutable std::mutex mutex_;  // guards all below
+  std::condition_variable work_;
+  std::vector<std::function<void()>> queue_;
+  std::map<engine::RequestId, std::function<void()>> hanging_;  // how to end them
+  engine::RequestId last_id_ = 0;
+  size_t in_flight_ = 0, most_in_flight_ = 0, cancelled_ = 0;
+  engine::GenerateRequest last_request_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+// Knows "fake" and "other"; opening takes a while.
+class FakeModels : public script::Models {
+ public:
+  Result<script::ModelApi*> Open(const std::string& name) override;
+
+  FakeModel& fake() { return fake_; }
+
+ private:
+  FakeModel fake_{"fake"}, other_{"other"};
+};
+
+}  // namespace minnow::test

@@ -1,0 +1,148 @@
+// The functions of a model: arguments, options, results and errors.
+#include "script/script_fixture.h"
+
+using minnow::Code;
+using minnow::test::ScriptFixture;
+
+TEST_GROUP(ScriptModel) {
+  ScriptFixture f;
+
+  void CheckJson(const char* expected, const char* run_body) {
+    STRCMP_EQUAL(expected, f.RunToJson(run_body).c_str());
+  }
+};
+
+TEST(ScriptModel, GeneratesFromPlainText) {
+  CheckJson(R"({"finish_reason":"length","text":"<h","tokens":[60,104],)"
+            R"("usage":{"completion_tokens":2,"prompt_tokens":2}})",
+            "return m:generate('hi', { max_tokens = 2 })");
+}
+
+TEST(ScriptModel, PutsMessagesThroughTheChatTemplate) {
+  CheckJson(R"("<[system]be brief[user]hi>")",
+            "return m:chat({ { role = 'system', content = 'be brief' }, "
+            "                { role = 'user', content = 'hi' } }).text");
+}
+
+TEST(ScriptModel, AsksInOneTurnWithTheDocumentFirst) {
+  CheckJson(R"(["<[user]text\n\nWho?>","<[user]own\n\nWho?>"])",
+            "return { m:ask(doc, 'Who?').text, m:ask('own', 'Who?').text }");
+}
+
+TEST(ScriptModel, ClassifiesADocument) {
+  CheckJson(
+      R"({"label":"receipt","probabilities":{"letter":0.25,"receipt":0.75},"probability":0.75,)"
+      R"("ranking":[{"label":"receipt","probability":0.75},{"label":"letter","probability":0.25}]})",
+      "return m:classify('a receipt', 'kind?', { 'letter', 'receipt' })");
+}
+
+TEST(ScriptModel, PassesEveryOptionOn) {
+  f.RunToJson(
+      "return m:generate('p', { temperature = 0.5, top_k = 3, top_p = 0.75, min_p = 0.25, seed = "
+      "7, "
+      "max_tokens = 9, stop = 'END', logprobs = 2 })");
+  const minnow::engine::GenerateRequest request = f.models.fake().last_request();
+  DOUBLES_EQUAL(0.5, request.sampling.temperature, 0);
+  LONGS_EQUAL(3, request.sampling.top_k);
+  DOUBLES_EQUAL(0.75, request.sampling.top_p, 0);
+  DOUBLES_EQUAL(0.25, request.sampling.min_p, 0);
+  LONGS_EQUAL(7, request.sampling.seed);
+  LONGS_EQUAL(9, request.max_tokens);
+  LONGS_EQUAL(2, request.n_logprobs);
+  CHECK(request.stop == std::vector<std::string>{"END"});
+  CHECK(request.priority == minnow::engine::Priority::kBatch);
+}
+
+TEST(ScriptModel, TakesAListOfStopStrings) {
+  f.RunToJson("return m:ask('d', 'q', { stop = { 'a', 'b' } })");
+  CHECK(f.models.fake().last_request().stop == (std::vector<std::string>{"a", "b"}));
+}
+
+TEST(ScriptModel, GivesLogprobsWhenAsked) {
+  CheckJson(R"([{"logprob":-0.5,"token":60,"top":[{"logprob":-0.5,"token":60}]}])",
+            "return m:generate('p', { max_tokens = 1, logprobs = 1 }).logprobs");
+}
+
+TEST(ScriptModel, CountsTokens) {
+  CheckJson(R"([[104,105],2,"fake"])", "return { m:tokenize('hi'), m:count('hi'), m.name }");
+}
+
+TEST(ScriptModel, NamesAnUnknownOption) {
+  CHECK_ERROR(Code::kInvalid,
+              "test.lua:2: generate: unknown option 'temprature' (known: max_tokens, temperature",
+              f.RunToStatus("m:generate('p', { temprature = 1 })"));
+  CHECK_ERROR(Code::kInvalid, "map: unknown option 'parallel' (known: concurrency)",
+              f.RunToStatus("minnow.map({}, print, { parallel = 1 })"));
+}
+
+TEST(ScriptModel, NamesAnOptionOfTheWrongType) {
+  CHECK_ERROR(Code::kInvalid, "option 'temperature' should be a number, not a string",
+              f.RunToStatus("m:generate('p', { temperature = '1' })"));
+  CHECK_ERROR(Code::kInvalid, "option 'max_tokens' should be an integer from 0",
+              f.RunToStatus("m:generate('p', { max_tokens = 1.5 })"));
+  CHECK_ERROR(Code::kInvalid, "option 'seed' should be an integer that is not negative",
+              f.RunToStatus("m:generate('p', { seed = -1 })"));
+  CHECK_ERROR(Code::kInvalid, "option 'stop' should be a string or a list of strings",
+              f.RunToStatus("m:generate('p', { stop = { 1 } })"));
+  CHECK_ERROR(Code::kInvalid, "options should be a table, not a number",
+              f.RunToStatus("m:generate('p', 5)"));
+  CHECK_ERROR(Code::kInvalid, "an option's name is a number",
+              f.RunToStatus("m:generate('p', { 5 })"));
+}
+
+TEST(ScriptModel, NamesAnArgumentOfTheWrongType) {
+  CHECK_ERROR(Code::kInvalid, "generate: the prompt should be a string, not a table",
+              f.RunToStatus("m:generate({})"));
+  CHECK_ERROR(Code::kInvalid, "classify: labels should be a list of strings, not a nil",
+              f.RunToStatus("m:classify('d', 'q')"));
+  CHECK_ERROR(Code::kInvalid, "classify: labels[2] should be a string, not a number",
+              f.RunToStatus("m:classify('d', 'q', { 'a', 2 })"));
+  CHECK_ERROR(Code::kInvalid, "ask: the document should be a string, not a nil",
+              f.RunToStatus("m:ask({}, 'q')"));
+  CHECK_ERROR(Code::kInvalid, "chat: messages should be a list like",
+              f.RunToStatus("m:chat { { content = 'no role' } }"));
+}
+
+TEST(ScriptModel, SaysThatMethodsNeedAColon) {
+  CHECK_ERROR(Code::kInvalid, "generate is a method of a model: call it with a colon",
+              f.RunToStatus("m.generate('p')"));
+  CHECK_ERROR(Code::kInvalid, "a model has no 'generat'", f.RunToStatus("m:generat('p')"));
+}
+
+TEST(ScriptModel, RaisesFailuresAsTables) {
+  CheckJson(R"([false,"exhausted","the queue is full","device_lost"])",
+            "local ok, e = pcall(m.generate, m, 'refuse') "
+            "local _, e2 = pcall(m.generate, m, 'fail') "
+            "return { ok, e.code, e.message, e2.code }");
+}
+
+TEST(ScriptModel, ShowsFailuresWithTheirLine) {
+  const std::string shown = f.RunToJson(
+      "local _, e = pcall(function()\n m:generate('fail') end) "
+      "return tostring(e)");
+  STRCMP_CONTAINS("test.lua:3: the device is gone", shown.c_str());
+}
+
+TEST(ScriptModel, EndsADocumentWithTheCodeOfItsFailure) {
+  CHECK_ERROR(Code::kExhausted, "test.lua:2: the queue is full",
+              f.RunToStatus("m:generate('refuse')"));
+  CHECK_ERROR(Code::kNotFound, "gone",
+              f.RunToStatus("error { code = 'not_found', message = 'gone' }"));
+  CHECK_ERROR(Code::kInvalid, "test.lua:2: own", f.RunToStatus("error 'own'"));
+  CHECK_ERROR(Code::kInvalid, "an error that is a nil", f.RunToStatus("error()"));
+}
+
+TEST(ScriptModel, OpensAModelInsideRunWithoutBlockingTheLoop) {
+  CheckJson(R"(["other","not_found"])",
+            "local other = minnow.model 'other' "
+            "local _, e = pcall(minnow.model, 'missing') "
+            "return { other.name, e.code }");
+}
+
+TEST(ScriptModel, CountsWhatADocumentUsed) {
+  const auto result = f.Run("m:generate('abc') m:classify('d', 'q', { 'a', 'b' })");
+  CHECK_OK(result.status);
+  LONGS_EQUAL(3 + 10, result.prompt_tokens);
+  LONGS_EQUAL(5, result.completion_tokens);
+  CHECK(result.seconds > 0);
+}

@@ -1,0 +1,120 @@
+#include "script/pipeline.h"
+
+#include "script/script_fixture.h"
+
+using minnow::Code;
+using minnow::Status;
+using minnow::script::DocumentResult;
+using minnow::test::ScriptFixture;
+
+TEST_GROUP(Pipeline) { ScriptFixture f; };
+
+TEST(Pipeline, HasTheNameOfItsFile) {
+  auto pipeline = f.Load("return 1");
+  CHECK_OK(pipeline.status());
+  STRCMP_EQUAL("test", (*pipeline)->name().c_str());
+}
+
+TEST(Pipeline, GivesRunTheDocument) {
+  auto pipeline = f.Load("return { doc.id, doc.path, doc.text, doc.meta.page, doc.other == nil }");
+  CHECK_OK(pipeline.status());
+  DocumentResult result;
+  (*pipeline)->Run({"7", "in/7.txt", "body", {{"page", 3}}}, [&](DocumentResult r) {
+    result = std::move(r);
+    f.loop->Stop();
+  });
+  f.loop->Run();
+  CHECK_OK(result.status);
+  STRCMP_EQUAL(R"(["7","in/7.txt","body",3,true])", result.value.dump().c_str());
+}
+
+TEST(Pipeline, RefusesAFileThatIsNotThere) {
+  CHECK_ERROR(Code::kNotFound, "no such file",
+              minnow::script::Pipeline::Load("/nowhere.lua", f.models, *f.loop).status());
+}
+
+TEST(Pipeline, TellsTheLineOfASyntaxError) {
+  CHECK_ERROR(Code::kInvalid, "test.lua:2: unexpected symbol near '='",
+              f.LoadFile("local a\n= 1").status());
+}
+
+TEST(Pipeline, RefusesAFileThatReturnsSomethingElse) {
+  CHECK_ERROR(Code::kInvalid, "a pipeline file returns minnow.pipeline{ ... }, not a nil",
+              f.LoadFile("local x = 1").status());
+  CHECK_ERROR(Code::kInvalid, "not a table", f.LoadFile("return { run = print }").status());
+}
+
+TEST(Pipeline, RefusesWrongPipelines) {
+  const auto load = [&](const char* spec) -> Status {
+    return f.LoadFile(std::string("return require('minnow').pipeline ") + spec).status();
+  };
+  CHECK_ERROR(Code::kInvalid, "'run' is missing", load("{ name = 'x' }"));
+  CHECK_ERROR(Code::kInvalid, "'name' is missing", load("{ run = print }"));
+  CHECK_ERROR(Code::kInvalid, "'run' is a string", load("{ name = 'x', run = 'y' }"));
+  CHECK_ERROR(Code::kInvalid, "test.lua:1: pipeline: unknown option 'on_done' (known: name, run)",
+              load("{ name = 'x', run = print, on_done = print }"));
+}
+
+TEST(Pipeline, OpensItsModelsWhenItIsLoaded) {
+  CHECK_ERROR(Code::kNotFound, "test.lua:1: no model 'missing'",
+              f.LoadFile("require('minnow').model 'missing'").status());
+}
+
+TEST(Pipeline, RefusesModelCallsAtItsTopLevel) {
+  CHECK_ERROR(Code::kPrecondition, "top level of a module or pipeline file",
+              f.LoadFile("require('minnow').model('fake'):generate('x')").status());
+  CHECK_ERROR(
+      Code::kPrecondition, "generate has to wait",
+      f.LoadFile("coroutine.wrap(function() require('minnow').model('fake'):generate('x') end)()")
+          .status());
+}
+
+TEST(Pipeline, RequiresModulesBesideTheFile) {
+  f.Write("fields.lua", "return { name = ..., helper = require 'lib.helper' }");
+  f.Write("lib/helper.lua", "return 'help'");
+  STRCMP_EQUAL(R"({"helper":"help","name":"fields"})",
+               f.RunToJson("return require 'fields'").c_str());
+}
+
+TEST(Pipeline, RunsAModuleOncePerDocument) {
+  f.Write("counter.lua", "count = (count or 0) + 1 return {}");
+  STRCMP_EQUAL("[true,1]",
+               f.RunToJson("return { require 'counter' == require 'counter', count }").c_str());
+}
+
+TEST(Pipeline, RequiresNothingFromElsewhere) {
+  for (const char* name :
+       {"../outside", "..outside", "/etc/passwd", "a/b", "a..b", ".a", "a.", ""}) {
+    CHECK_ERROR(Code::kInvalid, "is no module's name",
+                f.RunToStatus(std::string("return require '") + name + "'"));
+  }
+  CHECK_ERROR(Code::kNotFound, "no module 'os.execute'",
+              f.RunToStatus("return require 'os.execute'"));
+  std::filesystem::create_symlink("/etc", f.dir / "etc");
+  CHECK_ERROR(Code::kNotFound, "no module 'etc.hosts'",
+              f.RunToStatus("return require 'etc.hosts'"));
+}
+
+TEST(Pipeline, TellsTheLineOfAnErrorInAModule) {
+  f.Write("broken.lua", "local x = \n\n]");
+  CHECK_ERROR(Code::kInvalid, "broken.lua:3:", f.RunToStatus("return require 'broken'"));
+}
+
+TEST(Pipeline, RefusesModulesThatRequireEachOther) {
+  f.Write("a.lua", "return require 'b'");
+  f.Write("b.lua", "return require 'a'");
+  CHECK_ERROR(Code::kInvalid, "'a' requires itself", f.RunToStatus("return require 'a'"));
+}
+
+TEST(Pipeline, GoesOnFromOnDoneWithoutBuildingAStack) {
+  auto pipeline = f.Load("return doc.text");
+  CHECK_OK(pipeline.status());
+  int left = 3000;
+  std::function<void(DocumentResult)> next = [&](DocumentResult) {
+    if (--left == 0) return f.loop->Stop();
+    (*pipeline)->Run({"", "", "x", {}}, next);
+  };
+  (*pipeline)->Run({"", "", "x", {}}, next);
+  f.loop->Run();
+  LONGS_EQUAL(0, left);
+}
