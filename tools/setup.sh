@@ -3,7 +3,7 @@
 
 minnow_packages="build-essential cmake ninja-build ccache pkg-config \
   libboost-dev libboost-filesystem-dev liblua5.4-dev libuv1-dev libpcre2-dev libutf8proc-dev \
-  nlohmann-json3-dev libcli11-dev libspdlog-dev libfmt-dev libssl-dev libcpputest-dev python3-minimal"
+  nlohmann-json3-dev libcli11-dev libspdlog-dev libfmt-dev libssl-dev libcpputest-dev python3"
 
 minnow_setup() {
   if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then

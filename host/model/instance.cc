@@ -93,6 +93,11 @@ Status Instance::Place(InstanceSource source, std::span<plugins::Device* const> 
   std::vector<graph::Claimer> claimers;
   // Refused claims are static strings of the plugins, which never unload.
   for (plugins::Device* device : devices) {
+    if (!device->info().host_memory) {
+      return Error(Code::kUnsupported,
+                   "device '{}' has memory of its own, which this host cannot bind",
+                   device->info().id);
+    }
     device_names_.push_back(device->info().id);
     claimers.push_back(
         {device->info().id, [device](const mnw_graph* g, std::span<mnw_claim> out) -> Status {
