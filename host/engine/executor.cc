@@ -89,7 +89,8 @@ void Executor::Call(const std::function<void()>& task) {
   std::unique_lock lock(mutex_);
   tasks_.push_back(&task);
   wake_.notify_all();
-  called_.wait(lock, [&] { return std::find(tasks_.begin(), tasks_.end(), &task) == tasks_.end(); });
+  called_.wait(lock,
+               [&] { return std::find(tasks_.begin(), tasks_.end(), &task) == tasks_.end(); });
 }
 
 EngineStats Executor::stats(const ModelQueue* queue) const {
@@ -108,8 +109,9 @@ void Executor::Work() {
   std::unique_lock lock(mutex_);
   for (;;) {
     wake_.wait(lock, [&] {
-      return stop_ || !tasks_.empty() || std::any_of(queues_.begin(), queues_.end(),
-                                  [](const auto& q) { return q->HasWork(); });
+      return stop_ || !tasks_.empty() ||
+             std::any_of(queues_.begin(), queues_.end(),
+                         [](const auto& q) { return q->HasWork(); });
     });
     if (stop_) return;
     if (!tasks_.empty()) {
@@ -132,7 +134,12 @@ void Executor::Work() {
     } else {
       EndCancelled(queue, cancelled);
       Admit(queue);
-      if (!queue.running.empty()) RunStep(queue);
+      if (!queue.running.empty()) {
+        lock.lock();
+        Publish(queue);  // what runs in this step no longer waits
+        lock.unlock();
+        RunStep(queue);
+      }
     }
     lock.lock();
     Publish(queue);

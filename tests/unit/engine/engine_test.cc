@@ -1,0 +1,526 @@
+// Engine, executor and jobs over a backend that completes late, from its own thread, and knows what
+// each row must stand on.
+#include "engine/engine.h"
+
+#include <atomic>
+#include <map>
+#include <random>
+#include <thread>
+
+#include "engine/fake_engine.h"
+
+using minnow::Code;
+using minnow::Status;
+using minnow::engine::Engine;
+using minnow::engine::EngineStats;
+using minnow::engine::FinishReason;
+using minnow::engine::GeneratedToken;
+using minnow::engine::GenerateRequest;
+using minnow::engine::GenerateResult;
+using minnow::engine::LogitsRequest;
+using minnow::engine::LogSumExp;
+using minnow::engine::Priority;
+using minnow::engine::RequestId;
+using minnow::engine::ScoreRequest;
+using minnow::engine::TokenId;
+using minnow::engine::Usage;
+using minnow::test::Answer;
+using minnow::test::Ask;
+using minnow::test::AskedGenerate;
+using minnow::test::AskedScore;
+using minnow::test::CheckTokens;
+using minnow::test::Expected;
+using minnow::test::FakeAnswer;
+using minnow::test::FakeEngine;
+using minnow::test::FakeEngineOptions;
+using minnow::test::FavouriteAnswer;
+using minnow::test::LogitsOf;
+using minnow::test::Prompt;
+using minnow::test::Request;
+using minnow::test::TokensOf;
+
+namespace {
+
+FakeEngineOptions Manual() {
+  FakeEngineOptions options;
+  options.backend.manual = true;
+  return options;
+}
+
+// Requests of many lengths, greedy and drawn, of both priorities.
+std::vector<GenerateRequest> MixedRequests(size_t n, uint32_t seed, uint32_t n_ctx) {
+  std::mt19937 rng(seed);
+  const auto below = [&](uint32_t limit) { return static_cast<uint32_t>(rng() % limit); };
+  std::vector<GenerateRequest> requests;
+  for (size_t i = 0; i < n; ++i) {
+    const uint32_t max_tokens = 1 + below(12);
+    GenerateRequest request =
+        Request(Prompt(1 + below(n_ctx - max_tokens), below(1u << 30)), max_tokens,
+                below(2) ? Priority::kInteractive : Priority::kBatch);
+    if (below(2)) request.sampling = {.temperature = 2, .top_p = 0.95f, .seed = below(1000)};
+    requests.push_back(std::move(request));
+  }
+  return requests;
+}
+
+void CheckCancelled(const AskedGenerate& asked) {
+  LONGS_EQUAL(FinishReason::kCancelled, asked.Wait().finish_reason);
+  CHECK_OK(asked.Wait().status);
+}
+
+}  // namespace
+
+TEST_GROUP(Engine){// Completes steps until the request has ended.
+                   template <class Asked> void StepUntilDone(FakeEngine & fake, const Asked& asked){
+                       while (asked.answer->count() == 0) CHECK(fake.backend.CompleteNext());
+}
+
+// The requests together give what each must give alone.
+void CheckTogether(const FakeEngineOptions& options, const std::vector<GenerateRequest>& requests,
+                   const FakeAnswer& answer = FavouriteAnswer) {
+  FakeEngine fake(options);
+  std::vector<AskedGenerate> asked;
+  for (const GenerateRequest& r : requests) asked.push_back(Ask(fake.engine(), r));
+  for (size_t i = 0; i < requests.size(); ++i) {
+    CheckTokens(Expected(requests[i], 64, answer), asked[i].Wait());
+    LONGS_EQUAL(FinishReason::kLength, asked[i].Wait().finish_reason);
+    LONGS_EQUAL(1, asked[i].answer->count());
+  }
+  fake.CheckAtRest();
+}
+}
+;
+
+TEST(Engine, AnswersOneRequest) {
+  FakeEngine fake;
+  const GenerateRequest request = Request(Prompt(100, 1), 20);
+  const AskedGenerate asked = Ask(fake.engine(), request);
+  CheckTokens(Expected(request), asked.Wait());
+  UNSIGNED_LONGS_EQUAL(100, asked.Wait().usage.prompt_tokens);
+  UNSIGNED_LONGS_EQUAL(20, asked.Wait().usage.completion_tokens);
+  fake.CheckAtRest();
+  UNSIGNED_LONGS_EQUAL(20, fake.engine().stats().steps);
+  UNSIGNED_LONGS_EQUAL(119, fake.engine().stats().rows);
+}
+
+TEST(Engine, NeighboursDoNotMatter) { CheckTogether({}, MixedRequests(64, 1, 256)); }
+
+TEST(Engine, ChunksDoNotMatter) {
+  for (uint32_t step_tokens : {1u, 7u, 64u}) {
+    FakeEngineOptions options;
+    options.engine.step_tokens = step_tokens;
+    CheckTogether(options, MixedRequests(step_tokens == 1 ? 8 : 40, 2, 256));
+  }
+}
+
+TEST(Engine, FewSequencesPagesAndRowsOfLogitsOnlyMakeRequestsWait) {
+  FakeEngineOptions options;
+  options.instance.max_seqs = 3;
+  options.instance.max_out = 2;
+  options.instance.kv_tokens = 288;  // 9 pages: one long request, or a few short ones
+  CheckTogether(options, MixedRequests(60, 3, 256));
+}
+
+TEST(Engine, WindowedLayersReadNoPageThatWentBack) {
+  FakeEngineOptions options;
+  options.model.windows = {0, 40};
+  options.engine.step_tokens = 24;
+  CheckTogether(options, MixedRequests(40, 4, 256));
+}
+
+// Pages are scarce and only windowed: they change hands while their old owners still run.
+TEST(Engine, WindowedSequencesShareFewPages) {
+  FakeEngineOptions options;
+  options.model.windows = {40};
+  options.model.n_ctx = 1024;
+  options.engine.step_tokens = 24;
+  options.instance.kv_tokens = 10 * 32;
+  const FakeAnswer answer = [](std::span<const TokenId> context, std::span<float> out) {
+    FavouriteAnswer(context.last(std::min<size_t>(40, context.size())), out);
+  };
+  options.backend.answer = answer;
+  CheckTogether(options, MixedRequests(30, 5, 500), answer);
+}
+
+TEST(Engine, CallsOnTokenForEachTokenBeforeOnDone) {
+  // Without a model there is no text, hence no on_token; see generate_test.cc.
+  FakeEngine fake;
+  GenerateRequest request = Request(Prompt(5, 1), 4);
+  request.n_logprobs = 3;
+  const AskedGenerate asked = Ask(fake.engine(), request);
+  std::vector<TokenId> context = request.prompt;
+  for (const GeneratedToken& token : asked.Wait().tokens) {
+    std::vector<float> logits(64);
+    FavouriteAnswer(context, logits);
+    UNSIGNED_LONGS_EQUAL(3, token.top.size());
+    LONGS_EQUAL(token.token, token.top[0].token);
+    DOUBLES_EQUAL(logits[static_cast<size_t>(token.token)] - LogSumExp(logits), token.logprob,
+                  1e-6);
+    context.push_back(token.token);
+  }
+}
+
+TEST(Engine, InteractiveRequestsOvertakeWaitingBatchOnes) {
+  FakeEngineOptions options = Manual();
+  options.instance.max_seqs = 1;
+  FakeEngine fake(options);
+  const AskedGenerate first = Ask(fake.engine(), Request(Prompt(5, 1), 1, Priority::kBatch));
+  while (!fake.backend.InFlight()) std::this_thread::yield();
+  const AskedGenerate batch = Ask(fake.engine(), Request(Prompt(5, 2), 1, Priority::kBatch));
+  const AskedGenerate urgent = Ask(fake.engine(), Request(Prompt(5, 3), 1));
+  StepUntilDone(fake, first);
+  StepUntilDone(fake, urgent);
+  LONGS_EQUAL(0, batch.answer->count());
+  StepUntilDone(fake, batch);
+  fake.CheckAtRest();
+}
+
+TEST(Engine, RefusesWhatItCannotRun) {
+  FakeEngineOptions options;
+  options.instance.kv_tokens = 128;
+  FakeEngine fake(options);
+  const auto refuse = [&](Code code, const char* text, GenerateRequest request) {
+    request.on_done = [](GenerateResult) { FAIL("on_done of a refused request"); };
+    CHECK_ERROR(code, text, fake.engine().Generate(std::move(request)).status());
+  };
+  refuse(Code::kInvalid, "empty", Request({}, 1));
+  refuse(Code::kInvalid, "token 64 is not in the vocabulary of 64", Request({1, 64}, 1));
+  refuse(Code::kInvalid, "token -1", Request({-1}, 1));
+  refuse(Code::kInvalid, "max_tokens", Request({1}, 0));
+  refuse(Code::kOutOfRange, "prompt of 250 tokens and answer of up to 7 exceed the context of 256",
+         Request(Prompt(250, 1), 7));
+  refuse(Code::kOutOfRange, "prompt of 1 tokens and answer of up to 4294967295",
+         Request(Prompt(1, 1), ~0u));
+  refuse(Code::kOutOfRange, "129 tokens exceed the cache", Request(Prompt(100, 1), 29));
+  GenerateRequest request = Request({1}, 1);
+  request.sampling.top_p = 2;
+  refuse(Code::kInvalid, "top_p", request);
+  request = Request({1}, 1);
+  request.stop = {"a", ""};
+  refuse(Code::kInvalid, "stop string", request);
+
+  const auto refuse_score = [&](Code code, const char* text, std::vector<ScoreRequest::Node> tree) {
+    CHECK_ERROR(code, text,
+                fake.engine().Score({{1}, std::move(tree), Priority::kBatch, {}}).status());
+  };
+  refuse_score(Code::kInvalid, "nothing to score", {});
+  refuse_score(Code::kInvalid, "node 0 of the tree has parent 0", {{0, 1}});
+  refuse_score(Code::kInvalid, "node 1 of the tree has parent -2", {{-1, 1}, {-2, 1}});
+  refuse_score(Code::kInvalid, "token 99", {{-1, 99}});
+  std::vector<ScoreRequest::Node> deep;
+  for (int32_t i = 0; i < 129; ++i) deep.push_back({i - 1, 1});
+  refuse_score(Code::kOutOfRange, "a continuation of 129 tokens", deep);
+  fake.CheckAtRest();
+}
+
+TEST(Engine, AFullQueueRefusesUntilSomethingRuns) {
+  FakeEngineOptions options = Manual();
+  options.instance.max_seqs = 1;
+  options.engine.max_queued = 3;
+  FakeEngine fake(options);
+  std::vector<AskedGenerate> asked;
+  asked.push_back(Ask(fake.engine(), Request(Prompt(5, 1), 1)));
+  while (fake.engine().stats().queued > 0 || !fake.backend.InFlight()) std::this_thread::yield();
+  for (uint32_t i = 0; i < 3; ++i) asked.push_back(Ask(fake.engine(), Request(Prompt(5, i), 1)));
+  CHECK_ERROR(Code::kExhausted, "3 requests wait",
+              fake.engine().Generate(Request(Prompt(5, 9), 1)).status());
+  for (const AskedGenerate& a : asked) StepUntilDone(fake, a);
+  fake.CheckAtRest();
+  StepUntilDone(fake, Ask(fake.engine(), Request(Prompt(5, 9), 1)));
+}
+
+TEST(Engine, CancelsWhereverTheRequestIs) {
+  FakeEngineOptions options = Manual();
+  options.instance.max_seqs = 3;
+  options.engine.step_tokens = 16;
+  FakeEngine fake(options);
+  const GenerateRequest steady_request = Request(Prompt(10, 1), 20);
+  const AskedGenerate steady = Ask(fake.engine(), steady_request);
+  const AskedGenerate decoding = Ask(fake.engine(), Request(Prompt(3, 2), 100));
+  for (int i = 0; i < 4; ++i) CHECK(fake.backend.CompleteNext());
+  const AskedGenerate prefilling = Ask(fake.engine(), Request(Prompt(200, 3), 5));
+  const AskedGenerate queued = Ask(fake.engine(), Request(Prompt(10, 4), 5));
+  for (int i = 0; i < 2; ++i) CHECK(fake.backend.CompleteNext());
+
+  for (const AskedGenerate* a : {&decoding, &prefilling, &queued}) {
+    fake.engine().Cancel(a->id);
+    fake.engine().Cancel(a->id);
+  }
+  CHECK(fake.backend.CompleteNext());  // the step that is in flight, no more
+  for (const AskedGenerate* a : {&decoding, &prefilling, &queued}) CheckCancelled(*a);
+  CHECK(!decoding.Wait().tokens.empty());
+  CHECK(prefilling.Wait().tokens.empty());
+  while (!fake.backend.InFlight()) std::this_thread::yield();
+  UNSIGNED_LONGS_EQUAL(1, fake.backend.runs().back().n_seqs);
+
+  StepUntilDone(fake, steady);
+  CheckTokens(Expected(steady_request), steady.Wait());
+  fake.engine().Cancel(steady.id);
+  fake.engine().Cancel(123456);
+  fake.CheckAtRest();
+  for (const AskedGenerate* a : {&steady, &decoding, &prefilling, &queued})
+    LONGS_EQUAL(1, a->answer->count());
+}
+
+TEST(Engine, PagesOfACancelledRequestServeTheNext) {
+  FakeEngineOptions options = Manual();
+  options.instance.kv_tokens = 256;
+  FakeEngine fake(options);
+  const AskedGenerate first = Ask(fake.engine(), Request(Prompt(200, 1), 50));
+  CHECK(fake.backend.CompleteNext());
+  const GenerateRequest request = Request(Prompt(220, 2), 3);
+  const AskedGenerate second = Ask(fake.engine(), request);
+  CHECK(fake.backend.CompleteNext());
+  fake.engine().Cancel(first.id);
+  StepUntilDone(fake, second);
+  CheckTokens(Expected(request), second.Wait());
+  CheckCancelled(first);
+  fake.CheckAtRest();
+}
+
+TEST(Engine, ACallbackMayCancelAndAskAgain) {
+  FakeEngine fake;
+  const auto second = std::make_shared<Answer<GenerateResult>>();
+  Engine* engine = &fake.engine();
+  GenerateRequest request = Request(Prompt(5, 1), 2);
+  request.on_done = [engine, second](GenerateResult) {
+    GenerateRequest next = Request(Prompt(6, 2), 3);
+    next.on_done = [second](GenerateResult r) { second->Set(std::move(r)); };
+    const auto id = engine->Generate(std::move(next));
+    if (id.ok()) engine->Cancel(*id);
+  };
+  CHECK_OK(engine->Generate(std::move(request)).status());
+  LONGS_EQUAL(FinishReason::kCancelled, second->Wait().finish_reason);
+  fake.CheckAtRest();
+}
+
+TEST(Engine, AFailedStepEndsOnlyTheRequestsWithRowsInIt) {
+  for (const bool late : {false, true}) {
+    FakeEngineOptions options = Manual();
+    options.engine.step_tokens = 16;
+    FakeEngine fake(options);
+    const AskedGenerate first = Ask(fake.engine(), Request(Prompt(3, 1), 100));
+    CHECK(fake.backend.CompleteNext());
+    const AskedGenerate second = Ask(fake.engine(), Request(Prompt(40, 2), 100));
+    const GenerateRequest request = Request(Prompt(30, 3), 5);  // no rows: the second takes them
+    const AskedGenerate third = Ask(fake.engine(), request);
+    CHECK(fake.backend.CompleteNext());  // the first alone, which was in flight
+    fake.backend.FailNextRun(MNW_INTERNAL, late);
+    while (!first.answer->count() || !second.answer->count()) CHECK(fake.backend.CompleteNext());
+    for (const AskedGenerate* a : {&first, &second}) {
+      LONGS_EQUAL(FinishReason::kError, a->Wait().finish_reason);
+      CHECK_ERROR(Code::kInternal, "injected into", a->Wait().status);
+    }
+    LONGS_EQUAL(0, third.answer->count());
+    StepUntilDone(fake, third);
+    CheckTokens(Expected(request), third.Wait());
+    fake.CheckAtRest();
+  }
+}
+
+TEST(Engine, ALostDeviceEndsEveryRequestWithItsError) {
+  FakeEngine fake;
+  fake.backend.FailNextRun(MNW_DEVICE_LOST, true);
+  for (uint32_t i = 0; i < 3; ++i) {
+    const AskedGenerate asked = Ask(fake.engine(), Request(Prompt(5, i), 3));
+    CHECK_ERROR(Code::kDeviceLost, "", asked.Wait().status);
+  }
+}
+
+TEST(Engine, ARowWithoutAFiniteLogitEndsItsRequestAlone) {
+  FakeEngineOptions options;
+  options.backend.answer = [](std::span<const TokenId> context, std::span<float> out) {
+    FavouriteAnswer(context, out);
+    if (context[0] == 13) std::fill(out.begin(), out.end(), std::nanf(""));
+  };
+  FakeEngine fake(options);
+  GenerateRequest good = Request(Prompt(20, 1), 10);
+  good.prompt[0] = 1;
+  const AskedGenerate bad = Ask(fake.engine(), Request({13, 1, 2}, 10));
+  const AskedScore bad_score = Ask(fake.engine(), {{13}, {{-1, 1}}, Priority::kInteractive, {}});
+  const AskedGenerate neighbour = Ask(fake.engine(), good);
+  CHECK_ERROR(Code::kInternal, "no finite logit", bad.Wait().status);
+  CHECK_ERROR(Code::kInternal, "no finite logit", bad_score.Wait().status);
+  CheckTokens(Expected(good), neighbour.Wait());
+  fake.CheckAtRest();
+}
+
+TEST(Engine, ShutdownEndsWhatRunsAndWhatWaits) {
+  FakeEngineOptions options = Manual();
+  options.instance.max_seqs = 2;
+  FakeEngine fake(options);
+  std::vector<AskedGenerate> asked;
+  for (uint32_t i = 0; i < 5; ++i) asked.push_back(Ask(fake.engine(), Request(Prompt(5, i), 50)));
+  for (int i = 0; i < 3; ++i) CHECK(fake.backend.CompleteNext());
+  while (!fake.backend.InFlight()) std::this_thread::yield();
+  std::thread shutdown([&] { fake.Shutdown(); });
+  CHECK(fake.backend.CompleteNext());
+  shutdown.join();
+  for (const AskedGenerate& a : asked) {
+    LONGS_EQUAL(1, a.answer->count());
+    CHECK_ERROR(Code::kUnavailable, "shutting down", a.Wait().status);
+  }
+  fake.CheckNoViolation();
+}
+
+TEST(Engine, EnginesOnOneExecutorTakeTurns) {
+  FakeEngine fake;
+  const auto other_instance = fake.Create();
+  const GenerateRequest request = Request(Prompt(10, 1), 200);
+  Engine other(fake.executor, *other_instance);
+  std::atomic<bool> both = false;
+  std::vector<AskedGenerate> asked;
+  // Both are there before the first step.
+  fake.executor.Call([&] {
+    for (uint32_t i = 0; i < 30; ++i) asked.push_back(Ask(fake.engine(), request));
+    asked.push_back(Ask(other, request));
+  });
+  CheckTokens(Expected(request), asked.back().Wait());
+  fake.executor.Call([&] {
+    const EngineStats a = fake.engine().stats(), b = other.stats();
+    both = a.steps + 2 >= b.steps && b.steps + 2 >= a.steps;
+  });
+  CHECK(both);
+  for (const AskedGenerate& a : asked) CheckTokens(Expected(request), a.Wait());
+  fake.CheckAtRest();
+}
+
+TEST(Engine, OneEngineMayLeaveWhileAnotherWorks) {
+  FakeEngine fake;
+  const auto other_instance = fake.Create();
+  auto other = std::make_unique<Engine>(fake.executor, *other_instance);
+  const GenerateRequest request = Request(Prompt(10, 1), 200);
+  const AskedGenerate stays = Ask(fake.engine(), request);
+  const AskedGenerate goes = Ask(*other, request);
+  other.reset();
+  LONGS_EQUAL(1, goes.answer->count());
+  CheckTokens(Expected(request), stays.Wait());
+  fake.CheckAtRest();
+}
+
+TEST_GROUP(Score){
+    // A random tree whose nodes have few different tokens, so that beginnings are shared.
+    std::vector<ScoreRequest::Node> RandomTree(size_t n, uint32_t depth_limit, std::mt19937& rng){
+        std::vector<ScoreRequest::Node> tree;
+std::vector<uint32_t> depth;
+while (tree.size() < n) {
+  const auto parent = static_cast<int32_t>(rng() % (tree.size() + 1)) - 1;
+  const uint32_t own = parent < 0 ? 1 : depth[static_cast<size_t>(parent)] + 1;
+  if (own > depth_limit) continue;
+  tree.push_back({parent, static_cast<int32_t>(rng() % 64)});
+  depth.push_back(own);
+}
+return tree;
+}
+
+void CheckScores(const ScoreRequest& request, const AskedScore& asked) {
+  CHECK_OK(asked.Wait().status);
+  UNSIGNED_LONGS_EQUAL(request.tree.size(), asked.Wait().logprobs.size());
+  std::vector<float> logits(64);
+  for (size_t i = 0; i < request.tree.size(); ++i) {
+    std::vector<TokenId> path;
+    for (int32_t n = request.tree[i].parent; n >= 0;
+         n = request.tree[static_cast<size_t>(n)].parent)
+      path.push_back(request.tree[static_cast<size_t>(n)].token);
+    std::vector<TokenId> context = request.prompt;
+    context.insert(context.end(), path.rbegin(), path.rend());
+    FavouriteAnswer(context, logits);
+    double sum = 0;
+    for (float l : logits) sum += std::exp(double{l});
+    const double expected = logits[static_cast<size_t>(request.tree[i].token)] - std::log(sum);
+    DOUBLES_EQUAL(expected, asked.Wait().logprobs[i], 1e-5);
+  }
+}
+
+void CheckTrees(const FakeEngineOptions& options, size_t n_trees, size_t nodes, uint32_t depth) {
+  FakeEngine fake(options);
+  std::mt19937 rng(6);
+  std::vector<ScoreRequest> requests;
+  std::vector<AskedScore> asked;
+  std::vector<AskedGenerate> neighbours;
+  for (size_t i = 0; i < n_trees; ++i) {
+    requests.push_back({Prompt(1 + rng() % 100, rng()),
+                        RandomTree(nodes, depth, rng),
+                        Priority::kInteractive,
+                        {}});
+    asked.push_back(Ask(fake.engine(), requests.back()));
+    neighbours.push_back(Ask(fake.engine(), Request(Prompt(1 + rng() % 50, rng()), 8)));
+  }
+  for (size_t i = 0; i < n_trees; ++i) CheckScores(requests[i], asked[i]);
+  for (const AskedGenerate& a : neighbours) CHECK_OK(a.Wait().status);
+  fake.CheckAtRest();
+}
+}
+;
+
+TEST(Score, ATreeGivesTheLogprobOfEachNodeAfterItsAncestors) { CheckTrees({}, 20, 30, 10); }
+
+TEST(Score, ATreeLargerThanAStepIsScoredInSeveral) {
+  FakeEngineOptions options;
+  options.instance.max_out = 5;
+  options.engine.step_tokens = 9;
+  CheckTrees(options, 5, 60, 5);
+}
+
+TEST(Score, APathMayFillAStep) {
+  FakeEngineOptions options;
+  options.instance.max_out = 4;
+  options.engine.step_tokens = 4;
+  options.model.windows = {0, 40};
+  FakeEngine fake(options);
+  const ScoreRequest request{
+      Prompt(20, 1), {{-1, 1}, {0, 2}, {1, 3}, {2, 4}}, Priority::kBatch, {}};
+  CheckScores(request, Ask(fake.engine(), request));
+  fake.CheckAtRest();
+}
+
+TEST(Score, OneTokenNeedsNoRowOfATree) {
+  FakeEngine fake;
+  const ScoreRequest request{Prompt(20, 1), {{-1, 1}, {-1, 2}}, Priority::kBatch, {}};
+  CheckScores(request, Ask(fake.engine(), request));
+  fake.CheckAtRest();
+  UNSIGNED_LONGS_EQUAL(20, fake.engine().stats().rows);
+  UNSIGNED_LONGS_EQUAL(1, fake.engine().stats().steps);
+}
+
+TEST_GROUP(Logits){// What on_logits brought, in order.
+                   void CheckPositions(const FakeEngineOptions& options, size_t n,
+                                       uint32_t n_last){FakeEngine fake(options);
+const std::vector<TokenId> tokens = Prompt(n, 1);
+std::vector<size_t> positions;
+Answer<Status> answer;
+LogitsRequest request;
+request.tokens = tokens;
+request.n_last = n_last;
+bool equal = true;
+request.on_logits = [&](size_t position, std::span<const float> logits) {
+  positions.push_back(position);
+  std::vector<float> expected(64);
+  FavouriteAnswer(std::span(tokens).first(position + 1), expected);
+  equal &= std::equal(expected.begin(), expected.end(), logits.begin(), logits.end());
+};
+request.on_done = [&](Status status, Usage) { answer.Set(std::move(status)); };
+CHECK_OK(fake.engine().Logits(std::move(request)).status());
+CHECK_OK(answer.Wait());
+CHECK(equal);
+const size_t first = n > n_last ? n - n_last : 0;
+UNSIGNED_LONGS_EQUAL(n - first, positions.size());
+for (size_t i = 0; i < positions.size(); ++i) UNSIGNED_LONGS_EQUAL(first + i, positions[i]);
+fake.CheckAtRest();
+}
+}
+;
+
+TEST(Logits, ComeInOrderForTheLastTokens) {
+  CheckPositions({}, 200, 1);
+  CheckPositions({}, 200, 100);
+  CheckPositions({}, 256, 300);  // all
+  CheckPositions({}, 20, 0);     // none: the pass alone
+}
+
+TEST(Logits, ComeInChunksOfWhatAStepHasRoomFor) {
+  FakeEngineOptions options;
+  options.instance.max_out = 7;
+  options.engine.step_tokens = 13;
+  CheckPositions(options, 150, 100);
+}
