@@ -296,7 +296,7 @@ void ForEachWeightType(F body) {
 TEST_GROUP(Linear){};
 
 TEST(Linear, EveryLevelGivesTheBitsOfRefAtEveryRowCount) {
-  constexpr int64_t kMost = 65;
+  constexpr int64_t kMost = 101;
   ForEachWeightType([](const Type& type) {
     for (const int64_t k : Depths(type)) {
       for (const int64_t n : {1, 16, 37, 53}) {
@@ -311,7 +311,7 @@ TEST(Linear, EveryLevelGivesTheBitsOfRefAtEveryRowCount) {
         CHECK(truth.OnlyColumnsWritten());
         for (const Level& level : Levels()) {
           const Weights w(level.kernels->Find(type.id), type, rows, n, k);
-          for (const int64_t t : {1, 2, 3, 4, 5, 6, 7, 8, 13, 16, 20, 23, 31, 64, 65}) {
+          for (const int64_t t : {1, 2, 3, 4, 5, 6, 7, 8, 13, 16, 20, 23, 31, 64, 65, 101}) {
             Result got(t, n);
             w.kernel->multiply(w.Panel(0), k, in.x, 0, t, 0, w.Panels(), n, got.y(), got.ld);
             const std::string what = Describe(level, type, n, k, t);
@@ -327,7 +327,7 @@ TEST(Linear, EveryLevelGivesTheBitsOfRefAtEveryRowCount) {
 }
 
 TEST(Linear, RangesOfRowsAndPanelsAddUpToTheWhole) {
-  constexpr int64_t kRows = 45;
+  constexpr int64_t kRows = 145;
   constexpr int64_t kN = 85;  // six panels
   ForEachWeightType([](const Type& type) {
     const int64_t k = type.elements == 256 ? 512 : 288;
@@ -356,7 +356,7 @@ TEST(Linear, RangesOfRowsAndPanelsAddUpToTheWhole) {
 
 // All weights and activations as large as they get: sums in too few bits would overflow.
 TEST(Linear, TheLargestValuesKeepTheirSumsExact) {
-  constexpr int64_t kRows = 24;
+  constexpr int64_t kRows = 96;
   ForEachWeightType([](const Type& type) {
     if (type.elements == 1) return;
     const int64_t k = 512;
@@ -483,7 +483,7 @@ TEST(Linear, FindKnowsWeightTypesOnly) {
 TEST(Linear, BlocksWithoutANumberMakeTheirRowNaNAndNoOther) {
   ForEachWeightType([](const Type& type) {
     if (type.elements == 1) return;
-    constexpr int64_t kRows = 26;
+    constexpr int64_t kRows = 98;
     const int64_t k = 512;
     Random random(3);
     const auto rows = RandomRows(type, 32, k, &random);

@@ -8,9 +8,7 @@
 //   kHalves       the two halves of a block have integer scales of their own (Q6_K)
 //   Line(b, g)    64 weights: elements 4g..4g+3 of block b, for 16 rows
 //   Load(b)       the block's scales
-//   kPrefetchRows from how many rows on Prefetch(b) pays: where a line costs more work than the
-//                 processor's own prefetch waits for (Q6_K, 3 rows: 22 instead of 13 GB/s), and
-//                 never for Q8_0 (8 rows: 15 GB/s without, 13 with)
+//   kPrefetchRows from how many rows on Prefetch<rows>(b) pays
 #pragma once
 
 #include <immintrin.h>
@@ -23,8 +21,6 @@
 
 namespace minnow::cpu::avx512vnni {
 namespace {
-
-inline constexpr int kNever = 1 << 30;
 
 struct Scales {
   __m512 d;
@@ -94,9 +90,6 @@ MINNOW_INLINE __m512 LoadHalf16(const uint16_t* p) {
 // One packed panel.
 template <class Group>
 struct Panel {
-  // Decoding streams each panel once, and asks for what lies kAhead further on. The address may lie
-  // behind the tensor; a prefetch of it does nothing.
-  static constexpr size_t kAhead = 2048;
   const Group* group;
 
   Panel() = default;
@@ -104,12 +97,21 @@ struct Panel {
   MINNOW_INLINE const auto& Block(int64_t b) const {
     return group[b / Group::kBlocks].block[b % Group::kBlocks];
   }
+  // While the loop waits for memory, the processor's own prefetch is the best. Where several rows
+  // keep the arithmetic busy it starves: then ask for what lies far ahead, into L2 (Q8_0, 8 rows:
+  // 313 instead of 195 GOPS). One row of the types that take most work a line gains by a nearer
+  // request (Q6_K: 28 instead of 23 GB/s). The address may lie behind the tensor; a prefetch of it
+  // does nothing.
+  template <int kRows>
   MINNOW_INLINE void Prefetch(int64_t b) const {
     constexpr size_t kBytes = sizeof(Group) / Group::kBlocks;
-    const uintptr_t at =
-        reinterpret_cast<uintptr_t>(group) + kBytes * static_cast<size_t>(b) + kAhead;
+    const uintptr_t at = reinterpret_cast<uintptr_t>(group) + kBytes * static_cast<size_t>(b);
     MINNOW_UNROLL for (size_t i = 0; i < kBytes; i += 64) {
-      _mm_prefetch(reinterpret_cast<const char*>(at + i), _MM_HINT_T0);
+      if constexpr (kRows == 1) {
+        _mm_prefetch(reinterpret_cast<const char*>(at + 2048 + i), _MM_HINT_T0);
+      } else {
+        _mm_prefetch(reinterpret_cast<const char*>(at + 8192 + i), _MM_HINT_T1);
+      }
     }
   }
 };
@@ -132,7 +134,9 @@ template <class Source, int R, int C>
   Source w[C];
   MINNOW_UNROLL for (int c = 0; c < C; ++c) w[c] = panel[c];
   for (int64_t b = 0; b < blocks; ++b) {
-    if constexpr (C == 1 && R >= Source::kPrefetchRows) w[0].Prefetch(b);
+    if constexpr (C == 1) {  // a panel that comes from memory
+      if constexpr (R >= Source::kPrefetchRows) w[0].template Prefetch<R>(b);
+    }
     Scales scales[C];
     MINNOW_UNROLL for (int c = 0; c < C; ++c) scales[c] = w[c].Load(b);
     __m512i total[R][C];
@@ -245,8 +249,11 @@ struct WideBlock {
   int32_t half[2][16];
 };
 
-// From 20 rows on, tiles have 5 or 6 rows: the kernels below need no other.
-inline constexpr int64_t kWideRows = 20;
+// Tiles of 6x2 take two panels: from how many rows on. Widening both first has to be earned (Q4_0:
+// 305 GOPS without it at 16 rows, 260 with it at 32, 320 at 512). From 20 rows on all tiles have 5
+// or 6.
+inline constexpr int64_t kPairRows = 20;
+inline constexpr int64_t kWidenRows = 96;
 // 1024 k of two panels: 44 KB of stack, which stays in L2 (512 KB and more) while all rows pass by,
 // and pays for reloading the accumulators (24 moves per 3072 vpdpbusd).
 inline constexpr int64_t kWideBlocks = 32;
@@ -256,7 +263,6 @@ struct Widened {
   static constexpr int kOffset = Source::kOffset;
   static constexpr bool kMins = Source::kMins;
   static constexpr int kHalves = Source::kHalves;
-  static constexpr int kPrefetchRows = kNever;
   const WideBlock* block;
 
   static void Fill(const Source& w, int64_t first, int64_t blocks, WideBlock* out) {
@@ -325,7 +331,7 @@ void Multiply(const void* panels, int64_t k, const Activations& x, int64_t t0, i
     return Source(static_cast<const uint8_t*>(panels) + static_cast<size_t>(p) * stride);
   };
   int64_t p = p0;
-  for (; t1 - t0 >= kWideRows && p + 2 <= p1; p += 2) {
+  for (; t1 - t0 >= (Source::kWiden ? kWidenRows : kPairRows) && p + 2 <= p1; p += 2) {
     const Source pair[2] = {panel(p), panel(p + 1)};
     float* const out = y + p * kPanel;
     if constexpr (Source::kWiden) {

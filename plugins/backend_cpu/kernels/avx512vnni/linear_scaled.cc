@@ -27,7 +27,7 @@ struct ScaledPanel : Panel<P> {
 struct Q8_0 : ScaledPanel<BlockQ8_0, pack::Q8_0Group, 128> {
   using ScaledPanel::ScaledPanel;
   static constexpr bool kWiden = false;
-  static constexpr int kPrefetchRows = kNever;
+  static constexpr int kPrefetchRows = 4;
   MINNOW_INLINE __m512i Line(int64_t b, int g) const { return _mm512_load_si512(Block(b).line[g]); }
 };
 
