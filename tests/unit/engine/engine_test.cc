@@ -37,7 +37,6 @@ using minnow::test::FavouriteAnswer;
 using minnow::test::LogitsOf;
 using minnow::test::Prompt;
 using minnow::test::Request;
-using minnow::test::TokensOf;
 
 namespace {
 
@@ -142,8 +141,7 @@ TEST(Engine, WindowedSequencesShareFewPages) {
   CheckTogether(options, MixedRequests(30, 5, 500), answer);
 }
 
-TEST(Engine, CallsOnTokenForEachTokenBeforeOnDone) {
-  // Without a model there is no text, hence no on_token; see generate_test.cc.
+TEST(Engine, LogprobsAreOfTheContextOfEachToken) {
   FakeEngine fake;
   GenerateRequest request = Request(Prompt(5, 1), 4);
   request.n_logprobs = 3;

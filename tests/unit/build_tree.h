@@ -1,0 +1,64 @@
+// The build tree's own plugins, and models opened with them.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "engine/engine.h"
+#include "model/instance.h"
+#include "model/model.h"
+#include "plugins/registry.h"
+#include "test_util.h"
+
+namespace minnow::test {
+
+// Scanned once per program: each scan starts the probe for every library.
+inline plugins::Registry& BuildTreePlugins() {
+  static plugins::Registry registry = plugins::Registry::Scan(
+      {{MINNOW_BINARY_DIR "/plugins"}, {{MINNOW_BINARY_DIR "/bin/minnow-probe", 60000}, ""}});
+  return registry;
+}
+
+inline std::string GoldenPath(const std::string& name) {
+  return std::string(MINNOW_SOURCE_DIR "/tests/golden/models/") + name;
+}
+
+// n_ctx 0: what the file says.
+inline std::shared_ptr<const model::Model> LoadModel(const std::string& path, uint32_t n_ctx = 0) {
+  auto model = model::Model::Load(path, BuildTreePlugins(), {n_ctx});
+  CHECK_OK(model.status());
+  return *std::move(model);
+}
+
+struct CpuOptions {
+  std::string device = "cpu";
+  uint32_t n_threads = 1;
+  model::InstanceOptions instance;
+  engine::EngineOptions engine;
+};
+
+// A model on the CPU backend, with an engine.
+class CpuEngine {
+ public:
+  explicit CpuEngine(std::shared_ptr<const model::Model> model, const CpuOptions& options = {})
+      : executor_(options.engine) {
+    auto device = BuildTreePlugins().OpenDevice(options.device, options.n_threads);
+    CHECK_OK(device.status());
+    device_ = std::make_unique<plugins::Device>(*std::move(device));
+    plugins::Device* const devices[] = {device_.get()};
+    auto instance = model::Instance::Create(std::move(model), devices, options.instance);
+    CHECK_OK(instance.status());
+    instance_ = *std::move(instance);
+    engine_ = std::make_unique<engine::Engine>(executor_, *instance_);
+  }
+
+  engine::Engine& engine() { return *engine_; }
+
+ private:
+  std::unique_ptr<plugins::Device> device_;
+  std::unique_ptr<model::Instance> instance_;
+  engine::Executor executor_;
+  std::unique_ptr<engine::Engine> engine_;
+};
+
+}  // namespace minnow::test
