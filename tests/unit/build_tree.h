@@ -14,8 +14,13 @@ namespace minnow::test {
 
 // Scanned once per program: each scan starts the probe for every library.
 inline plugins::Registry& BuildTreePlugins() {
-  static plugins::Registry registry = plugins::Registry::Scan(
-      {{MINNOW_BINARY_DIR "/plugins"}, {{MINNOW_BINARY_DIR "/bin/minnow-probe", 60000}, ""}});
+  static plugins::Registry registry = [] {
+    plugins::RegistryOptions options;
+    options.directories = {MINNOW_BINARY_DIR "/plugins"};
+    options.loader.probe.program = MINNOW_BINARY_DIR "/bin/minnow-probe";
+    options.loader.probe.limit_ms = 60000;  // sanitizers and busy machines take their time
+    return plugins::Registry::Scan(options);
+  }();
   return registry;
 }
 
