@@ -128,7 +128,8 @@ void AddBench(CLI::App& app) {
   verb->add_option("-p,--prompt", o->prompt, "Tokens of the prefill; 0: skip");
   verb->add_option("-n,--tokens", o->n, "Tokens decoded in each stream; 0: skip");
   verb->add_option("-b,--batch", o->streams, "Numbers of streams, separated by commas")
-      ->delimiter(',');
+      ->delimiter(',')
+      ->allow_extra_args(false);
   verb->add_option("-d,--depth", o->depth, "Tokens in the context before decoding begins");
   verb->add_option("-r,--repetitions", o->repetitions, "Measured runs, after one that is not");
   verb->add_flag("--json", o->json, "JSON rows on stdout");

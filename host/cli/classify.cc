@@ -18,6 +18,7 @@ struct Options {
 
 VerbResult Run(const Options& o) {
   MNW_ASSIGN(const std::string document, ReadInput(o.file));
+  if (document.empty()) return Error(Code::kInvalid, "the document is empty");
   MNW_ASSIGN(OpenedModel opened, OpenModel(o.model));
   engine::ClassifyRequest request;
   MNW_ASSIGN(request.prompt,
@@ -51,7 +52,8 @@ void AddClassify(CLI::App& app) {
   AddModelOptions(*verb, o->model);
   verb->add_option("--labels", o->labels, "The labels, separated by commas")
       ->required()
-      ->delimiter(',');
+      ->delimiter(',')
+      ->allow_extra_args(false);
   verb->add_option("--question", o->question, "What is asked of the document");
   verb->add_option("file", o->file, "The document; - or nothing reads stdin");
   verb->add_flag("--json", o->json, "One JSON object instead of a table");

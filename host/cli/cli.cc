@@ -80,9 +80,12 @@ void AddRuntimeOptions(CLI::App& verb, ModelOptions& o) {
   verb.add_option("--kv-type", o.kv_type, "Type of the cache")
       ->check(CLI::IsMember({"f32", "f16", "q8_0"}));
   verb.add_option("--device", o.devices,
-                  "Device, such as cpu or cpu:isa=avx2; repeat it in order of preference");
-  verb.add_option("--model-dir", o.model_dirs, "Folder where models are looked up by name");
-  verb.add_option("--plugin-dir", o.plugin_dirs, "Folder with more plugins (absolute)");
+                  "Device, such as cpu or cpu:isa=avx2->allow_extra_args(false); repeat it in "
+                  "order of preference");
+  verb.add_option("--model-dir", o.model_dirs, "Folder where models are looked up by name")
+      ->allow_extra_args(false);
+  verb.add_option("--plugin-dir", o.plugin_dirs, "Folder with more plugins (absolute)")
+      ->allow_extra_args(false);
   verb.add_flag("--strict-backend", o.strict_backend, "Refuse any fallback from the first device");
 }
 

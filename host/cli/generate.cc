@@ -85,7 +85,8 @@ void AddGenerate(CLI::App& app) {
   verb->add_option("-n,--max-tokens", o->n, "Tokens of the answer, at most");
   verb->add_option("--logprobs", o->n_logprobs,
                    "With --json: log-probabilities of the K likeliest tokens");
-  verb->add_option("--stop", o->stop, "Text that ends the answer (may be repeated)");
+  verb->add_option("--stop", o->stop, "Text that ends the answer (may be repeated)")
+      ->allow_extra_args(false);
   verb->add_flag("--chat", o->chat,
                  "The text is a user's turn, put through the model's chat template");
   verb->add_flag("--json", o->json, "One JSON object instead of text");

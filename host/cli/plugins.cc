@@ -35,7 +35,8 @@ void AddPlugins(CLI::App& app) {
   auto o = std::make_shared<Options>();
   CLI::App* verb =
       AddVerb(app, "plugins", "The plugins and devices of this machine", [o] { return Run(*o); });
-  verb->add_option("--plugin-dir", o->dirs, "More folders with plugins (absolute)");
+  verb->add_option("--plugin-dir", o->dirs, "More folders with plugins (absolute)")
+      ->allow_extra_args(false);
   verb->add_flag("--why", o->why, "Every file found, and why it is not used");
   verb->add_flag("--json", o->json, "JSON list of every file found");
 }
