@@ -1,7 +1,9 @@
 // An engine over the fake backend, and the answers it must give.
 #pragma once
 
+#include <atomic>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "engine/answer.h"
@@ -78,8 +80,22 @@ class FakeEngine : public FakeInstance {
         executor(o.engine),
         engine_(std::make_unique<engine::Engine>(executor, instance())) {}
 
+  ~FakeEngine() { Shutdown(); }
+
   engine::Engine& engine() { return *engine_; }
-  void Shutdown() { engine_.reset(); }
+  // Completes what is in flight: the executor waits for it, and a test that failed left it there.
+  void Shutdown() {
+    std::atomic<bool> gone = false;
+    std::thread shutdown([&] {
+      engine_.reset();
+      gone = true;
+    });
+    while (options.backend.manual && !gone) {
+      if (backend.InFlight()) backend.CompleteNext();
+      std::this_thread::yield();
+    }
+    shutdown.join();
+  }
 
   // Waits until the executor has let go of everything that has ended, then checks that all pages
   // are free and that the backend saw no breach of the contract.
