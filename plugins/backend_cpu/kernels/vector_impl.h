@@ -6,7 +6,7 @@
 // V: Load, Store, LoadPartial(p, n) (rest 0), StorePartial(p, n), Set, Add, Sub, Mul, Div, Fma(a,
 // b, c), Max(a, b) = a > b ? a : b, Min(a, b) = a < b ? a : b (so b passes when a lane is NaN),
 // Sqrt, Round (to even), Pow2(n) (2^n of an integral lane in [-126, 127]), SelectGt(a, b, x, y) = a
-// > b ? x : y, SumLanes (the fixed tree), MaxLanes, FromHalf(p) (16 F16), FromInt8(p) (16 int8).
+// > b ? x : y, SumLanes and MaxLanes (the fixed tree), FromHalf(p) (16 F16), FromInt8(p) (16 int8).
 //
 // Reductions: element i of a row goes to lane i % 16, in ascending order; then lanes l and l+8
 // join, l and l+4, l and l+2, l and l+1.
@@ -104,7 +104,7 @@ inline V ApplyUnary(Unary op, V x) {
     case Unary::kSoftplus:
       return Lanewise(x, [](float v) { return v > 20.0f ? v : log1pf(expf(v)); });
     case Unary::kNeg:
-      return V::Sub(zero, x);
+      return V::Mul(V::Set(-1.0f), x);
     case Unary::kSqr:
       return V::Mul(x, x);
     case Unary::kSqrt:

@@ -81,9 +81,11 @@ struct V {
     return v.lane[0];
   }
   float MaxLanes() const {
-    float m = lane[0];
-    for (float l : lane) m = l > m ? l : m;
-    return m;
+    V v = *this;
+    for (int w = 8; w > 0; w /= 2) {
+      for (int i = 0; i < w; ++i) v.lane[i] = v.lane[i] > v.lane[i + w] ? v.lane[i] : v.lane[i + w];
+    }
+    return v.lane[0];
   }
 };
 
