@@ -1,8 +1,10 @@
 #include "state.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <memory>
 
 #include "minnow/sdk/half.h"
@@ -49,6 +51,8 @@ const T& At(const void* array, uint32_t stride, uint32_t i) {
 // Sizes a layer; false if the spec is one this backend cannot keep.
 bool SizeLayer(const mnw_state_spec* spec, uint32_t i, mnw_state::Layer* l) {
   l->spec = At<mnw_state_layer>(spec->layers, spec->layer_stride, i);
+  if (l->spec.n_kv_heads == 0) return true;  // no state here
+  if (l->spec.group >= spec->n_groups) return false;
   const auto& group = At<mnw_state_group>(spec->groups, spec->group_stride, l->spec.group);
   if (group.kind == MNW_STATE_RECURRENT) {
     l->page_bytes =
@@ -63,11 +67,17 @@ bool SizeLayer(const mnw_state_spec* spec, uint32_t i, mnw_state::Layer* l) {
   return true;
 }
 
-// q8: one scale for each 32 values, as quantize_row of the linear layers makes it.
+// q8: one scale for each 32 values, the largest magnitude / 127 without the low 7 bits of its
+// mantissa. So q * scale is exact for |q| <= 127, and rounding what was rounded before changes
+// nothing: rows that are staged and then committed, and pages that are exported and imported, have
+// the bits of rows written at once. NaN if any value is not finite.
 float Q8Scale(const float* x) {
   float max = 0;
-  for (int i = 0; i < 32; ++i) max = std::max(max, std::fabs(x[i]));
-  return max / 127.0f;
+  for (int i = 0; i < 32; ++i) {
+    if (!std::isfinite(x[i])) return std::numeric_limits<float>::quiet_NaN();
+    max = std::max(max, std::fabs(x[i]));
+  }
+  return std::bit_cast<float>(std::bit_cast<uint32_t>(max / 127.0f) & ~uint32_t{0x7f});
 }
 
 int8_t Q8Round(float x, float scale) {
@@ -100,18 +110,15 @@ void StoreRow(KvType type, const float* x, int64_t n, std::byte* page, int64_t p
 }  // namespace
 
 void RoundToKv(KvType type, const float* x, int64_t n, float* out) {
-  for (int64_t i = 0; i < n; ++i) {
-    switch (type) {
-      case KvType::kF32:
-        out[i] = x[i];
-        break;
-      case KvType::kF16:
-        out[i] = F16ToF32(F32ToF16(x[i]));
-        break;
-      case KvType::kQ8: {
-        const float scale = Q8Scale(x + i / 32 * 32);
+  if (type == KvType::kF32) {
+    std::copy_n(x, n, out);
+  } else if (type == KvType::kF16) {
+    for (int64_t i = 0; i < n; ++i) out[i] = F16ToF32(F32ToF16(x[i]));
+  } else {
+    for (int64_t b = 0; b < n; b += 32) {
+      const float scale = Q8Scale(x + b);
+      for (int64_t i = b; i < b + 32; ++i) {
         out[i] = static_cast<float>(Q8Round(x[i], scale)) * scale;
-        break;
       }
     }
   }
@@ -135,6 +142,7 @@ uint64_t StateBytes(mnw_context*, const mnw_state_spec* spec) {
   for (uint32_t i = 0; i < spec->n_layers; ++i) {
     mnw_state::Layer l{};
     if (!SizeLayer(spec, i, &l)) return 0;
+    if (l.page_bytes == 0) continue;
     total +=
         l.page_bytes * At<mnw_state_group>(spec->groups, spec->group_stride, l.spec.group).n_pages;
   }
@@ -154,6 +162,7 @@ int StateCreate(mnw_context* c, const mnw_state_spec* spec, mnw_state** out, mnw
                   "the cache needs pages of 32 positions in F32, F16 or Q8_0 (head sizes a "
                   "multiple of 32)");
     }
+    if (l.page_bytes == 0) continue;
     const size_t bytes = l.page_bytes * s->groups[l.spec.group].spec.n_pages;
     if (!l.pages.Allocate(bytes)) {
       return Fail(e, MNW_OUT_OF_MEMORY, "no memory for the KV cache; ask for fewer cached tokens",
@@ -175,7 +184,7 @@ int StateEdit(mnw_state* s, const mnw_page_edit* edits, uint32_t n, mnw_error* e
       return Fail(e, MNW_OUT_OF_RANGE, "page outside the state group");
     }
     for (auto& l : s->layers) {
-      if (l.spec.group != edit.group) continue;
+      if (l.spec.group != edit.group || l.page_bytes == 0) continue;
       std::byte* dst = l.pages.data() + static_cast<size_t>(edit.dst) * l.page_bytes;
       if (edit.src < 0) {
         std::memset(dst, 0, l.page_bytes);
@@ -219,7 +228,9 @@ int StateCommit(mnw_state* s, uint32_t group, const int32_t* rows, const int32_t
 namespace {
 
 int CheckPage(mnw_state* s, uint32_t layer, uint32_t page, mnw_error* e) {
-  if (layer >= s->layers.size()) return Fail(e, MNW_INVALID, "no such layer");
+  if (layer >= s->layers.size() || s->layers[layer].page_bytes == 0) {
+    return Fail(e, MNW_INVALID, "no such layer, or one without state");
+  }
   const auto& group = s->groups[s->layers[layer].spec.group].spec;
   if (page >= group.n_pages) return Fail(e, MNW_OUT_OF_RANGE, "no such page");
   if (group.kind != MNW_STATE_KV)

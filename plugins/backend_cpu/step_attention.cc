@@ -113,8 +113,7 @@ class AttentionStep final : public Step {
           seq_len(plan.tensor(node.in[5]).i32()),
           pages(plan.tensor(node.in[6]).i32()),
           page_columns(plan.tensor(node.in[6]).dim[0]),
-          sinks(node.n_in > 7 && node.in[7] != MNW_NONE ? plan.weight(node.in[7]).vector()
-                                                        : nullptr),
+          sinks(plan.vector(InputOf(node, 7))),
           state(*plan.state),
           layer(state.layers[plan.value(node.in[1]).index]),
           slots(state.groups[layer.spec.group].slots),
@@ -214,11 +213,17 @@ class AttentionStep final : public Step {
     std::reverse(w.chain.begin(), w.chain.end());
   }
 
-  // The 32 positions from p as a page of f32 in w.page. Positions at or past `last` are zeros or
-  // stale but finite; their weights are 0.
+  // The page of position p, or -1. Rows without a slot may stand behind the end of the table.
+  static int64_t PageOf(const Inputs& in, int64_t p, int32_t seq) {
+    const int64_t column = p / kPageTokens;
+    return column < in.page_columns ? in.pages[seq * in.page_columns + column] : -1;
+  }
+
+  // The 32 positions from p as a page of f32 in w.page. Positions at or past `last` may be
+  // anything: their scores are masked.
   void LoadKeys(const mnw_plan& plan, const Inputs& in, int64_t p, int64_t last, int32_t seq,
                 int64_t h, Work& w) const {
-    const int64_t page = in.pages[seq * in.page_columns + p / kPageTokens];
+    const int64_t page = PageOf(in, p, seq);
     const int64_t kd = in.shape.k_dim;
     if (page >= 0) {
       plan.context->vector.load_k(in.layer.type, in.state.HeadK(in.layer, page, h), kd,
@@ -232,9 +237,11 @@ class AttentionStep final : public Step {
     });
   }
 
+  // The same for values, but 0 at or past `last`: what an earlier owner of the page left may be
+  // NaN, and a weight of 0 does not hide that.
   void LoadValues(const mnw_plan& plan, const Inputs& in, int64_t p, int64_t last, int32_t seq,
                   int64_t h, Work& w) const {
-    const int64_t page = in.pages[seq * in.page_columns + p / kPageTokens];
+    const int64_t page = PageOf(in, p, seq);
     const int64_t vd = in.shape.v_dim;
     if (page >= 0) {
       plan.context->vector.load_v(in.layer.type, in.state.HeadV(in.layer, page, h), vd,
@@ -246,6 +253,9 @@ class AttentionStep final : public Step {
       const float* v = &in.layer.staged_v[static_cast<size_t>((row * in.shape.kv_heads + h) * vd)];
       std::copy_n(v, vd, &w.page[static_cast<size_t>(j * vd)]);
     });
+    for (int64_t j = last - p; j < kPageTokens; ++j) {
+      std::fill_n(&w.page[static_cast<size_t>(j * vd)], vd, 0.0f);
+    }
   }
 
   // body(row, offset in the page) for each staged ancestor among the 32 positions from p.
