@@ -7,21 +7,44 @@ namespace {
 
 using sdk::GraphView;
 
-// Which inputs are packed matrices; the rest are activations, tables and vectors.
+const char* RefuseWeight(const mnw_node& node, const mnw_value& v, const LinearKernels& kernels) {
+  if (v.kind == MNW_KIND_VIEW) return "a view of a weight";
+  if (v.type == MNW_TYPE_I32) return "a weight of integers";
+  if (!kernels.Find(v.type)) return "a weight type this backend does not know";
+  const bool converted = v.type != MNW_TYPE_F32;
+  return node.op == MNW_OP_copy && converted ? "a copy of a weight that is not f32" : nullptr;
+}
+
 const char* RefuseInput(const GraphView& g, const mnw_node& node, uint32_t i,
                         const LinearKernels& kernels) {
   const mnw_value& v = g.value(node.in[i]);
   if (v.kind == MNW_KIND_STATE) return nullptr;
-  const mnw_value& base = g.value(g.Base(node.in[i]));
-  if (base.kind == MNW_KIND_WEIGHT && v.kind == MNW_KIND_VIEW) return "a view of a weight";
-  if (base.kind == MNW_KIND_WEIGHT) {
-    if (sdk::BlockOf(v.type).elements == 0) return "a weight type this backend does not know";
-    if (v.dim[1] > 1 && !kernels.Find(v.type)) return "a weight type without a kernel";
-    return nullptr;
+  if (g.value(g.Base(node.in[i])).kind == MNW_KIND_WEIGHT) {
+    return RefuseWeight(node, v, kernels);
   }
+  if (IsMatrixInput(node, i)) return "a matrix that is no weight";
+  if (node.op == MNW_OP_rope && i == 2) return "rope factors that are no weight";
+  if (node.op == MNW_OP_get_rows && i == 0 && v.type == MNW_TYPE_I32) return "a table of integers";
   if (v.type != MNW_TYPE_F32 && v.type != MNW_TYPE_I32) return "activations other than f32";
   if (v.stride[0] != 4 && node.op != MNW_OP_copy) return "elements of a row are not adjacent";
   return nullptr;
+}
+
+const char* RefuseOutput(const mnw_node& node, const mnw_value& from, const mnw_value& to) {
+  if (to.kind == MNW_KIND_STATE || to.type == MNW_TYPE_F32) return nullptr;
+  if (node.op == MNW_OP_copy) {
+    if ((from.type == MNW_TYPE_I32) != (to.type == MNW_TYPE_I32)) {
+      return "a conversion between integers and floats";
+    }
+    if (to.type == MNW_TYPE_F16 || to.type == MNW_TYPE_BF16) return nullptr;
+  }
+  return to.type == MNW_TYPE_I32 ? nullptr : "results other than f32";
+}
+
+// True if row r of all rows lies r * stride[1] behind the first.
+bool RowsAreEven(const mnw_value& v) {
+  return (v.dim[2] == 1 || v.stride[2] == v.dim[1] * v.stride[1]) &&
+         (v.dim[3] == 1 || v.stride[3] == v.dim[2] * v.stride[2]);
 }
 
 const char* Refuse(const GraphView& g, const mnw_node& node, const mnw_context& c) {
@@ -30,25 +53,22 @@ const char* Refuse(const GraphView& g, const mnw_node& node, const mnw_context& 
     if (const char* reason = RefuseInput(g, node, i, c.linear)) return reason;
   }
   for (uint32_t i = 0; i < node.n_out; ++i) {
-    const mnw_value& v = g.value(node.out[i]);
-    const bool half = node.op == MNW_OP_copy && (v.type == MNW_TYPE_F16 || v.type == MNW_TYPE_BF16);
-    if (v.kind != MNW_KIND_STATE && v.type != MNW_TYPE_F32 && v.type != MNW_TYPE_I32 && !half) {
-      return "results other than f32";
-    }
+    const char* reason = RefuseOutput(node, g.value(node.in[0]), g.value(node.out[i]));
+    if (reason) return reason;
   }
-  const auto weight_at = [&](uint32_t i) { return g.value(node.in[i]).kind == MNW_KIND_WEIGHT; };
   switch (node.op) {
     case MNW_OP_linear:
-    case MNW_OP_qkv: {
-      const uint32_t adapter = node.op == MNW_OP_qkv ? 7 : 3;
-      if (adapter < node.n_in && node.in[adapter] != MNW_NONE) return "adapters";
-      return weight_at(1) ? nullptr : "a matrix that is no weight";
-    }
+      if (!RowsAreEven(g.value(node.in[0]))) return "rows at uneven distances";
+      return GraphView::HasIn(node, 3) ? "adapters" : nullptr;
+    case MNW_OP_qkv:
+      return GraphView::HasIn(node, 7) ? "adapters" : nullptr;
     case MNW_OP_glu_ffn:
-      return node.n_in > 4 && node.in[4] != MNW_NONE ? "adapters" : nullptr;
-    case MNW_OP_lm_head:
-    case MNW_OP_linear_id:
-      return weight_at(1) ? nullptr : "a matrix that is no weight";
+      return GraphView::HasIn(node, 4) ? "adapters" : nullptr;
+    case MNW_OP_seq_attention: {
+      const auto p = Params<mnw_attention_params>(node);
+      const bool plain = p.window == 0 && p.softcap <= 0 && p.alibi_max_bias <= 0;
+      return plain ? nullptr : "a window, soft cap or ALiBi without a cache";
+    }
   }
   return nullptr;
 }

@@ -84,6 +84,9 @@ int MakePlan(mnw_context* c, const mnw_plan_request* request, mnw_plan** out, mn
   p->data.assign(g->n_values, nullptr);
   for (uint32_t i = 0; i < g->n_values; ++i) {
     p->weights[i] = static_cast<const Weight*>(request->weights[i]);
+    if (p->weights[i]) {
+      p->data[i] = reinterpret_cast<std::byte*>(const_cast<float*>(p->weights[i]->vector()));
+    }
   }
   PlanBuilder builder(*p);
   for (uint32_t i = 0; i < g->n_nodes; ++i) {
@@ -99,26 +102,47 @@ int MakePlan(mnw_context* c, const mnw_plan_request* request, mnw_plan** out, mn
   return MNW_OK;
 }
 
+namespace {
+
+bool IsBound(const mnw_value& v) { return v.kind == MNW_KIND_INPUT || v.kind == MNW_KIND_OUTPUT; }
+
+// The addresses of all values for this run.
+int Bind(mnw_plan* p, const mnw_run_args* args, mnw_error* e) {
+  const uint32_t n_values = p->graph->n_values;
+  for (uint32_t i = 0; i < n_values; ++i) {
+    if (IsBound(p->value(i))) p->data[i] = nullptr;
+  }
+  for (uint32_t i = 0; i < args->n_bindings; ++i) {
+    const mnw_binding& b = args->bindings[i];
+    if (b.value >= n_values || !IsBound(p->value(b.value))) {
+      return Fail(e, MNW_INVALID, "value " + std::to_string(b.value) + " is no input or output");
+    }
+    p->data[b.value] = static_cast<std::byte*>(b.data);
+  }
+  for (uint32_t i = 0; i < n_values; ++i) {
+    const mnw_value& v = p->value(i);
+    if (v.kind == MNW_KIND_TEMP) p->data[i] = p->scratch(p->offset[i]);
+    if (v.kind == MNW_KIND_VIEW && p->data[v.view_of]) {
+      p->data[i] = p->data[v.view_of] + v.view_offset;
+    }
+    if (IsBound(v) && !p->data[i]) {
+      return Fail(e, MNW_INVALID,
+                  "nothing is bound to " + (v.name ? v.name : "value " + std::to_string(i)));
+    }
+  }
+  return MNW_OK;
+}
+
+}  // namespace
+
 int RunPlan(mnw_plan* p, const mnw_run_args* args, mnw_error* e) {
-  const mnw_graph* g = p->graph;
   for (int i = 0; i < MNW_N_SYMBOLS; ++i) {
     if (args->symbols[i] < 0 || args->symbols[i] > p->max[i]) {
       return Fail(e, MNW_OUT_OF_RANGE, "a symbol is outside the range the plan was made for");
     }
     p->symbols[i] = args->symbols[i];
   }
-  for (uint32_t i = 0; i < args->n_bindings; ++i) {
-    p->data[args->bindings[i].value] = static_cast<std::byte*>(args->bindings[i].data);
-  }
-  for (uint32_t i = 0; i < g->n_values; ++i) {
-    const mnw_value& v = *mnw_value_at(g, i);
-    if (v.kind == MNW_KIND_TEMP) p->data[i] = p->scratch(p->offset[i]);
-    if (v.kind == MNW_KIND_VIEW && p->data[v.view_of])
-      p->data[i] = p->data[v.view_of] + v.view_offset;
-    const bool bound = v.kind == MNW_KIND_INPUT || v.kind == MNW_KIND_OUTPUT;
-    if (bound && !p->data[i])
-      return Fail(e, MNW_INVALID, std::string("nothing is bound to ") + v.name);
-  }
+  if (const int code = Bind(p, args, e); code != MNW_OK) return code;
   p->context->team.Run([&](int ith) {
     for (const auto& step : p->steps) {
       step->Run(*p, ith);

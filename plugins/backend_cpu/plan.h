@@ -36,6 +36,11 @@ struct Range {
 // Thread ith's part of n.
 inline Range Share(int64_t n, int ith, int nth) { return {n * ith / nth, n * (ith + 1) / nth}; }
 
+// Input i of a node, MNW_NONE if it is absent.
+inline mnw_id InputOf(const mnw_node& node, uint32_t i) {
+  return i < node.n_in ? node.in[i] : MNW_NONE;
+}
+
 class Step;
 
 // Where the quantized form of a value lies in scratch, made once and shared by its consumers.
@@ -60,11 +65,15 @@ struct mnw_plan {
 
   // This run.
   int64_t symbols[MNW_N_SYMBOLS];
-  std::vector<std::byte*> data;  // by value id
+  std::vector<std::byte*> data;  // by value id; null for packed weights
 
   const mnw_value& value(mnw_id id) const { return *mnw_value_at(graph, id); }
   minnow::cpu::Tensor tensor(mnw_id id) const;
   const minnow::cpu::Weight& weight(mnw_id id) const { return *weights[id]; }
+  // A vector of f32, weight or not; null if absent.
+  const float* vector(mnw_id id) const {
+    return id == MNW_NONE ? nullptr : reinterpret_cast<const float*>(data[id]);
+  }
   std::byte* scratch(size_t offset_in_scratch) const {
     return context->scratch.data() + offset_in_scratch;
   }

@@ -1,5 +1,6 @@
 // Steps of the linear family: linear, qkv, glu_ffn, lm_head, linear_id and moe_ffn.
 #include <algorithm>
+#include <span>
 
 #include "plan.h"
 
@@ -14,7 +15,10 @@ constexpr int64_t kTilePanels = 8;
 // The input of one or more linears, and who quantizes it.
 class LinearInput {
  public:
-  LinearInput(PlanBuilder& b, mnw_id x, bool quantized) : x_(x) {
+  LinearInput(PlanBuilder& b, mnw_id x, std::span<const mnw_id> weights) : x_(x) {
+    const bool quantized = std::any_of(weights.begin(), weights.end(), [&](mnw_id w) {
+      return b.plan().weight(w).kernel->quantized_input;
+    });
     if (quantized) index_ = b.Quantized(x, &first_);
   }
 
@@ -67,11 +71,10 @@ void MultiplyShare(const Weight& w, int64_t part, const Activations& x, int64_t 
 class LinearStep final : public Step {
  public:
   LinearStep(PlanBuilder& b, const mnw_node& node)
-      : node_(node), input_(b, node.in[0], b.plan().weight(node.in[1]).kernel->quantized_input) {
+      : input_(b, node.in[0], std::span(node.in + 1, node.op == MNW_OP_qkv ? 3 : 1)) {
     const uint32_t n = node.op == MNW_OP_qkv ? 3 : 1;
     for (uint32_t i = 0; i < n; ++i) {
-      const uint32_t bias = 1 + n + i;
-      items_.push_back({node.in[1 + i], bias < node.n_in ? node.in[bias] : MNW_NONE, node.out[i]});
+      items_.push_back({node.in[1 + i], InputOf(node, 1 + n + i), node.out[i]});
     }
   }
 
@@ -79,8 +82,7 @@ class LinearStep final : public Step {
     const Activations x = input_.Prepare(plan, ith);
     for (const Item& item : items_) {
       const Tensor y = plan.tensor(item.out);
-      const float* bias = item.bias == MNW_NONE ? nullptr : plan.weight(item.bias).vector();
-      MultiplyShare(plan.weight(item.weight), 0, x, y.rows(), bias, y.f32(),
+      MultiplyShare(plan.weight(item.weight), 0, x, y.rows(), plan.vector(item.bias), y.f32(),
                     y.stride[1] / static_cast<int64_t>(sizeof(float)), plan, ith);
     }
   }
@@ -89,7 +91,6 @@ class LinearStep final : public Step {
   struct Item {
     mnw_id weight, bias, out;
   };
-  const mnw_node& node_;
   LinearInput input_;
   std::vector<Item> items_;
 };
@@ -99,7 +100,7 @@ class LmHeadStep final : public Step {
   LmHeadStep(PlanBuilder& b, const mnw_node& node)
       : node_(node),
         params_(Params<mnw_lm_head_params>(node)),
-        input_(b, node.in[0], b.plan().weight(node.in[1]).kernel->quantized_input) {}
+        input_(b, node.in[0], std::span(node.in + 1, 1)) {}
 
   void Run(const mnw_plan& plan, int ith) const override {
     const Activations x = input_.Prepare(plan, ith);
@@ -143,10 +144,11 @@ class GluStep final : public Step {
   GluStep(PlanBuilder& b, const mnw_node& node)
       : node_(node),
         act_(ToUnary(Params<mnw_glu_params>(node).act)),
-        input_(b, node.in[0], b.plan().weight(node.in[1]).kernel->quantized_input) {
+        input_(b, node.in[0], std::span(node.in + 1, node.in[2] == MNW_NONE ? 1 : 2)),
+        max_rows_(sdk::Rows(b.plan().value(node.in[0]), b.plan().max)) {
     const mnw_plan& plan = b.plan();
     const Weight& down = plan.weight(node.in[3]);
-    const size_t rows = static_cast<size_t>(plan.max[MNW_SYM_N_TOKENS]);
+    const size_t rows = static_cast<size_t>(max_rows_);
     const size_t f = static_cast<size_t>(down.k);
     quantize_ = down.kernel->quantized_input;
     if (quantize_) {
@@ -197,7 +199,7 @@ class GluStep final : public Step {
     const int64_t f = gate.n, n0 = p0 * kPanel, n = std::min(p1 * kPanel, f) - n0;
     constexpr int64_t kLd = kTilePanels * kPanel;
     float* g = reinterpret_cast<float*>(plan.scratch(tiles_[static_cast<size_t>(ith)]));
-    float* u = g + plan.max[MNW_SYM_N_TOKENS] * kLd;
+    float* u = g + max_rows_ * kLd;
     gate.kernel->multiply(gate.panel(0, p0), gate.k, x, 0, n_rows, 0, p1 - p0, n, g, kLd);
     up.kernel->multiply(up.panel(up_part, p0), up.k, x, 0, n_rows, 0, p1 - p0, n, u, kLd);
     for (int64_t t = 0; t < n_rows; ++t) {
@@ -216,6 +218,7 @@ class GluStep final : public Step {
   const mnw_node& node_;
   Unary act_;
   LinearInput input_;
+  int64_t max_rows_;
   bool quantize_ = false;
   size_t q_ = 0, scale_ = 0, sum_ = 0, h_ = 0;
   std::vector<size_t> tiles_;  // per thread
@@ -261,7 +264,7 @@ class LinearIdStep final : public Step {
     for (int64_t i = r.begin; i < r.end; ++i) {
       const int64_t t = i / experts, e = i % experts;
       m.Set(plan, x.row(x.dim[1] == 1 ? t : i), w.k);
-      m.Multiply(w, ids.i32()[t * experts + e], y.row(i));
+      m.Multiply(w, reinterpret_cast<const int32_t*>(ids.row(t))[e], y.row(i));
     }
   }
 

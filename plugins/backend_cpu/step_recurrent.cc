@@ -20,11 +20,8 @@ class ConvStep final : public Step {
     const Tensor x = plan.tensor(node_.in[0]), y = plan.tensor(node_.out[0]);
     const mnw_state::Layer& l = plan.state->layers[plan.value(node_.in[1]).index];
     const int32_t* slots = plan.tensor(node_.in[2]).i32();
-    const Weight& weight = plan.weight(node_.in[3]);
-    const bool has_bias = node_.n_in > 4 && node_.in[4] != MNW_NONE;
-    const float *w = weight.vector(),
-                *bias = has_bias ? plan.weight(node_.in[4]).vector() : nullptr;
-    const int64_t width = weight.k;
+    const float *w = plan.vector(node_.in[3]), *bias = plan.vector(InputOf(node_, 4));
+    const int64_t width = plan.value(node_.in[3]).dim[0];
     const Range r = Share(x.dim[0], ith, plan.context->team.size());
     for (int64_t t = 0; t < x.rows(); ++t) {
       for (int64_t c = r.begin; c < r.end; ++c) {
@@ -50,7 +47,7 @@ class ScanStep final : public Step {
     const Tensor x = plan.tensor(node_.in[0]), dt = plan.tensor(node_.in[1]),
                  b = plan.tensor(node_.in[3]), c = plan.tensor(node_.in[4]),
                  y = plan.tensor(node_.out[0]);
-    const float *a = plan.weight(node_.in[2]).vector(), *skip = plan.weight(node_.in[5]).vector();
+    const float *a = plan.vector(node_.in[2]), *skip = plan.vector(node_.in[5]);
     const mnw_state::Layer& l = plan.state->layers[plan.value(node_.in[6]).index];
     const int32_t* slots = plan.tensor(node_.in[7]).i32();
     const int64_t d = x.dim[0], heads = x.dim[1], n = b.dim[0], groups = b.dim[1];
@@ -58,7 +55,9 @@ class ScanStep final : public Step {
     for (int64_t t = 0; t < x.dim[2]; ++t) {
       for (int64_t h = r.begin; h < r.end; ++h) {
         const int64_t g = h / (heads / groups);
-        const float step = dt.row(t)[h], decay = std::exp(step * a[h]);
+        const float step = dt.row(t)[h], exponent = step * a[h];
+        float decay;
+        plan.context->vector.unary(Unary::kExp, &exponent, 1, &decay);
         const float *xr = x.row(t * heads + h), *br = b.row(t * groups + g),
                     *cr = c.row(t * groups + g);
         float* state = Block(l, slots[t]) + h * d * n;

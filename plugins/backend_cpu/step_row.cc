@@ -27,12 +27,6 @@ class RowStep final : public Step {
   RowFn fn_;
 };
 
-const float* VectorOf(const mnw_plan& plan, const mnw_node& node, uint32_t input) {
-  if (input >= node.n_in || node.in[input] == MNW_NONE) return nullptr;
-  const Weight* w = plan.weights[node.in[input]];
-  return w ? w->vector() : plan.tensor(node.in[input]).f32();
-}
-
 void GetRows(const mnw_plan& plan, const mnw_node& node, int64_t i) {
   const Tensor y = plan.tensor(node.out[0]);
   const int64_t id = plan.tensor(node.in[1]).i32()[i];
@@ -48,13 +42,13 @@ void Norm(const mnw_plan& plan, const mnw_node& node, int64_t i) {
   const Tensor x = plan.tensor(node.in[0]), y = plan.tensor(node.out[0]);
   const auto p = Params<mnw_norm_params>(node);
   const VectorKernels& v = plan.context->vector;
-  const float* w = VectorOf(plan, node, 1);
+  const float* w = plan.vector(InputOf(node, 1));
   switch (node.op) {
     case MNW_OP_rms_norm:
       return v.rms_norm(x.row(i), w, p.weight_offset, p.eps, x.dim[0], y.row(i));
     case MNW_OP_layer_norm:
-      return v.layer_norm(x.row(i), w, VectorOf(plan, node, 2), p.weight_offset, p.eps, x.dim[0],
-                          y.row(i));
+      return v.layer_norm(x.row(i), w, plan.vector(InputOf(node, 2)), p.weight_offset, p.eps,
+                          x.dim[0], y.row(i));
     default:
       return v.l2_norm(x.row(i), p.eps, x.dim[0], y.row(i));
   }
@@ -67,10 +61,10 @@ void AddNorm(const mnw_plan& plan, const mnw_node& node, int64_t i) {
   const VectorKernels& v = plan.context->vector;
   v.binary(Binary::kAdd, x.row(i), r.row(i), x.dim[0], sum);
   if (p.layer) {
-    v.layer_norm(sum, VectorOf(plan, node, 2), VectorOf(plan, node, 3), p.weight_offset, p.eps,
-                 x.dim[0], y);
+    v.layer_norm(sum, plan.vector(InputOf(node, 2)), plan.vector(InputOf(node, 3)), p.weight_offset,
+                 p.eps, x.dim[0], y);
   } else {
-    v.rms_norm(sum, VectorOf(plan, node, 2), p.weight_offset, p.eps, x.dim[0], y);
+    v.rms_norm(sum, plan.vector(InputOf(node, 2)), p.weight_offset, p.eps, x.dim[0], y);
   }
 }
 
@@ -82,7 +76,7 @@ void BinaryOp(const mnw_plan& plan, const mnw_node& node, int64_t i) {
                                             : Binary::kDiv;
   // The row of b that belongs to row i of a, where its dims of 1 repeat.
   const mnw_value& bv = plan.value(node.in[1]);
-  const float* b_data = VectorOf(plan, node, 1);
+  const float* b_data = plan.vector(node.in[1]);
   const int64_t index[3] = {i % a.dim[1], i / a.dim[1] % a.dim[2], i / (a.dim[1] * a.dim[2])};
   int64_t offset = 0;
   for (int d = 0; d < 3; ++d) offset += bv.dim[d + 1] == 1 ? 0 : index[d] * bv.stride[d + 1];

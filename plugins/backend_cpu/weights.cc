@@ -6,14 +6,6 @@
 
 namespace minnow::cpu {
 
-namespace {
-
-struct Uses {
-  bool matrix = false;
-  bool other = false;
-  bool gate_and_up = false;  // one tensor holds both
-};
-
 bool IsMatrixInput(const mnw_node& node, uint32_t input) {
   switch (node.op) {
     case MNW_OP_linear:
@@ -30,6 +22,14 @@ bool IsMatrixInput(const mnw_node& node, uint32_t input) {
   return false;
 }
 
+namespace {
+
+struct Uses {
+  bool matrix = false;       // multiplied by: packed
+  bool vector = false;       // read as f32, element by element
+  bool gate_and_up = false;  // one tensor holds both
+};
+
 Uses FindUses(const mnw_graph* g, mnw_id value) {
   Uses uses;
   for (uint32_t i = 0; i < g->n_nodes; ++i) {
@@ -38,7 +38,7 @@ Uses FindUses(const mnw_graph* g, mnw_id value) {
       if (node.in[j] != value) continue;
       const bool matrix = IsMatrixInput(node, j);
       uses.matrix |= matrix;
-      uses.other |= !matrix;
+      uses.vector |= !matrix && node.op != MNW_OP_get_rows;
       uses.gate_and_up |= node.op == MNW_OP_glu_ffn && j == 1 && node.in[2] == MNW_NONE;
     }
   }
@@ -95,18 +95,17 @@ int LoadOne(mnw_context* c, const mnw_graph* g, const mnw_weight_source& source,
                   bytes);
     }
     Pack(c, *w, data);
-    *out = {w.get(), bytes, MNW_OWNED, 0};
-  } else if (w->type != MNW_TYPE_F32 && w->n * w->n_parts == 1) {
+  }
+  if (uses.vector && (uses.matrix || w->type != MNW_TYPE_F32)) {
     w->f32.resize(static_cast<size_t>(elements));
     if (c->host->to_f32(c->host->self, w->type, data, w->f32.data(), elements) != MNW_OK) {
       return Fail(e, MNW_UNSUPPORTED, std::string("cannot convert weight ") + v.name);
     }
-    *out = {w.get(), w->f32.size() * sizeof(float), MNW_OWNED, 0};
-  } else {
-    w->canonical = data;
-    *out = {w.get(), 0, MNW_BORROWED, 0};
   }
-  w.release();  // freed by FreeWeights
+  if (!uses.matrix && w->f32.empty()) w->canonical = data;
+  const uint64_t own = w->packed.size() + w->f32.size() * sizeof(float);
+  const uint32_t residency = w->canonical ? MNW_BORROWED : MNW_OWNED;
+  *out = {w.release(), own, residency, 0};  // freed by FreeWeights
   return MNW_OK;
 }
 
@@ -115,9 +114,11 @@ int LoadOne(mnw_context* c, const mnw_graph* g, const mnw_weight_source& source,
 void Weight::Row(const mnw_host* host, int64_t i, float* out) const {
   if (canonical) {
     host->to_f32(host->self, type, canonical + static_cast<size_t>(i) * row_bytes, out, k);
-  } else {
+  } else if (kernel) {
     const int64_t part = i / n, row = i % n;
     kernel->unpack_row(panel(part, row / kPanel), row % kPanel, k, out);
+  } else {
+    std::copy_n(&f32[static_cast<size_t>(i * k)], k, out);
   }
 }
 

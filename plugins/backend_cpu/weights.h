@@ -22,22 +22,26 @@ struct Weight {
   Buffer packed;
   size_t panel_bytes = 0;
 
-  // A table or vector in the file's layout, borrowed. Null if only packed.
+  // A table or vector in the file's layout, borrowed. Null if packed or converted.
   const std::byte* canonical = nullptr;
   size_t row_bytes = 0;
-  std::vector<float> f32;  // vectors of another type than F32, converted
+  std::vector<float> f32;  // vectors of another type than F32, or of a packed tensor
 
   int64_t panels() const { return (n + kPanel - 1) / kPanel; }  // of a part
   const std::byte* panel(int64_t part, int64_t p) const {
     return packed.data() + static_cast<size_t>(part * panels() + p) * panel_bytes;
   }
-  // REQUIRES: a vector.
+  // All elements as f32, null unless some op reads them so.
   const float* vector() const {
-    return f32.empty() ? reinterpret_cast<const float*>(canonical) : f32.data();
+    if (!f32.empty()) return f32.data();
+    return type == MNW_TYPE_F32 ? reinterpret_cast<const float*>(canonical) : nullptr;
   }
   // Row i of a table as f32.
   void Row(const mnw_host* host, int64_t i, float* out) const;
 };
+
+// True if input `input` of the node is a matrix that the linear kernels multiply by.
+bool IsMatrixInput(const mnw_node& node, uint32_t input);
 
 int LoadWeights(mnw_context* c, const mnw_graph* g, const mnw_weight_source* sources, uint32_t n,
                 uint32_t source_stride, mnw_weight* out, mnw_error* e);
