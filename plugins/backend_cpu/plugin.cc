@@ -5,6 +5,7 @@
 #include <new>
 #include <string_view>
 #include <thread>
+#include <tuple>
 
 #include "plan.h"
 
@@ -19,15 +20,18 @@ struct Guard;
 template <class... Args, int (*Fn)(Args...)>
 struct Guard<Fn> {
   static int Call(Args... args) {
+    mnw_error* e = std::get<sizeof...(Args) - 1>(std::tie(args...));
     try {
       return Fn(args...);
     } catch (const std::bad_alloc&) {
-      return MNW_OUT_OF_MEMORY;
-    } catch (...) {
-      return MNW_INTERNAL;
+      return Fail(e, MNW_OUT_OF_MEMORY, "cpu: out of memory");
+    } catch (const std::exception& x) {
+      return Fail(e, MNW_INTERNAL, x.what());
     }
   }
 };
+
+constexpr uint32_t kMaxThreads = 1024;
 
 uint32_t DeviceCount() { return 1; }
 
@@ -75,6 +79,11 @@ int Open(uint32_t device, const mnw_host* host, const mnw_context_options* optio
   if (!isa) {
     return Fail(e, MNW_UNSUPPORTED,
                 "cpu: isa=" + std::string(wanted) + " is unknown or not what this CPU has");
+  }
+  if (options->n_threads > kMaxThreads) {
+    return Fail(e, MNW_INVALID,
+                "cpu: " + std::to_string(options->n_threads) + " threads are more than " +
+                    std::to_string(kMaxThreads));
   }
   const unsigned cores = std::thread::hardware_concurrency();
   const int n_threads = static_cast<int>(options->n_threads ? options->n_threads
