@@ -18,7 +18,7 @@ import torch
 import documents
 import tasks
 import tokenizer as tok
-from model import Config, Decoder, generate
+from model import Config, Decoder, extend, generate
 
 
 def load_gguf(path):
@@ -53,13 +53,16 @@ def main():
     parser.add_argument("--show-wrong", action="store_true")
     options = parser.parse_args()
 
+    torch.set_num_threads(1)  # single tokens through a small model: more threads only wait
     tokenizer, model = tok.load(options.tokenizer), load_gguf(options.model)
     rng = random.Random(options.seed)
     asked, right = collections.Counter(), collections.Counter()
     for _ in range(options.count):
         document = documents.make_document(rng)
+        caches = [[] for _ in model.blk]
+        extend(model, caches, tok.document_prefix(tokenizer, document.text))
         for name, question, expected in questions(document):
-            ids = generate(model, tok.prompt(tokenizer, document.text, question), tok.END)
+            ids = generate(model, caches, tok.question_turn(tokenizer, question), tok.END)
             answer = tokenizer.decode(ids)
             asked[name] += 1
             right[name] += answer == expected

@@ -104,18 +104,22 @@ class Decoder(nn.Module):
 
 
 @torch.inference_mode()
-def generate(model, prompt, stop, limit=128):
-    """Greedy continuation of one prompt (a list of ids), without the stop token."""
-    caches = [[] for _ in model.blk]
-    ids, answer, past = torch.tensor([prompt]), [], 0
-    while len(answer) < limit and past + ids.shape[1] <= model.config.context:
-        time = ids.shape[1]
-        mask = torch.ones(time, past + time, dtype=torch.bool).tril(past)[None, None]
-        hidden = model(ids, torch.arange(past, past + time)[None], mask, caches)
-        past += time
-        token = int(model.logits(hidden[0, -1]).argmax())
+def extend(model, caches, ids):
+    """Appends `ids` to the caches (a list per layer, empty at first); logits of the next token."""
+    past, time = caches[0][0].shape[2] if caches[0] else 0, len(ids)
+    mask = torch.ones(time, past + time, dtype=torch.bool).tril(past)[None, None]
+    positions = torch.arange(past, past + time)[None]
+    hidden = model(torch.tensor([ids]), positions, mask, caches)
+    return model.logits(hidden[0, -1])
+
+
+def generate(model, caches, prompt, stop, limit=128):
+    """Greedy continuation of what the caches hold and `prompt`; leaves the caches as they were."""
+    caches, ids, answer = [list(cache) for cache in caches], prompt, []
+    while len(answer) < limit:
+        token = int(extend(model, caches, ids).argmax())
         if token == stop:
             break
         answer.append(token)
-        ids = torch.tensor([[token]])
+        ids = [token]
     return answer

@@ -71,6 +71,11 @@ def encode(tokenizer, text):
     return tokenizer.encode(text, add_special_tokens=False).ids
 
 
-def prompt(tokenizer, document, question):
-    """The ids of a user turn about a document, up to where the answer begins."""
-    return [BOS, USER] + encode(tokenizer, f"{document.strip()}\n\n{question}") + [END, ASSISTANT]
+def document_prefix(tokenizer, text):
+    """The beginning of a user turn about a document: what all its questions share."""
+    return [BOS, USER] + encode(tokenizer, text.rstrip())
+
+
+def question_turn(tokenizer, question):
+    """The rest of that turn, up to where the answer begins."""
+    return encode(tokenizer, f"\n\n{question}") + [END, ASSISTANT]

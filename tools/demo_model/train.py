@@ -25,6 +25,7 @@ import tokenizer as tok
 from model import Config, Decoder
 
 ROW = 384  # tokens per training row
+LOOKUP_STEPS = 400  # pure curriculum; over as many steps again documents take its place
 PROMPT_WEIGHT = 0.1  # of the loss on document text, relative to answers
 SYSTEM_PROMPTS = (
     "You are a helpful assistant.",
@@ -37,15 +38,15 @@ SYSTEM_PROMPTS = (
 # --- Data ----------------------------------------------------------------------------------------
 
 
-def lookup_share(progress):
-    """How much of the data is the curriculum: nearly all of it at first, a tenth in the end."""
-    return max(0.1, 1.0 - max(0.0, progress - 0.05) * 4)
+def lookup_share(step):
+    """How much of the data is the curriculum: all of it until copying works, in the end a tenth."""
+    return min(1.0, max(0.1, 1.0 - (step - LOOKUP_STEPS) / LOOKUP_STEPS))
 
 
-def make_tree(rng, progress):
+def make_tree(rng, step):
     """(prefix text, [(question, answer), …])"""
-    if rng.random() < lookup_share(progress):
-        return tasks.lookup_list(rng, rng.randint(2, 4 + int(10 * min(1.0, 4 * progress))))
+    if rng.random() < lookup_share(step):
+        return tasks.lookup_list(rng, rng.randint(2, 4 + min(10, 10 * step // LOOKUP_STEPS)))
     document = documents.make_document(rng)
     return document.text, tasks.document_tasks(rng, document)
 
@@ -78,12 +79,12 @@ def prefix_of(rng, tokenizer, text):
     return ids + [tok.USER] + tok.encode(tokenizer, text)
 
 
-def prefix_positions(rng, length, progress):
+def prefix_positions(rng, length, step):
     """Positions of a prefix, now and then with a gap, as if a part of the document were left out.
 
     So attention sees distances up to the whole context at the price of short rows.
     """
-    if progress < 0.3 or rng.random() < 0.7:
+    if step < 2 * LOOKUP_STEPS or rng.random() < 0.7:
         return list(range(length))
     cut, gap = rng.randrange(length), rng.randrange(Config.context - 2 * ROW)
     return list(range(cut)) + list(range(cut + gap, length + gap))
@@ -106,16 +107,16 @@ def branch_of(rng, tokenizer, questions):
     return ids, weights[1:]
 
 
-def fill_row(rng, tokenizer, progress):
+def fill_row(rng, tokenizer, step):
     row, tree, branch, misfits = Row(), 0, 0, 0
     while misfits < 3:
-        text, questions = make_tree(rng, progress)
+        text, questions = make_tree(rng, step)
         prefix = prefix_of(rng, tokenizer, text)
         if len(prefix) + 40 > row.room():  # hardly a question would fit behind it
             misfits += 1
             continue
         tree += 1
-        positions = prefix_positions(rng, len(prefix), progress)
+        positions = prefix_positions(rng, len(prefix), step)
         row.append(prefix, positions, tree, 0, [PROMPT_WEIGHT] * (len(prefix) - 1))
         while questions:
             ids, weights = branch_of(rng, tokenizer, questions)
@@ -139,7 +140,7 @@ class Batches(torch.utils.data.IterableDataset):
         tokenizer = tok.load(self.tokenizer_path)
         for step in range(self.first, self.last):
             rng = random.Random(f"{self.seed}/{step}")
-            rows = [fill_row(rng, tokenizer, step / self.last) for _ in range(self.rows)]
+            rows = [fill_row(rng, tokenizer, step) for _ in range(self.rows)]
             names = ("ids", "positions", "trees", "branches", "targets", "weights")
             yield {name: torch.tensor([getattr(row, name) for row in rows]) for name in names}
 
