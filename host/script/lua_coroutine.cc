@@ -90,7 +90,8 @@ int StepWrapped(lua_State* L, lua_State* coroutine, int n_arguments) {
   const int status = state.ResumeCoroutine(L, coroutine, n_arguments, &n_results);
   if (status == State::kWaits) return state.PassWaitOn(L, coroutine, 0, ContinueWrapped);
   if (status != LUA_OK && status != LUA_YIELD) {
-    // What is to be closed is closed, unless a budget is used up: hooks may be off in this coroutine.
+    // What is to be closed is closed, unless a budget is used up: hooks may be off in this
+    // coroutine.
     if (!state.Breached(status)) (void)state.Breached(lua_resetthread(coroutine));
     lua_xmove(coroutine, L, 1);
     return lua_error(L);

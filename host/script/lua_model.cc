@@ -289,7 +289,7 @@ Result<std::vector<engine::TokenId>> EncodeMessages(lua_State* L, int index, con
 Result<std::vector<engine::TokenId>> EncodeQuestion(const ModelApi& model,
                                                     std::string_view document,
                                                     std::string_view question) {
-  std::string content = fmt::format("{}\n\n{}", document, question);
+  std::string content = engine::DocumentTurn(document, question);
   return model.EncodeChat(Json::array({{{"role", "user"}, {"content", std::move(content)}}}));
 }
 

@@ -11,7 +11,7 @@ const char kPipelineMetatable = 0;  // its address is the registry key
 constexpr const char* kShape = "pipeline: expected { name = \"...\", run = function(doc) ... end }";
 
 Status CheckPipeline(lua_State* L) {
-  if (!lua_istable(L, 1)) return Error(Code::kInvalid, "{}, not a {}", kShape, luaL_typename(L, 1));
+  if (!lua_istable(L, 1)) return Error(Code::kInvalid, "{}, got {}", kShape, luaL_typename(L, 1));
   bool has_name = false, has_run = false;
   for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
     const std::string_view key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";

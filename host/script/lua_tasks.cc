@@ -34,11 +34,11 @@ int Together(lua_State* L) {
 
 Status ReadMapArguments(lua_State* L, uint32_t& concurrency) {
   if (!lua_istable(L, 1)) {
-    return Error(Code::kInvalid, "map: the first argument should be a list, not a {}",
+    return Error(Code::kInvalid, "map: the first argument should be a list, got {}",
                  luaL_typename(L, 1));
   }
   if (!lua_isfunction(L, 2)) {
-    return Error(Code::kInvalid, "map: the second argument should be a function, not a {}",
+    return Error(Code::kInvalid, "map: the second argument should be a function, got {}",
                  luaL_typename(L, 2));
   }
   MNW_TRY(ReadOptions(L, 3, "map", {{"concurrency", &concurrency}}));

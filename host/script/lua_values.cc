@@ -66,7 +66,7 @@ class Reader {
     if (lua_isinteger(L_, index)) return Json(lua_tointeger(L_, index));
     const double number = lua_tonumber(L_, index);
     if (!std::isfinite(number)) {
-      return Error(Code::kInvalid, "{} is {}, which JSON cannot hold", path_, number);
+      return Error(Code::kInvalid, "{} is infinite or no number, which JSON cannot hold", path_);
     }
     return Json(number);
   }
@@ -224,7 +224,7 @@ Status ReadOptionEntry(lua_State* L, std::string_view call, std::initializer_lis
     return Error(Code::kInvalid, "{}: unknown option '{}' (known: {})", call, name, Names(known));
   }
   if (const char* expected = ReadOption(L, *option)) {
-    return Error(Code::kInvalid, "{}: option '{}' should be {}, not a {}", call, name, expected,
+    return Error(Code::kInvalid, "{}: option '{}' should be {}, got {}", call, name, expected,
                  luaL_typename(L, -1));
   }
   return {};
@@ -301,12 +301,12 @@ int PushRawField(lua_State* L, int index, std::string_view name) {
 
 Result<std::string_view> ReadString(lua_State* L, int index, std::string_view what) {
   if (lua_type(L, index) == LUA_TSTRING) return StringAt(L, index);
-  return Error(Code::kInvalid, "{} should be a string, not a {}", what, luaL_typename(L, index));
+  return Error(Code::kInvalid, "{} should be a string, got {}", what, luaL_typename(L, index));
 }
 
 Result<std::vector<std::string>> ReadStrings(lua_State* L, int index, std::string_view what) {
   if (!lua_istable(L, index)) {
-    return Error(Code::kInvalid, "{} should be a list of strings, not a {}", what,
+    return Error(Code::kInvalid, "{} should be a list of strings, got {}", what,
                  luaL_typename(L, index));
   }
   const int table = lua_absindex(L, index);
@@ -318,7 +318,7 @@ Result<std::vector<std::string>> ReadStrings(lua_State* L, int index, std::strin
     const char* type = luaL_typename(L, -1);
     lua_pop(L, 1);
     if (!is_string)
-      return Error(Code::kInvalid, "{}[{}] should be a string, not a {}", what, i, type);
+      return Error(Code::kInvalid, "{}[{}] should be a string, got {}", what, i, type);
   }
   return strings;
 }
@@ -327,7 +327,7 @@ Status ReadOptions(lua_State* L, int index, std::string_view call,
                    std::initializer_list<Option> known) {
   if (lua_isnoneornil(L, index)) return {};
   if (!lua_istable(L, index)) {
-    return Error(Code::kInvalid, "{}: options should be a table, not a {}", call,
+    return Error(Code::kInvalid, "{}: options should be a table, got {}", call,
                  luaL_typename(L, index));
   }
   const int table = lua_absindex(L, index);

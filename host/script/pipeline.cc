@@ -59,7 +59,7 @@ int Pipeline::CheckMain(lua_State* L) {
   PushChunk(L, state.environment().program.main());
   lua_call(L, 0, 1);
   if (IsPipeline(L, -1)) return 1;
-  state.Try(Error(Code::kInvalid, "{}: a pipeline file returns minnow.pipeline{{ ... }}, not a {}",
+  state.Try(Error(Code::kInvalid, "{}: a pipeline file returns minnow.pipeline{{ ... }}, got {}",
                   state.environment().program.path(), luaL_typename(L, -1)));
   return state.Raise(L);
 }

@@ -22,7 +22,7 @@ struct Document {
 };
 
 struct DocumentResult {
-  Status status;                 // "triage.lua:12: ..." if the script failed; kExhausted: a budget
+  Status status;  // "triage.lua:12: ..." if the script failed; kExhausted: a budget
   nlohmann::ordered_json value{};  // what run returned
   double seconds = 0;
   uint64_t prompt_tokens = 0, completion_tokens = 0;

@@ -28,8 +28,8 @@ int ProtectedCall(lua_State* L) {
   return FinishProtected(L, status, 0);
 }
 
-// The message handler of xpcall. Hooks are off while one that raised is being handled, so a script's handler
-// that runs at the end of a budget would have none.
+// The message handler of xpcall. Hooks are off while one that raised is being handled, so a
+// script's handler that runs at the end of a budget would have none.
 int HandleMessage(lua_State* L) {
   if (State::From(L).Breached(LUA_OK)) return 1;
   lua_pushvalue(L, lua_upvalueindex(1));

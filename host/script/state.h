@@ -48,7 +48,7 @@ struct Environment {
   Budget budget;
   engine::Priority priority = engine::Priority::kBatch;
   std::FILE* print_to = stderr;
-  bool may_block = false;                        // models are opened in place
+  bool may_block = false;                          // models are opened in place
   std::map<std::string, ModelApi*> open_models{};  // by the name that scripts use
 };
 

@@ -155,7 +155,7 @@ TEST(Bridge, EndsAStreamOnlyOnce) {
 
 TEST(Bridge, LetsOneTaskAtATimeWaitForAStream) {
   CHECK_ERROR(Code::kPrecondition, "waits for this already",
-              f.RunToStatus("local s = m:stream('hang') "
+              f.RunToStatus("local s = m:stream('x') "
                             "minnow.all { function() s() end, function() s() end }"));
 }
 
@@ -165,6 +165,7 @@ TEST(Bridge, RunsAThousandDocumentsAtOnce) {
   CHECK_OK(pipeline.status());
   std::vector<std::string> texts;
   for (int i = 0; i < 1000; ++i) texts.push_back("document " + std::to_string(i));
+  f.models.fake().HoldUntil(1000);
   const auto results = f.RunAll(**pipeline, texts);
   for (int i = 0; i < 1000; ++i) {
     CHECK_OK(results[i].status);
@@ -172,7 +173,6 @@ TEST(Bridge, RunsAThousandDocumentsAtOnce) {
     STRCMP_EQUAL((number + "<<[user]document " + number + "\n\nwho?>>").c_str(),
                  results[i].value.get<std::string>().c_str());
   }
-  CHECK(f.models.fake().most_in_flight() > 500);
 }
 
 TEST(Bridge, DropsDocumentsUnderWayWithTheirRequests) {

@@ -66,25 +66,24 @@ void FakeModel::Answer() {
     std::vector<std::function<void()>> batch;
     {
       std::unique_lock lock(mutex_);
-      work_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+      work_.wait(lock, [this] { return stopping_ || queue_.size() >= hold_until_; });
       if (queue_.empty()) return;
       batch.swap(queue_);
+      hold_until_ = 1;
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
     std::reverse(batch.begin(), batch.end());
-    for (const auto& answer : batch) {
-      {
-        std::lock_guard lock(mutex_);
-        --in_flight_;
-      }
-      answer();
-    }
+    for (const auto& answer : batch) answer();
   }
+}
+
+void FakeModel::HoldUntil(size_t n_requests) {
+  std::lock_guard lock(mutex_);
+  hold_until_ = n_requests;
 }
 
 engine::RequestId FakeModel::Submit(std::function<void()> answer) {
   std::lock_guard lock(mutex_);
-  most_in_flight_ = std::max(most_in_flight_, ++in_flight_);
   queue_.push_back(std::move(answer));
   work_.notify_one();
   return ++last_id_;
@@ -132,7 +131,6 @@ void FakeModel::Cancel(engine::RequestId id) {
   ++cancelled_;
   auto node = hanging_.extract(id);
   if (!node) return;
-  ++in_flight_;
   queue_.push_back(std::move(node.mapped()));
   work_.notify_one();
 }
@@ -140,11 +138,6 @@ void FakeModel::Cancel(engine::RequestId id) {
 size_t FakeModel::cancelled() const {
   std::lock_guard lock(mutex_);
   return cancelled_;
-}
-
-size_t FakeModel::most_in_flight() const {
-  std::lock_guard lock(mutex_);
-  return most_in_flight_;
 }
 
 engine::GenerateRequest FakeModel::last_request() const {

@@ -32,9 +32,11 @@ class FakeModel : public script::ModelApi {
   Result<engine::RequestId> Classify(engine::ClassifyRequest request) override;
   void Cancel(engine::RequestId id) override;
 
+  // Gives no answer until that many have been asked for at the same time.
+  void HoldUntil(size_t n_requests);
+
   // What has been seen so far.
   size_t cancelled() const;
-  size_t most_in_flight() const;
   engine::GenerateRequest last_request() const;  // without its callbacks
 
  private:
@@ -47,7 +49,7 @@ class FakeModel : public script::ModelApi {
   std::vector<std::function<void()>> queue_;
   std::map<engine::RequestId, std::function<void()>> hanging_;  // how to end them
   engine::RequestId last_id_ = 0;
-  size_t in_flight_ = 0, most_in_flight_ = 0, cancelled_ = 0;
+  size_t hold_until_ = 1, cancelled_ = 0;
   engine::GenerateRequest last_request_;
   bool stopping_ = false;
   std::thread thread_;

@@ -76,7 +76,7 @@ TEST(ScriptModel, NamesAnUnknownOption) {
 }
 
 TEST(ScriptModel, NamesAnOptionOfTheWrongType) {
-  CHECK_ERROR(Code::kInvalid, "option 'temperature' should be a number, not a string",
+  CHECK_ERROR(Code::kInvalid, "option 'temperature' should be a number, got string",
               f.RunToStatus("m:generate('p', { temperature = '1' })"));
   CHECK_ERROR(Code::kInvalid, "option 'max_tokens' should be an integer from 0",
               f.RunToStatus("m:generate('p', { max_tokens = 1.5 })"));
@@ -84,20 +84,20 @@ TEST(ScriptModel, NamesAnOptionOfTheWrongType) {
               f.RunToStatus("m:generate('p', { seed = -1 })"));
   CHECK_ERROR(Code::kInvalid, "option 'stop' should be a string or a list of strings",
               f.RunToStatus("m:generate('p', { stop = { 1 } })"));
-  CHECK_ERROR(Code::kInvalid, "options should be a table, not a number",
+  CHECK_ERROR(Code::kInvalid, "options should be a table, got number",
               f.RunToStatus("m:generate('p', 5)"));
   CHECK_ERROR(Code::kInvalid, "an option's name is a number",
               f.RunToStatus("m:generate('p', { 5 })"));
 }
 
 TEST(ScriptModel, NamesAnArgumentOfTheWrongType) {
-  CHECK_ERROR(Code::kInvalid, "generate: the prompt should be a string, not a table",
+  CHECK_ERROR(Code::kInvalid, "generate: the prompt should be a string, got table",
               f.RunToStatus("m:generate({})"));
-  CHECK_ERROR(Code::kInvalid, "classify: labels should be a list of strings, not a nil",
+  CHECK_ERROR(Code::kInvalid, "classify: labels should be a list of strings, got no value",
               f.RunToStatus("m:classify('d', 'q')"));
-  CHECK_ERROR(Code::kInvalid, "classify: labels[2] should be a string, not a number",
+  CHECK_ERROR(Code::kInvalid, "classify: labels[2] should be a string, got number",
               f.RunToStatus("m:classify('d', 'q', { 'a', 2 })"));
-  CHECK_ERROR(Code::kInvalid, "ask: the document should be a string, not a nil",
+  CHECK_ERROR(Code::kInvalid, "ask: the document should be a string, got nil",
               f.RunToStatus("m:ask({}, 'q')"));
   CHECK_ERROR(Code::kInvalid, "chat: messages should be a list like",
               f.RunToStatus("m:chat { { content = 'no role' } }"));

@@ -152,7 +152,7 @@ TEST(Sandbox, RefusesABudgetThatHoldsNoState) {
 }
 
 TEST(Sandbox, StopsDeepRecursion) {
-  CHECK_ERROR(Code::kExhausted, "stack overflow",
+  CHECK_ERROR(Code::kExhausted, "memory budget",
               f.RunToStatus("local function down() return 1 + down() end return down()"));
   CHECK_ERROR(
       Code::kInvalid, "C stack overflow",

@@ -76,7 +76,7 @@ TEST(Tasks, MapsInsideCoroutines) {
 }
 
 TEST(Tasks, RefusesWrongArguments) {
-  CHECK_ERROR(Code::kInvalid, "test.lua:2: map: the first argument should be a list, not a nil",
+  CHECK_ERROR(Code::kInvalid, "test.lua:2: map: the first argument should be a list, got nil",
               f.RunToStatus("minnow.map(nil, print)"));
   CHECK_ERROR(Code::kInvalid, "the second argument should be a function",
               f.RunToStatus("minnow.map({})"));
