@@ -1,16 +1,16 @@
 // Chat templates: from a conversation to the prompt that a model was trained on.
 //
 // A model file brings its template as a program in Jinja. Compile parses it once; Render runs it
-// over one conversation, with the result that `transformers` gives for the same template and input,
-// and nothing else: no files, no clock but ChatInput::now, and limits on what it may spend. Where
-// Jinja raises, Render fails; a template that refuses a conversation (raise_exception) does so in
-// its own words.
+// over one conversation, with the result that `transformers` gives for the same template and
+// input, and nothing else: no files, no clock but ChatInput::now, and limits on what it may
+// spend. Where Jinja raises, Render fails; a template that refuses a conversation
+// (raise_exception) does so in its own words.
 //
-// The rendering comes as spans. In a `control` span the template itself speaks, and the tokenizer
-// recognizes control tokens; in all others the caller's data speaks, and "<|im_end|>" is ten
-// ordinary characters. Roles count as the template's words if they are well known, so that '<|' +
-// role + '|>' works; bos_token, eos_token and numbers do as well. Threads: a compiled template is
-// immutable; Render may run on many threads at once.
+// The rendering comes as spans. In a `control` span the template itself speaks, and the
+// tokenizer recognizes control tokens; in all others the caller's data speaks, and "<|im_end|>"
+// is ten ordinary characters. Roles count as the template's words if they are well known, so
+// that '<|' + role + '|>' works; bos_token, eos_token and numbers do as well.
+// Threads: a compiled template is immutable; Render may run on many threads at once.
 #pragma once
 
 #include <ctime>

@@ -2,8 +2,10 @@
 //
 // Names are looked up along the lexical scopes: `for`, macros, `with` and block assignments open
 // one, `if` does not, and an assignment lands in the innermost. Nothing but a namespace lets an
-// inner scope change what an outer one sees. Threads: one Interpreter per rendering; the tree is
-// only read.
+// inner scope change what an outer one sees. One difference from Jinja, which binds names before
+// it runs: there, a name of the caller's that the template assigns further down is undefined to
+// the loops and macros above the assignment; here they still see the caller's value.
+// Threads: one Interpreter per rendering; the tree is only read.
 #pragma once
 
 #include <memory>

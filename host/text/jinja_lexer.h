@@ -2,7 +2,8 @@
 //
 // White space follows the setting that chat templates are written for: trim_blocks and
 // lstrip_blocks are on, one newline at the end of the source is dropped, and every line break
-// becomes "\n". Threads: any.
+// becomes "\n".
+// Threads: any.
 #pragma once
 
 #include <string>

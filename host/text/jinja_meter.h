@@ -1,5 +1,6 @@
-// What a chat template may spend. Templates come with model files, so they are code from strangers:
-// every loop, call and copy is paid for, and a breach is an error that names the limit.
+// What a chat template may spend. Templates come with model files, so they are code from
+// strangers: every loop, call and copy is paid for, and a breach is an error that names the
+// limit.
 // Threads: one Meter per rendering.
 #pragma once
 
@@ -10,8 +11,8 @@
 namespace minnow::text {
 
 struct TemplateLimits {
-  size_t max_steps = 20'000'000;    // evaluated nodes, elements of lists, and what strings cost
-  size_t max_depth = 2000;          // nested evaluations: expressions, blocks and macro calls
+  size_t max_steps = 20'000'000;  // evaluated nodes, elements of lists, and what strings cost
+  size_t max_depth = 500;         // nested expressions, blocks and calls; each takes 1 KiB of stack
   size_t max_output = 16ull << 20;  // bytes of the rendering, and of any string on the way to it
 };
 

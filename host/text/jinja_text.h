@@ -1,10 +1,10 @@
 // Text that remembers who wrote it.
 //
-// A control token such as <|im_start|> counts only where the template wrote it; the same characters
-// inside a message are ordinary text. So a template's string values are UTF-8 bytes with runs of
-// origin, and concatenation, slicing, trimming, splitting and case mapping keep the runs.
-// Positions are byte offsets on character boundaries; CharCount and CharToByte translate from
-// Python's code points. A byte that is not valid UTF-8 counts as one character.
+// A control token such as <|im_start|> counts only where the template wrote it; the same
+// characters inside a message are ordinary text. So a template's string values are UTF-8 bytes
+// with runs of origin, and concatenation, slicing, trimming, splitting and case mapping keep the
+// runs. Positions are byte offsets on character boundaries; CharCount and CharToByte translate
+// from Python's code points. A byte that is not valid UTF-8 counts as one character.
 // Threads: values.
 #pragma once
 

@@ -1,9 +1,9 @@
 // The values of a chat template: Python's, as far as templates can see them.
 //
-// Containers are immutable once built, as the sandbox of the reference implementation demands, and
-// shared. Whatever holds other values knows how deep it nests, and the Make functions refuse more
-// than kMaxNesting levels, so that printing, comparing and freeing may recurse. Threads: values
-// belong to one rendering, but for the constants of a compiled template.
+// Containers are immutable once built, as the sandbox of the reference implementation demands,
+// and shared. Whatever holds other values knows how deep it nests, and the Make functions refuse
+// more than kMaxNesting levels, so that printing, comparing and freeing may recurse.
+// Threads: values belong to one rendering, but for the constants of a compiled template.
 #pragma once
 
 #include <cstdint>

@@ -125,7 +125,7 @@ TEST(Jinja, StopsGrowingTextsAtTheOutputLimit) {
 }
 
 TEST(Jinja, StopsEndlessRecursionAtTheDepthLimit) {
-  const char* text = "limit of 2000 nested evaluations (max_depth)";
+  const char* text = "limit of 500 nested evaluations (max_depth)";
   CHECK_ERROR(Code::kExhausted, text,
               RunLimited("{% macro m(n) %}{{ m(n + 1) }}{% endmacro %}{{ m(0) }}"));
   CHECK_ERROR(
