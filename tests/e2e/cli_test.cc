@@ -88,7 +88,7 @@ TEST(Cli, GenerateGivesTheSameTokensWhateverTheThreadsAndTheInstructionSet) {
   const json first = ParseLine(Minnow(base));
   LONGS_EQUAL(24, first["tokens"].size());
   STRCMP_EQUAL("length", first["finish_reason"].get<std::string>().c_str());
-  for (const std::vector<std::string> more :
+  for (const std::vector<std::string>& more :
        {std::vector<std::string>{"-t", "1"}, {"-t", "3"}, {"--device", "cpu:isa=ref"}}) {
     std::vector<std::string> arguments = base;
     arguments.insert(arguments.end(), more.begin(), more.end());
@@ -330,7 +330,7 @@ TEST(Run, RunsAScriptAndPassesItsArguments) {
 }
 
 TEST(Run, SendsPipelinesToBatch) {
-  CheckRefused(2, "minnow batch", Minnow({"run", kTriage + "/triage.lua", "--model-dir", kModels}));
+  CheckRefused(2, "minnow batch", Minnow({"run", "--model-dir", kModels, kTriage + "/triage.lua"}));
 }
 
 TEST(Run, ScriptErrorNamesTheLine) {
