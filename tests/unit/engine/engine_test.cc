@@ -3,6 +3,7 @@
 #include "engine/engine.h"
 
 #include <atomic>
+#include <chrono>
 #include <map>
 #include <random>
 #include <thread>
@@ -70,9 +71,20 @@ void CheckCancelled(const AskedGenerate& asked) {
 
 }  // namespace
 
-TEST_GROUP(Engine){// Completes steps until the request has ended.
-                   template <class Asked> void StepUntilDone(FakeEngine & fake, const Asked& asked){
-                       while (asked.answer->count() == 0) CHECK(fake.backend.CompleteNext());
+TEST_GROUP(Engine){
+    // Completes steps until the request has ended. A step that is done may not have been delivered
+    // yet, so
+    // the next one is only waited for when it is in flight.
+    template <class Asked> void StepUntilDone(FakeEngine & fake, const Asked& asked){
+        const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+while (asked.answer->count() == 0) {
+  CHECK(std::chrono::steady_clock::now() < deadline);
+  if (fake.backend.InFlight()) {
+    CHECK(fake.backend.CompleteNext());
+  } else {
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
+  }
+}
 }
 
 // The requests together give what each must give alone.
@@ -305,7 +317,8 @@ TEST(Engine, AFailedStepEndsOnlyTheRequestsWithRowsInIt) {
     const AskedGenerate third = Ask(fake.engine(), request);
     CHECK(fake.backend.CompleteNext());  // the first alone, which was in flight
     fake.backend.FailNextRun(MNW_INTERNAL, late);
-    while (!first.answer->count() || !second.answer->count()) CHECK(fake.backend.CompleteNext());
+    StepUntilDone(fake, first);
+    StepUntilDone(fake, second);
     for (const AskedGenerate* a : {&first, &second}) {
       LONGS_EQUAL(FinishReason::kError, a->Wait().finish_reason);
       CHECK_ERROR(Code::kInternal, "injected into", a->Wait().status);

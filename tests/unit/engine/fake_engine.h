@@ -36,13 +36,16 @@ class FakeInstance {
   }
 
   // Another of the same model on the same device.
-  std::unique_ptr<model::Instance> Create() {
+  Result<std::unique_ptr<model::Instance>> TryCreate() {
     auto built = MakeFakeModel(options.model);
     CHECK_OK(built.status());
     plugins::Device* const devices[] = {device_.get()};
-    auto instance = model::Instance::Create(
+    return model::Instance::Create(
         model::InstanceSource{std::move(built->graph), &file_, options.model.n_ctx}, devices,
         options.instance);
+  }
+  std::unique_ptr<model::Instance> Create() {
+    auto instance = TryCreate();
     CHECK_OK(instance.status());
     return *std::move(instance);
   }
