@@ -31,14 +31,14 @@ const char* RefuseInput(const GraphView& g, const mnw_node& node, uint32_t i,
 }
 
 const char* RefuseOutput(const mnw_node& node, const mnw_value& from, const mnw_value& to) {
-  if (to.kind == MNW_KIND_STATE || to.type == MNW_TYPE_F32) return nullptr;
+  if (to.kind == MNW_KIND_STATE) return nullptr;
   if (node.op == MNW_OP_copy) {
     if ((from.type == MNW_TYPE_I32) != (to.type == MNW_TYPE_I32)) {
       return "a conversion between integers and floats";
     }
     if (to.type == MNW_TYPE_F16 || to.type == MNW_TYPE_BF16) return nullptr;
   }
-  return to.type == MNW_TYPE_I32 ? nullptr : "results other than f32";
+  return to.type == MNW_TYPE_F32 || to.type == MNW_TYPE_I32 ? nullptr : "results other than f32";
 }
 
 // True if row r of all rows lies r * stride[1] behind the first.
