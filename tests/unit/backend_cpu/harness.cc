@@ -306,10 +306,12 @@ Program::Program(const Context& c, const Model& m, const Symbols& max, const Sta
   std::vector<void*> handles(g->n_values);
   mnw_error e{};
   for (const mnw_id id : m.graph().weights()) {
-    const auto bytes = m.bytes(id);
+    std::vector<std::byte>& bytes = bytes_[id];
+    bytes.assign(m.bytes(id).begin(), m.bytes(id).end());
     const mnw_weight_source source = {sizeof source, id, bytes.data(), bytes.size()};
     CheckCode(Backend().load_weights(context_, g, &source, 1, sizeof source, &weights_[id], &e), e,
               "load_weights");
+    if (weights_[id].residency == MNW_OWNED) std::fill(bytes.begin(), bytes.end(), std::byte{0xff});
     handles[id] = weights_[id].handle;
   }
   mnw_plan_request request{};

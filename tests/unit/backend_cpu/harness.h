@@ -138,7 +138,8 @@ class State {
 
 using Inputs = std::map<mnw_id, Words>;
 
-// A finished model whose nodes were all claimed, with weights loaded and a plan made.
+// A finished model whose nodes were all claimed, with weights loaded and a plan made. Weights that
+// the backend calls OWNED lose their bytes at once, as the host's mapping would.
 class Program {
  public:
   Program(const Context& c, const Model& m, const Symbols& max, const State* s = nullptr);
@@ -156,6 +157,7 @@ class Program {
  private:
   const Model& model_;
   mnw_context* context_;
+  std::map<mnw_id, std::vector<std::byte>> bytes_;
   std::map<mnw_id, mnw_weight> weights_;
   mnw_plan* plan_ = nullptr;
 };
