@@ -58,7 +58,7 @@ struct GenerateResult {
   Status status;  // not ok only with kError
   FinishReason finish_reason = FinishReason::kError;
   std::string text;                    // without the end-of-turn token and the stop string
-  std::vector<GeneratedToken> tokens;  // logprobs are filled if n_logprobs or want_logprobs
+  std::vector<GeneratedToken> tokens;  // their logprobs are filled if n_logprobs > 0
   std::string stop_string;             // the one that was met, if any
   Usage usage;
 };

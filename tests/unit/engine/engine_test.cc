@@ -2,9 +2,7 @@
 // each row must stand on.
 #include "engine/engine.h"
 
-#include <atomic>
 #include <chrono>
-#include <map>
 #include <random>
 #include <thread>
 
@@ -69,36 +67,35 @@ void CheckCancelled(const AskedGenerate& asked) {
   CHECK_OK(asked.Wait().status);
 }
 
+// Completes steps until the request has ended. A step that is done may not have been delivered yet,
+// so the next one is only waited for when it is in flight.
+void StepUntilDone(FakeEngine& fake, const AskedGenerate& asked) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  while (asked.answer->count() == 0) {
+    CHECK(std::chrono::steady_clock::now() < deadline);
+    if (fake.backend.InFlight()) {
+      CHECK(fake.backend.CompleteNext());
+    } else {
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+    }
+  }
+}
+
 }  // namespace
 
 TEST_GROUP(Engine){
-    // Completes steps until the request has ended. A step that is done may not have been delivered
-    // yet, so
-    // the next one is only waited for when it is in flight.
-    template <class Asked> void StepUntilDone(FakeEngine & fake, const Asked& asked){
-        const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
-while (asked.answer->count() == 0) {
-  CHECK(std::chrono::steady_clock::now() < deadline);
-  if (fake.backend.InFlight()) {
-    CHECK(fake.backend.CompleteNext());
-  } else {
-    std::this_thread::sleep_for(std::chrono::microseconds(100));
-  }
+    // The requests together give what each must give alone.
+    void CheckTogether(const FakeEngineOptions& options,
+                       const std::vector<GenerateRequest>& requests,
+                       const FakeAnswer& answer = FavouriteAnswer){FakeEngine fake(options);
+std::vector<AskedGenerate> asked;
+for (const GenerateRequest& r : requests) asked.push_back(Ask(fake.engine(), r));
+for (size_t i = 0; i < requests.size(); ++i) {
+  CheckTokens(Expected(requests[i], 64, answer), asked[i].Wait());
+  LONGS_EQUAL(FinishReason::kLength, asked[i].Wait().finish_reason);
+  LONGS_EQUAL(1, asked[i].answer->count());
 }
-}
-
-// The requests together give what each must give alone.
-void CheckTogether(const FakeEngineOptions& options, const std::vector<GenerateRequest>& requests,
-                   const FakeAnswer& answer = FavouriteAnswer) {
-  FakeEngine fake(options);
-  std::vector<AskedGenerate> asked;
-  for (const GenerateRequest& r : requests) asked.push_back(Ask(fake.engine(), r));
-  for (size_t i = 0; i < requests.size(); ++i) {
-    CheckTokens(Expected(requests[i], 64, answer), asked[i].Wait());
-    LONGS_EQUAL(FinishReason::kLength, asked[i].Wait().finish_reason);
-    LONGS_EQUAL(1, asked[i].answer->count());
-  }
-  fake.CheckAtRest();
+fake.CheckAtRest();
 }
 }
 ;
