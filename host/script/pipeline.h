@@ -43,7 +43,7 @@ class Pipeline {
 
   const std::string& name() const { return name_; }
 
-  // Any number may run at once; each holds a state of some 50 KB. on_done comes from the loop,
+  // Any number may run at once; each holds a state of some 30 KB. on_done comes from the loop,
   // after Run has returned.
   using OnDone = std::function<void(DocumentResult)>;
   void Run(Document document, OnDone on_done);
