@@ -217,7 +217,7 @@ def main():
     parser = argparse.ArgumentParser(description="Train the demo model.")
     parser.add_argument("--out", type=pathlib.Path, required=True, help="a folder")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=3400, help="batches")
+    parser.add_argument("--steps", type=int, default=3200, help="batches")
     parser.add_argument("--rows", type=int, default=8, help=f"rows of {ROW} tokens per batch")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
