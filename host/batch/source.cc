@@ -9,6 +9,8 @@
 #include <fstream>
 #include <iostream>
 
+#include "base/json.h"
+
 namespace minnow::batch {
 
 namespace {
@@ -86,17 +88,8 @@ class Lines final : public Source {
   Status Parse(const std::string& line, script::Document& document) {
     if (line.size() > kMaxDocumentBytes)
       return Error(Code::kOutOfRange, "the line has {} bytes", line.size());
-    constexpr int kMaxDepth = 64;
-    bool too_deep = false;
-    const auto limit = [&](int depth, nlohmann::ordered_json::parse_event_t,
-                           nlohmann::ordered_json&) {
-      too_deep |= depth > kMaxDepth;
-      return !too_deep;
-    };
-    const auto value = nlohmann::ordered_json::parse(line, limit, false);
-    if (too_deep) return Error(Code::kInvalid, "nested deeper than {} levels", kMaxDepth);
-    if (value.is_discarded() || !value.is_object())
-      return Error(Code::kInvalid, "the line is no JSON object");
+    MNW_ASSIGN(const nlohmann::ordered_json value, ParseJson(line));
+    if (!value.is_object()) return Error(Code::kInvalid, "the line is no JSON object");
     for (const auto& [key, member] : value.items()) {
       if (key == "id") {
         document.id = member.is_string() ? member.get<std::string>() : member.dump();

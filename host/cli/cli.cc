@@ -141,23 +141,6 @@ Result<std::string> ReadInput(const std::string& path) {
   return std::move(out).str();
 }
 
-Result<nlohmann::ordered_json> ParseJson(std::string_view text, const std::string& what) {
-  constexpr int kMaxDepth = 64;
-  bool too_deep = false;
-  const auto limit = [&](int depth, nlohmann::ordered_json::parse_event_t,
-                         nlohmann::ordered_json&) {
-    too_deep |= depth > kMaxDepth;
-    return !too_deep;
-  };
-  try {
-    auto value = nlohmann::ordered_json::parse(text, limit);
-    if (too_deep) return Error(Code::kInvalid, "{}: nested deeper than {} levels", what, kMaxDepth);
-    return value;
-  } catch (const nlohmann::json::exception& e) {
-    return Error(Code::kInvalid, "{}: {}", what, e.what());
-  }
-}
-
 void Print(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 
 void PrintJson(const nlohmann::ordered_json& value) {

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/json.h"
 #include "base/status.h"
 #include "engine/runtime.h"
 
@@ -58,8 +59,6 @@ void AddSamplingOptions(CLI::App& verb, engine::Sampling& sampling);
 
 // A whole file; "-" is stdin.
 Result<std::string> ReadInput(const std::string& path);
-// JSON no deeper than 64 levels; `what` names it in errors.
-Result<nlohmann::ordered_json> ParseJson(std::string_view text, const std::string& what);
 // To stdout, with a newline. Bytes that are no UTF-8 become U+FFFD.
 void PrintJson(const nlohmann::ordered_json& value);
 void Print(std::string_view text);

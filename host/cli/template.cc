@@ -38,7 +38,9 @@ Result<std::string> Source(const Options& o, text::ChatInput& input) {
 
 Result<nlohmann::ordered_json> ReadJson(const std::string& path) {
   MNW_ASSIGN(const std::string text, ReadInput(path));
-  return ParseJson(text, path);
+  auto parsed = ParseJson(text);
+  if (!parsed.ok()) return std::move(parsed).status().Annotate(path);
+  return parsed;
 }
 
 VerbResult Run(const Options& o) {
@@ -51,7 +53,9 @@ VerbResult Run(const Options& o) {
     MNW_ASSIGN(input.tools, ReadJson(o.tools));
   }
   if (!o.variables.empty()) {
-    MNW_ASSIGN(input.variables, ParseJson(o.variables, "--variables"));
+    auto parsed = ParseJson(o.variables);
+    if (!parsed.ok()) return std::move(parsed).status().Annotate("--variables");
+    input.variables = *std::move(parsed);
   }
   input.add_generation_prompt = !o.no_generation_prompt;
   input.now = std::time(nullptr);

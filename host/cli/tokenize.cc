@@ -13,7 +13,9 @@ struct Options {
 };
 
 Result<std::vector<text::TokenId>> ParseIds(const std::string& input) {
-  MNW_ASSIGN(const auto list, ParseJson(input, "stdin"));
+  auto parsed = ParseJson(input);
+  if (!parsed.ok()) return std::move(parsed).status().Annotate("stdin");
+  const auto& list = *parsed;
   std::vector<text::TokenId> ids;
   if (!list.is_array()) return Error(Code::kInvalid, "stdin: expected a JSON list of token ids");
   for (const auto& id : list) {
