@@ -20,7 +20,6 @@ using minnow::test::Ask;
 using minnow::test::CpuEngine;
 using minnow::test::GoldenPath;
 using minnow::test::LoadModel;
-using minnow::test::TokensOf;
 
 namespace {
 

@@ -10,7 +10,6 @@
 
 using minnow::engine::GenerateRequest;
 using minnow::engine::LogSumExp;
-using minnow::engine::Priority;
 using minnow::engine::ScoreRequest;
 using minnow::engine::TokenId;
 using minnow::model::Model;

@@ -33,37 +33,37 @@ Distance Compare(const std::vector<float>& got, const std::vector<double>& expec
   return {largest / scale, std::sqrt(square / reference)};
 }
 
-}  // namespace
-
-TEST_GROUP(Golden){// Each row of each case within these bounds.
-                   void CheckFile(const std::string& name, double largest,
-                                  double rms){std::ifstream json(GoldenPath(name + ".logits.json"));
-const nlohmann::json golden = nlohmann::json::parse(json);
-CHECK(!golden["cases"].empty());
-for (const auto& c : golden["cases"]) {
-  const auto tokens = c["tokens"].get<std::vector<TokenId>>();
-  const auto n = static_cast<uint32_t>(tokens.size());
-  CpuOptions options;
-  options.instance.kv_type = MNW_TYPE_F32;
-  options.instance.max_out = n;
-  options.engine.step_tokens = 100;
-  CpuEngine cpu(LoadModel(GoldenPath(name + ".gguf"), n), options);
-  const std::vector<float> logits = LogitsOf(cpu.engine(), tokens, n);
-  const size_t n_vocab = logits.size() / n;
-  for (size_t i = 0; i < c["positions"].size(); ++i) {
-    const auto at = c["positions"][i].get<size_t>();
-    const auto expected = c["logits"][i].get<std::vector<double>>();
-    UNSIGNED_LONGS_EQUAL(n_vocab, expected.size());
-    const auto row = logits.begin() + static_cast<ptrdiff_t>(at * n_vocab);
-    const Distance d = Compare({row, row + static_cast<ptrdiff_t>(n_vocab)}, expected);
-    const auto where = fmt::format("{}, position {} of {}: {:.2g} of the largest, rms {:.2g}", name,
-                                   at, n, d.largest, d.rms);
-    CHECK_TEXT(d.largest <= largest && d.rms <= rms, where.c_str());
+// Each row of each case within these bounds.
+void CheckFile(const std::string& name, double largest, double rms) {
+  std::ifstream json(GoldenPath(name + ".logits.json"));
+  const nlohmann::json golden = nlohmann::json::parse(json);
+  CHECK(!golden["cases"].empty());
+  for (const auto& c : golden["cases"]) {
+    const auto tokens = c["tokens"].get<std::vector<TokenId>>();
+    const auto n = static_cast<uint32_t>(tokens.size());
+    CpuOptions options;
+    options.instance.kv_type = MNW_TYPE_F32;
+    options.instance.max_out = n;
+    options.engine.step_tokens = 100;
+    CpuEngine cpu(LoadModel(GoldenPath(name + ".gguf"), n), options);
+    const std::vector<float> logits = LogitsOf(cpu.engine(), tokens, n);
+    const size_t n_vocab = logits.size() / n;
+    for (size_t i = 0; i < c["positions"].size(); ++i) {
+      const auto at = c["positions"][i].get<size_t>();
+      const auto expected = c["logits"][i].get<std::vector<double>>();
+      UNSIGNED_LONGS_EQUAL(n_vocab, expected.size());
+      const auto row = logits.begin() + static_cast<ptrdiff_t>(at * n_vocab);
+      const Distance d = Compare({row, row + static_cast<ptrdiff_t>(n_vocab)}, expected);
+      const auto where = fmt::format("{}, position {} of {}: {:.2g} of the largest, rms {:.2g}",
+                                     name, at, n, d.largest, d.rms);
+      CHECK_TEXT(d.largest <= largest && d.rms <= rms, where.c_str());
+    }
   }
 }
-}
-}
-;
+
+}  // namespace
+
+TEST_GROUP(Golden){};
 
 TEST(Golden, Llama) { CheckFile("llama", 1e-4, 1e-4); }
 TEST(Golden, Mistral) { CheckFile("mistral", 1e-4, 1e-4); }
