@@ -163,6 +163,15 @@ TEST(LevelB, F16Weights) { CheckModel(HalfVersion(GoldenPath("llama.gguf"), dir 
 
 TEST(LevelB, WindowsAndSoftCaps) { CheckModel(GoldenPath("gemma2.gguf")); }
 
+TEST(LevelB, DemoModel) {
+  const std::string path = MINNOW_SOURCE_DIR "/models/minnow-demo.Q8_0.gguf";
+  if (!std::filesystem::exists(path)) {
+    std::printf("\nskipped LevelB, DemoModel: no %s\n", path.c_str());
+    return;
+  }
+  CheckModel(path);
+}
+
 TEST(LevelB, EveryTypeOfCache) {
   const std::shared_ptr<const Model> model = LoadModel(GoldenPath("quantized.gguf"));
   for (mnw_type type : {MNW_TYPE_F32, MNW_TYPE_F16, MNW_TYPE_Q8_0}) {
