@@ -102,7 +102,7 @@ inline V ApplyUnary(Unary op, V x) {
     case Unary::kExp:
       return Exp(x);
     case Unary::kSoftplus:
-      return Lanewise(x, [](float v) { return v > 20.0f ? v : log1pf(expf(v)); });
+      return V::SelectGt(x, V::Set(20.0f), x, Lanewise(Exp(x), [](float v) { return log1pf(v); }));
     case Unary::kNeg:
       return V::Mul(V::Set(-1.0f), x);
     case Unary::kSqr:
