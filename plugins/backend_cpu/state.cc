@@ -1,7 +1,6 @@
 #include "state.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -67,17 +66,17 @@ bool SizeLayer(const mnw_state_spec* spec, uint32_t i, mnw_state::Layer* l) {
   return true;
 }
 
-// q8: one scale for each 32 values, the largest magnitude / 127 without the low 7 bits of its
-// mantissa. So q * scale is exact for |q| <= 127, and rounding what was rounded before changes
-// nothing: rows that are staged and then committed, and pages that are exported and imported, have
-// the bits of rows written at once. NaN if any value is not finite.
+// q8: one scale for each 32 values, m / 127 with m the largest magnitude; NaN if any value is not
+// finite. Rounding what was rounded before changes nothing, so that rows staged and then committed,
+// and pages exported and imported, have the bits of rows written at once: for every scale s that is
+// a rounded m / 127, the rounded 127 s divided by 127 rounds to s.
 float Q8Scale(const float* x) {
   float max = 0;
   for (int i = 0; i < 32; ++i) {
     if (!std::isfinite(x[i])) return std::numeric_limits<float>::quiet_NaN();
     max = std::max(max, std::fabs(x[i]));
   }
-  return std::bit_cast<float>(std::bit_cast<uint32_t>(max / 127.0f) & ~uint32_t{0x7f});
+  return max / 127.0f;
 }
 
 int8_t Q8Round(float x, float scale) {

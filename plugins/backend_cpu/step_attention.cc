@@ -156,10 +156,8 @@ class AttentionStep final : public Step {
                  &w.scores[static_cast<size_t>(p - base)]);
       }
       for (size_t i = 0; i < w.pairs.size(); ++i) {
-        float* row = &w.scores[i * kAttentionBlock];
-        w.max[i] = v.softmax_block(w.pairs[i], params_.softcap, base, row, &w.sum[i]);
-        // Nothing readable: the weights must not be what an earlier block left.
-        if (w.max[i] == kMinusInf) std::fill_n(row, kAttentionBlock, 0.0f);
+        w.max[i] = v.softmax_block(w.pairs[i], params_.softcap, base,
+                                   &w.scores[i * kAttentionBlock], &w.sum[i]);
       }
       w.partial.assign(static_cast<size_t>(n * s.v_dim), 0.0f);
       for (int64_t p = begin; p < end; p += kPageTokens) {
