@@ -15,7 +15,8 @@ namespace minnow::cpu::test {
 
 namespace {
 
-constexpr uint32_t kGuard = 0xa5a5a5a5, kUnwritten = 0xdeadbeef;
+// As an index, the guard leads far away.
+constexpr uint32_t kGuard = 0x5a5a5a5a, kUnwritten = 0xdeadbeef;
 constexpr size_t kGuardWords = 16;
 
 void Check(const Status& status, const char* what) {
