@@ -70,6 +70,7 @@ Result<RequestId> Engine::Score(ScoreRequest request) {
 }
 
 Result<RequestId> Engine::Logits(LogitsRequest request) {
+  if (request.on_logits == nullptr) return Error(Code::kInvalid, "nobody takes the logits");
   MNW_TRY(CheckPrompt(request.tokens, 0));
   return executor_.Submit(queue_, MakeLogitsJob(std::move(request)));
 }

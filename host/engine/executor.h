@@ -20,7 +20,7 @@ namespace minnow::engine {
 
 struct EngineOptions {
   uint32_t max_queued = 4096;  // requests waiting per model; more are refused with kExhausted
-  uint32_t step_tokens = 512;  // rows of a step, at most
+  uint32_t step_tokens = 512;  // rows of a step, at most; not 0
 };
 
 struct EngineStats {

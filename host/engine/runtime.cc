@@ -15,6 +15,7 @@ struct Runtime::OpenModel {
   }
 
   Executor& executor;
+  std::mutex opening;  // held while the model loads; a failed load leaves the place empty
   std::unique_ptr<model::Instance> instance;
   std::unique_ptr<Engine> engine;
 };
@@ -25,6 +26,8 @@ Runtime::Runtime(const RuntimeOptions& options, plugins::Registry registry)
 Runtime::~Runtime() = default;
 
 Result<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& options) {
+  if (options.engine.step_tokens == 0)
+    return Error(Code::kInvalid, "step_tokens must be at least 1");
   std::unique_ptr<Runtime> runtime(new Runtime(
       options,
       plugins::Registry::Scan(plugins::RegistryOptions::FromEnvironment(options.plugin_dirs))));
@@ -39,26 +42,35 @@ Result<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& options) 
 
 Result<Engine*> Runtime::Open(const std::string& name) {
   MNW_ASSIGN(const std::string path, Resolve(name));
-  const std::lock_guard lock(mutex_);
-  if (const auto found = models_.find(path); found != models_.end())
-    return found->second->engine.get();
+  OpenModel* open = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    std::unique_ptr<OpenModel>& place = models_[path];
+    if (place == nullptr) place = std::make_unique<OpenModel>(executor_);
+    open = place.get();
+  }
+  const std::lock_guard lock(open->opening);
+  if (open->engine == nullptr) MNW_TRY(Load(path, *open));
+  return open->engine.get();
+}
+
+Status Runtime::Load(const std::string& path, OpenModel& open) {
   MNW_ASSIGN(std::shared_ptr<const model::Model> model,
              model::Model::Load(path, registry_, options_.load));
   std::vector<plugins::Device*> devices;
   for (const auto& device : devices_) devices.push_back(device.get());
-  auto open = std::make_unique<OpenModel>(executor_);
   Status status;
   executor_.Call([&] {
     auto instance = model::Instance::Create(std::move(model), devices, options_.instance);
     if (instance.ok()) {
-      open->instance = *std::move(instance);
+      open.instance = *std::move(instance);
     } else {
       status = std::move(instance).status();
     }
   });
   MNW_TRY(std::move(status));
-  open->engine = std::make_unique<Engine>(executor_, *open->instance);
-  return models_.emplace(path, std::move(open)).first->second->engine.get();
+  open.engine = std::make_unique<Engine>(executor_, *open.instance);
+  return Status();
 }
 
 Result<std::string> Runtime::Resolve(const std::string& name) const {

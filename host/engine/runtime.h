@@ -1,7 +1,8 @@
 // The runtime: plugins, devices and the models that are open, passed down to whoever needs them.
 //
 // A model is opened once, however many scripts and commands name it, and has one engine.
-// Threads: all methods from any thread; opening a model blocks its caller only.
+// Threads: all methods from any thread; opening a model blocks its caller and those who ask for the
+// same model.
 #pragma once
 
 #include <map>
@@ -41,6 +42,7 @@ class Runtime {
   struct OpenModel;
   Runtime(const RuntimeOptions& options, plugins::Registry registry);
   Result<std::string> Resolve(const std::string& name) const;
+  Status Load(const std::string& path, OpenModel& open);
 
   RuntimeOptions options_;
   plugins::Registry registry_;

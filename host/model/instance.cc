@@ -77,6 +77,8 @@ Result<std::unique_ptr<Instance>> Instance::Create(std::shared_ptr<const Model> 
 Result<std::unique_ptr<Instance>> Instance::Create(InstanceSource source,
                                                    std::span<plugins::Device* const> devices,
                                                    const InstanceOptions& options) {
+  if (options.max_tokens == 0 || options.max_seqs == 0 || options.max_out == 0)
+    return Error(Code::kInvalid, "max_tokens, max_seqs and max_out must be at least 1");
   std::unique_ptr<Instance> instance(new Instance());
   instance->options_ = options;
   instance->n_ctx_ = source.n_ctx;

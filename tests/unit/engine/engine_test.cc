@@ -212,6 +212,7 @@ TEST(Engine, RefusesWhatItCannotRun) {
   std::vector<ScoreRequest::Node> deep;
   for (int32_t i = 0; i < 129; ++i) deep.push_back({i - 1, 1});
   refuse_score(Code::kOutOfRange, "a continuation of 129 tokens", deep);
+  CHECK_ERROR(Code::kInvalid, "logits", fake.engine().Logits({{1}, 1, {}, {}}).status());
   fake.CheckAtRest();
 }
 

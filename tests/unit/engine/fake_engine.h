@@ -36,13 +36,14 @@ class FakeInstance {
   }
 
   // Another of the same model on the same device.
-  Result<std::unique_ptr<model::Instance>> TryCreate() {
+  Result<std::unique_ptr<model::Instance>> TryCreate() { return TryCreate(options.instance); }
+  Result<std::unique_ptr<model::Instance>> TryCreate(const model::InstanceOptions& instance) {
     auto built = MakeFakeModel(options.model);
     CHECK_OK(built.status());
     plugins::Device* const devices[] = {device_.get()};
     return model::Instance::Create(
         model::InstanceSource{std::move(built->graph), &file_, options.model.n_ctx}, devices,
-        options.instance);
+        instance);
   }
   std::unique_ptr<model::Instance> Create() {
     auto instance = TryCreate();

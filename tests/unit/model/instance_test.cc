@@ -5,6 +5,7 @@
 using minnow::Code;
 using minnow::Result;
 using minnow::model::Instance;
+using minnow::model::InstanceOptions;
 using minnow::model::StepInputs;
 using minnow::test::FakeBackend;
 using minnow::test::FakeEngineOptions;
@@ -103,4 +104,14 @@ TEST(Instance, GivesBackWhatItHasWhenTheBackendRefuses) {
   UNSIGNED_LONGS_EQUAL(1, fake.backend.counters().states);
   UNSIGNED_LONGS_EQUAL(2, fake.backend.counters().weights);
   UNSIGNED_LONGS_EQUAL(0, fake.backend.violations().size());
+}
+
+TEST(Instance, RefusesAStepOfNothing) {
+  FakeInstance fake;
+  for (uint32_t InstanceOptions::*size :
+       {&InstanceOptions::max_tokens, &InstanceOptions::max_seqs, &InstanceOptions::max_out}) {
+    InstanceOptions options;
+    options.*size = 0;
+    CHECK_ERROR(Code::kInvalid, "at least 1", fake.TryCreate(options).status());
+  }
 }

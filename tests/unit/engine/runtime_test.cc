@@ -1,0 +1,64 @@
+// Opening models by name, on the build tree's plugins.
+#include "engine/runtime.h"
+
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "build_tree.h"
+
+using minnow::Code;
+using minnow::Result;
+using minnow::engine::Engine;
+using minnow::engine::Runtime;
+using minnow::engine::RuntimeOptions;
+using minnow::test::GoldenPath;
+using minnow::test::TempDir;
+
+namespace {
+
+std::unique_ptr<Runtime> MakeRuntime(RuntimeOptions options = {}) {
+  options.plugin_dirs = {MINNOW_BINARY_DIR "/plugins"};
+  options.n_threads = 1;
+  auto runtime = Runtime::Create(options);
+  CHECK_OK(runtime.status());
+  return *std::move(runtime);
+}
+
+}  // namespace
+
+TEST_GROUP(Runtime){};
+
+TEST(Runtime, OpensAModelOnceHoweverManyAskForIt) {
+  const auto runtime = MakeRuntime();
+  std::vector<Engine*> engines(4);
+  std::vector<std::thread> threads;
+  for (Engine*& engine : engines) {
+    threads.emplace_back([&] {
+      const Result<Engine*> opened = runtime->Open(GoldenPath("llama.gguf"));
+      if (opened.ok()) engine = *opened;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(engines[0] != nullptr);
+  for (const Engine* engine : engines) POINTERS_EQUAL(engines[0], engine);
+}
+
+TEST(Runtime, AFailedOpenMayBeTriedAgain) {
+  const TempDir dir;
+  const std::string path = dir / "model.gguf";
+  std::ofstream(path) << "no model";
+  RuntimeOptions options;
+  options.model_dirs = {dir.path()};
+  const auto runtime = MakeRuntime(options);
+  CHECK(!runtime->Open("model").ok());
+  std::filesystem::copy_file(GoldenPath("llama.gguf"), path,
+                             std::filesystem::copy_options::overwrite_existing);
+  CHECK_OK(runtime->Open("model").status());
+}
+
+TEST(Runtime, RefusesStepsOfNothing) {
+  RuntimeOptions options;
+  options.engine.step_tokens = 0;
+  CHECK_ERROR(Code::kInvalid, "step_tokens", Runtime::Create(options).status());
+}
