@@ -1,6 +1,7 @@
-# cmake -D library= -D manifest= -D id= -D kind= -D cpu_features=a;b -D os= -D arch= -P WriteManifest.cmake
-# The ABI is that of the headers beside this folder, which the library was built with.
-set(abi_header ${CMAKE_CURRENT_LIST_DIR}/../host/include/minnow/abi/base.h)
+# SPDX-License-Identifier: MIT
+# cmake -D library= -D manifest= -D id= -D kind= -D cpu_features=a;b -D os= -D arch= -D includes= -P WriteManifest.cmake
+# The ABI is that of the headers the library was built with, which lie below one of `includes`.
+find_file(abi_header minnow/abi/base.h PATHS ${includes} NO_DEFAULT_PATH NO_CACHE REQUIRED)
 file(STRINGS ${abi_header} lines REGEX "^#define MNW_ABI_(MAJOR|MINOR) ")
 string(REGEX MATCH "MAJOR ([0-9]+)u.*MINOR ([0-9]+)u" found "${lines}")
 if(NOT found)

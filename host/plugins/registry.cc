@@ -130,9 +130,9 @@ RegistryOptions RegistryOptions::FromEnvironment(std::vector<std::string> direct
   const fs::path exe = fs::read_symlink("/proc/self/exe", error).parent_path();
   if (!error) {
     options.directories.push_back((exe.parent_path() / "plugins").native());
-    options.directories.push_back((exe.parent_path() / "lib/minnow/plugins").native());
+    options.directories.push_back((exe / MINNOW_PLUGINS_FROM_BIN).lexically_normal().native());
     const fs::path beside = exe / "minnow-probe";
-    const fs::path installed = exe.parent_path() / "libexec/minnow/minnow-probe";
+    const fs::path installed = (exe / MINNOW_PROBE_FROM_BIN).lexically_normal();
     options.loader.probe.program = (fs::exists(beside, error) ? beside : installed).native();
   }
   options.loader.cache_dir = CacheDirectory();

@@ -27,8 +27,9 @@ struct RegistryOptions {
   LoaderOptions loader;
 
   // `directories`, then MINNOW_PLUGIN_PATH (not for privileged processes), then <exe>/../plugins (a
-  // build tree) and <exe>/../lib/minnow/plugins; the probe beside the executable or in
-  // ../libexec/minnow; verdicts below XDG_CACHE_HOME or ~/.cache.
+  // build tree) and, seen from the executable, where installing put lib/minnow/plugins; the probe
+  // beside the executable or in the installed libexec/minnow; verdicts below XDG_CACHE_HOME or
+  // ~/.cache.
   static RegistryOptions FromEnvironment(std::vector<std::string> directories = {});
 };
 
