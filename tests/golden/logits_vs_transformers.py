@@ -5,7 +5,7 @@
   logits_vs_transformers.py --llama-perplexity PATH        # the same files in llama.cpp: are the files right?
 
 Prints a Markdown table; ends with 1 where a bound is broken. Minnow's logits must agree within
-max|a-b| / max|b| <= 1e-4, with a KV cache in F32 (ask for it by --minnow-args=...). llama.cpp reveals log-probabilities
+max|a-b| / max|b| <= 1e-4 with a KV cache in F32. llama.cpp reveals log-probabilities
 in steps of up to 2.4e-4 nats only (runners.PeerRows), so there the largest difference of log-probabilities must stay
 within the layout's `peer_bound` plus half a step; windows are tested where it has them. Needs torch, transformers,
 tokenizers, gguf, numpy.
@@ -59,7 +59,7 @@ def main():
     runtime = parser.add_mutually_exclusive_group(required=True)
     runtime.add_argument("--minnow")
     runtime.add_argument("--llama-perplexity")
-    parser.add_argument("--minnow-args", default="", help="further arguments of `minnow perplexity`")
+    parser.add_argument("--minnow-args", default="--kv-type f32", help="further arguments of `minnow perplexity` (%(default)s)")
     parser.add_argument("--layout", choices=tiny_models.LAYOUTS, action="append", help="default: all")
     parser.add_argument("--keep", help="write the models into this folder and leave them there")
     args = parser.parse_args()
