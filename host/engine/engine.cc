@@ -9,7 +9,13 @@ Engine::Engine(Executor& executor, model::Instance& instance)
 
 Engine::~Engine() { executor_.RemoveModel(queue_); }
 
-Status Engine::CheckPrompt(std::span<const TokenId> prompt, uint64_t answer) const {
+Status Engine::CheckGenerates() const {
+  if (!instance_.is_encoder()) return Status();
+  return Error(Code::kUnsupported, "the model embeds text and cannot generate or score");
+}
+
+Status Engine::CheckPrompt(std::span<const TokenId> prompt, uint64_t answer,
+                           uint32_t branches) const {
   if (prompt.empty()) return Error(Code::kInvalid, "the prompt is empty");
   for (TokenId token : prompt) {
     if (token < 0 || static_cast<uint32_t>(token) >= instance_.n_vocab()) {
@@ -25,13 +31,17 @@ Status Engine::CheckPrompt(std::span<const TokenId> prompt, uint64_t answer) con
         "lower max_tokens or raise --ctx-size",
         prompt.size(), answer, instance_.n_ctx());
   }
-  if (!executor_.CanEverFit(queue_, static_cast<uint32_t>(length))) {
-    return Error(Code::kOutOfRange, "{} tokens exceed the cache; raise --kv-tokens", length);
+  if (!executor_.CanEverFit(queue_, static_cast<uint32_t>(length), branches)) {
+    return branches > 0 && executor_.CanEverFit(queue_, static_cast<uint32_t>(length), 0)
+               ? Error(Code::kOutOfRange,
+                       "scoring needs a second block of recurrent state, for which memory is short")
+               : Error(Code::kOutOfRange, "{} tokens exceed the cache; raise --kv-tokens", length);
   }
   return Status();
 }
 
 Result<RequestId> Engine::Generate(GenerateRequest request) {
+  MNW_TRY(CheckGenerates());
   MNW_TRY(Validate(request.sampling));
   if (request.max_tokens == 0) return Error(Code::kInvalid, "max_tokens must be at least 1");
   const auto empty = [](const std::string& s) { return s.empty(); };
@@ -43,7 +53,27 @@ Result<RequestId> Engine::Generate(GenerateRequest request) {
       queue_, MakeGenerateJob(std::move(request), instance_.has_model() ? &model() : nullptr));
 }
 
+// How many paths of the tree may run side by side: as many as it has, within a few blocks of the
+// state. 0 where no state is recurrent.
+uint32_t Engine::Branches(const ScoreRequest& request) const {
+  constexpr uint32_t kMost = 4;
+  uint32_t blocks = 0;
+  for (uint32_t g = 0; g < instance_.n_groups(); ++g) {
+    if (instance_.recurrent(g)) blocks = instance_.n_pages(g);
+  }
+  if (blocks == 0) return 0;
+  std::vector<bool> is_parent(request.tree.size());
+  for (const ScoreRequest::Node& node : request.tree) {
+    if (node.parent >= 0) is_parent[static_cast<size_t>(node.parent)] = true;
+  }
+  const auto leaves = std::count(is_parent.begin(), is_parent.end(), false);
+  // At least one, though there may be no block for it: then the request does not fit.
+  return static_cast<uint32_t>(
+      std::clamp<int64_t>(std::min<int64_t>(leaves, blocks - 1), 1, kMost));
+}
+
 Result<RequestId> Engine::Score(ScoreRequest request) {
+  MNW_TRY(CheckGenerates());
   if (request.tree.empty()) return Error(Code::kInvalid, "there is nothing to score");
   std::vector<uint32_t> depth(request.tree.size());
   uint32_t deepest = 0;
@@ -65,14 +95,25 @@ Result<RequestId> Engine::Score(ScoreRequest request) {
   if (deepest > std::min({executor_.options().step_tokens, o.max_tokens, o.max_out})) {
     return Error(Code::kOutOfRange, "a continuation of {} tokens is longer than a step", deepest);
   }
-  MNW_TRY(CheckPrompt(request.prompt, deepest));
-  return executor_.Submit(queue_, MakeScoreJob(std::move(request)));
+  const uint32_t branches = Branches(request);
+  MNW_TRY(CheckPrompt(request.prompt, deepest, branches));
+  return executor_.Submit(queue_, MakeScoreJob(std::move(request), branches));
 }
 
 Result<RequestId> Engine::Logits(LogitsRequest request) {
+  MNW_TRY(CheckGenerates());
   if (request.on_logits == nullptr) return Error(Code::kInvalid, "nobody takes the logits");
   MNW_TRY(CheckPrompt(request.tokens, 0));
   return executor_.Submit(queue_, MakeLogitsJob(std::move(request)));
+}
+
+Result<RequestId> Engine::Embed(EmbedRequest request) {
+  if (!instance_.is_encoder()) {
+    return Error(Code::kUnsupported,
+                 "the model generates text and has no embedding; use an encoder, such as BERT's");
+  }
+  MNW_TRY(CheckPrompt(request.tokens, 0));
+  return executor_.Submit(queue_, MakeEmbedJob(std::move(request)));
 }
 
 void Engine::Cancel(RequestId id) { executor_.Cancel(id); }

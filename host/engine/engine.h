@@ -23,12 +23,14 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // Refusals: kOutOfRange (prompt and answer exceed the context; the message has the counts),
+  // An encoder embeds and does nothing else, other models do not embed (kUnsupported). Further
+  // refusals: kOutOfRange (prompt and answer exceed the context; the message has the counts),
   // kInvalid, kExhausted (queue full: retry later), kUnavailable (shutting down). Then on_done is
   // not called.
   Result<RequestId> Generate(GenerateRequest request);
   Result<RequestId> Score(ScoreRequest request);
   Result<RequestId> Logits(LogitsRequest request);
+  Result<RequestId> Embed(EmbedRequest request);
 
   // The request ends with kCancelled within one step, unless it has ended already. Unknown ids are
   // ignored.
@@ -39,7 +41,9 @@ class Engine {
   const model::Model& model() const { return instance_.model(); }
 
  private:
-  Status CheckPrompt(std::span<const TokenId> prompt, uint64_t answer) const;
+  Status CheckGenerates() const;
+  Status CheckPrompt(std::span<const TokenId> prompt, uint64_t answer, uint32_t branches = 0) const;
+  uint32_t Branches(const ScoreRequest& request) const;
 
   Executor& executor_;
   model::Instance& instance_;

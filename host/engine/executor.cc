@@ -100,8 +100,8 @@ EngineStats Executor::stats(const ModelQueue* queue) const {
   return stats;
 }
 
-bool Executor::CanEverFit(const ModelQueue* queue, uint32_t length) const {
-  return queue->pool.CanEverFit(length);
+bool Executor::CanEverFit(const ModelQueue* queue, uint32_t length, uint32_t branches) const {
+  return queue->pool.CanEverFit(length, branches);
 }
 
 void Executor::Work() {
@@ -195,7 +195,7 @@ void Executor::Admit(ModelQueue& queue) {
     while (!waiting.empty()) {
       Job& job = *waiting.front();
       if (queue.running.size() >= queue.instance.options().max_seqs) return;
-      if (!queue.pool.Reserve(job.max_length, &job.pages)) return;
+      if (!queue.pool.Reserve(job.max_length, job.branches, &job.pages)) return;
       job.started = Clock::now();
       queue.running.push_back(std::move(waiting.front()));
       waiting.pop_front();
@@ -208,25 +208,26 @@ void Executor::RunStep(ModelQueue& queue) {
   ++queue.steps;
   queue.rows += queue.step.inputs.tokens.size();
   const auto run = [&]() -> Result<std::span<const float>> {
+    if (!queue.step.edits.empty()) MNW_TRY(queue.instance.EditPages(queue.step.edits));
     MNW_TRY(queue.instance.Start(queue.step.inputs));
     return queue.instance.Wait();
   };
-  const Result<std::span<const float>> logits = run();
-  if (logits.ok()) {
-    Deliver(queue, *logits);
+  const Result<std::span<const float>> output = run();
+  if (output.ok()) {
+    Deliver(queue, *output);
     return;
   }
   // The step's rows are lost, and with them the requests that had rows in it; the others go on.
-  spdlog::warn("a step failed: {}", logits.status().message());
+  spdlog::warn("a step failed: {}", output.status().message());
   for (const StepPart& part : queue.step.parts) {
     const auto it = std::find_if(queue.running.begin(), queue.running.end(),
                                  [&](const auto& j) { return j.get() == part.job; });
-    EndJob(queue, static_cast<size_t>(it - queue.running.begin()), logits.status());
+    EndJob(queue, static_cast<size_t>(it - queue.running.begin()), output.status());
   }
 }
 
-void Executor::Deliver(ModelQueue& queue, std::span<const float> logits) {
-  const size_t n_vocab = queue.instance.n_vocab();
+void Executor::Deliver(ModelQueue& queue, std::span<const float> output) {
+  const size_t width = queue.instance.output_width();
   std::vector<Status> failed(queue.step.parts.size());
   // Before the logits, so that a job sees its rows as committed when it looks at them.
   for (const StepPart& part : queue.step.parts)
@@ -234,10 +235,13 @@ void Executor::Deliver(ModelQueue& queue, std::span<const float> logits) {
   for (size_t i = 0; i < queue.step.out.size(); ++i) {
     const OutRow& row = queue.step.out[i];
     Job& job = *queue.step.parts[row.part].job;
-    const std::span<const float> values = logits.subspan(i * n_vocab, n_vocab);
+    const std::span<const float> values = output.subspan(i * width, width);
     if (!failed[row.part].ok()) continue;
     failed[row.part] =
         row.node >= 0 ? job.OnTreeLogits(row.node, values) : job.OnLogits(row.position, values);
+  }
+  for (size_t i = 0; queue.instance.is_encoder() && i < queue.step.parts.size(); ++i) {
+    failed[i] = queue.step.parts[i].job->OnEmbedding(output.subspan(i * width, width));
   }
   for (size_t i = 0; i < queue.step.parts.size(); ++i) {
     Job* job = queue.step.parts[i].job;

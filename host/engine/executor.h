@@ -48,11 +48,11 @@ class Executor {
   Result<RequestId> Submit(ModelQueue* queue, std::unique_ptr<Job> job);
   void Cancel(RequestId id);
   EngineStats stats(const ModelQueue* queue) const;
-  // Calls `task` on the executor's thread between two steps and waits for it: how anything else that calls
-  // the backend (opening and closing models) keeps out of its way.
+  // Calls `task` on the executor's thread between two steps and waits for it: how anything else
+  // that calls the backend (opening and closing models) keeps out of its way.
   void Call(const std::function<void()>& task);
   // Can a request of this length run at all, in an empty cache?
-  bool CanEverFit(const ModelQueue* queue, uint32_t length) const;
+  bool CanEverFit(const ModelQueue* queue, uint32_t length, uint32_t branches) const;
 
  private:
   void Work();
@@ -60,7 +60,7 @@ class Executor {
   std::vector<RequestId> TakeArrivals(ModelQueue& queue);  // returns the cancelled ones
   void Admit(ModelQueue& queue);
   void EndCancelled(ModelQueue& queue, std::span<const RequestId> ids);
-  void Deliver(ModelQueue& queue, std::span<const float> logits);
+  void Deliver(ModelQueue& queue, std::span<const float> output);
   void EndJob(ModelQueue& queue, size_t index, Status status);
   void EndAll(ModelQueue& queue, const Status& status);
   void Publish(ModelQueue& queue);

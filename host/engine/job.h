@@ -2,7 +2,11 @@
 //
 // The step builder asks, the executor delivers. Tokens of `tokens` are computed in order and
 // committed to the cache; rows of the tree (ScoreRequest) are computed after them and never
-// committed. Threads: the executor's, once the request is accepted.
+// committed.
+//
+// Recurrent state has no rows that could be left out later: each path of a tree runs on a block of
+// its own, a branch, which starts as a copy of the sequence's. Threads: the executor's, once the
+// request is accepted.
 #pragma once
 
 #include <chrono>
@@ -19,28 +23,37 @@ using Clock = std::chrono::steady_clock;
 
 class Job {
  public:
-  // `max_answer`: tokens that may be added to the prompt.
-  Job(std::vector<TokenId> prompt, Priority priority, uint32_t max_answer)
+  // `max_answer`: tokens that may be added to the prompt. `branches`: blocks for paths of its tree,
+  // at least one if it has a tree and the model recurrent state.
+  Job(std::vector<TokenId> prompt, Priority priority, uint32_t max_answer, uint32_t branches = 0)
       : tokens(std::move(prompt)),
         priority(priority),
+        branches(branches),
         max_length(static_cast<uint32_t>(tokens.size()) + max_answer) {
     usage.prompt_tokens = static_cast<uint32_t>(tokens.size());
   }
   virtual ~Job() = default;
 
   // Are the logits after tokens[position] wanted?
-  virtual bool WantsLogits(size_t position) const = 0;
-  virtual Status OnLogits(size_t position, std::span<const float> logits) = 0;
+  virtual bool WantsLogits(size_t /*position*/) const { return false; }
+  virtual Status OnLogits(size_t /*position*/, std::span<const float> /*logits*/) {
+    return Status();
+  }
+  // Of an encoder, whose whole sequence was one step.
+  virtual Status OnEmbedding(std::span<const float> /*embedding*/) { return Status(); }
 
   // Tree rows still to be computed, each with its parent among them (-1: the last token). Only
-  // asked when all tokens are committed or in the same step. At most `limit`.
+  // asked when all tokens are committed or in the same step. At most `limit`. With branches, each
+  // of at most `max_paths` paths has rows of its own, from the last token on, one path after
+  // another.
   struct TreeRow {
     int32_t node;
     int32_t parent;  // index into the list
     TokenId token;
-    uint32_t depth;  // 0: right after the last token
+    uint32_t depth;       // 0: right after the last token
+    uint32_t branch = 0;  // below `branches`
   };
-  virtual std::vector<TreeRow> TreeRows(size_t /*limit*/) const { return {}; }
+  virtual std::vector<TreeRow> TreeRows(size_t /*limit*/, size_t /*max_paths*/) const { return {}; }
   virtual Status OnTreeLogits(int32_t /*node*/, std::span<const float> /*logits*/) {
     return Status();
   }
@@ -54,6 +67,7 @@ class Job {
   std::vector<TokenId> tokens;
   size_t committed = 0;  // tokens whose rows are in the cache
   const Priority priority;
+  const uint32_t branches;
   const uint32_t max_length;  // positions it may come to
   PageTable pages;
   Usage usage;
@@ -65,7 +79,8 @@ class Job {
 
 // Each checks nothing: the engine has refused bad requests.
 std::unique_ptr<Job> MakeGenerateJob(GenerateRequest request, const model::Model* model);
-std::unique_ptr<Job> MakeScoreJob(ScoreRequest request);
+std::unique_ptr<Job> MakeScoreJob(ScoreRequest request, uint32_t branches);
 std::unique_ptr<Job> MakeLogitsJob(LogitsRequest request);
+std::unique_ptr<Job> MakeEmbedJob(EmbedRequest request);
 
 }  // namespace minnow::engine

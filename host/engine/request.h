@@ -101,4 +101,11 @@ struct LogitsRequest {
   std::function<void(Status, Usage)> on_done;
 };
 
+// One vector for a text, from a model that is an encoder.
+struct EmbedRequest {
+  std::vector<TokenId> tokens;  // with those that the model puts around a text
+  Priority priority = Priority::kInteractive;
+  std::function<void(Status, std::vector<float> embedding, Usage)> on_done;
+};
+
 }  // namespace minnow::engine

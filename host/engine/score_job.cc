@@ -11,8 +11,8 @@ namespace {
 
 class ScoreJob final : public Job {
  public:
-  explicit ScoreJob(ScoreRequest request)
-      : Job(std::move(request.prompt), request.priority, 0),
+  ScoreJob(ScoreRequest request, uint32_t branches)
+      : Job(std::move(request.prompt), request.priority, 0, branches),
         request_(std::move(request)),
         children_(request_.tree.size() + 1),
         done_(request_.tree.size(), false),
@@ -34,7 +34,26 @@ class ScoreJob final : public Job {
     return SetChildren(-1, logits);
   }
 
-  std::vector<TreeRow> TreeRows(size_t limit) const override {
+  std::vector<TreeRow> TreeRows(size_t limit, size_t max_paths) const override {
+    return branches > 0 ? Paths(limit, std::min<size_t>(max_paths, branches)) : Tree(limit);
+  }
+
+  Status OnTreeLogits(int32_t node, std::span<const float> logits) override {
+    done_[static_cast<size_t>(node)] = true;
+    return SetChildren(node, logits);
+  }
+
+  bool finished() const override {
+    return prompt_done_ && std::all_of(done_.begin(), done_.end(), [](bool d) { return d; });
+  }
+
+  void End(Status status) override {
+    StopClock();
+    if (request_.on_done) request_.on_done(std::move(status), std::move(logprobs_), usage);
+  }
+
+ private:
+  std::vector<TreeRow> Tree(size_t limit) const {
     std::vector<TreeRow> rows;
     std::vector<int32_t> row_of(done_.size(), -1);
     for (size_t i = 0; i < done_.size(); ++i) {
@@ -57,21 +76,44 @@ class ScoreJob final : public Job {
     return rows;
   }
 
-  Status OnTreeLogits(int32_t node, std::span<const float> logits) override {
-    done_[static_cast<size_t>(node)] = true;
-    return SetChildren(node, logits);
+  // Whole paths from the prompt on.
+  std::vector<TreeRow> Paths(size_t limit, size_t max_paths) const {
+    std::vector<TreeRow> rows;
+    std::vector<bool> taken = done_;
+    for (size_t i = 0, branch = 0; i < taken.size() && branch < max_paths; ++i) {
+      if (taken[i]) continue;
+      std::vector<int32_t> path = PathThrough(static_cast<int32_t>(i));
+      path.resize(std::min(path.size(), limit - rows.size()));
+      int32_t parent = -1;
+      for (size_t depth = 0; depth < path.size(); ++depth) {
+        const TokenId token = request_.tree[static_cast<size_t>(path[depth])].token;
+        rows.push_back({path[depth], parent, token, static_cast<uint32_t>(depth),
+                        static_cast<uint32_t>(branch)});
+        parent = static_cast<int32_t>(rows.size()) - 1;
+        taken[static_cast<size_t>(path[depth])] = true;
+      }
+      if (rows.size() == limit) break;
+      ++branch;
+    }
+    return rows;
   }
 
-  bool finished() const override {
-    return prompt_done_ && std::all_of(done_.begin(), done_.end(), [](bool d) { return d; });
+  // The nodes from the top down to this one, and on to the end of its first branch that needs rows.
+  std::vector<int32_t> PathThrough(int32_t node) const {
+    std::vector<int32_t> path;
+    for (int32_t n = node; n >= 0; n = request_.tree[static_cast<size_t>(n)].parent) {
+      path.push_back(n);
+    }
+    std::reverse(path.begin(), path.end());
+    const auto pending = [&](int32_t n) { return !done_[static_cast<size_t>(n)]; };
+    for (;;) {
+      const auto& children = children_[static_cast<size_t>(path.back() + 1)];
+      const auto next = std::find_if(children.begin(), children.end(), pending);
+      if (next == children.end()) return path;
+      path.push_back(*next);
+    }
   }
 
-  void End(Status status) override {
-    StopClock();
-    if (request_.on_done) request_.on_done(std::move(status), std::move(logprobs_), usage);
-  }
-
- private:
   Status SetChildren(int32_t node, std::span<const float> logits) {
     const auto& children = children_[static_cast<size_t>(node + 1)];
     if (children.empty()) return Status();
@@ -121,8 +163,8 @@ class LogitsJob final : public Job {
 
 }  // namespace
 
-std::unique_ptr<Job> MakeScoreJob(ScoreRequest request) {
-  return std::make_unique<ScoreJob>(std::move(request));
+std::unique_ptr<Job> MakeScoreJob(ScoreRequest request, uint32_t branches) {
+  return std::make_unique<ScoreJob>(std::move(request), branches);
 }
 
 std::unique_ptr<Job> MakeLogitsJob(LogitsRequest request) {

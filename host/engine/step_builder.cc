@@ -12,8 +12,10 @@ class Builder {
       : instance_(instance),
         pool_(pool),
         step_(*step),
-        rows_left_(std::min(step_tokens, instance.options().max_tokens)),
+        rows_left_(instance.is_encoder() ? instance.options().max_tokens
+                                         : std::min(step_tokens, instance.options().max_tokens)),
         out_left_(instance.options().max_out) {
+    step_.edits.clear();
     step_.parts.clear();
     step_.out.clear();
     model::StepInputs& in = step_.inputs;
@@ -26,16 +28,25 @@ class Builder {
   }
 
   void Add(Job& job) {
-    if (step_.parts.size() == instance_.options().max_seqs || rows_left_ == 0) return;
+    const size_t seqs_left = instance_.options().max_seqs - step_.inputs.seq_len.size();
+    if (seqs_left == 0 || rows_left_ == 0) return;
     const size_t n = TokensThatFit(job);
     const bool all = job.committed + n == job.tokens.size();
+    if (instance_.is_encoder() && !all) return;
     std::vector<Job::TreeRow> tree;
-    if (all) tree = job.TreeRows(std::min(rows_left_ - n, out_left_ - OutRowsOf(job, n)));
+    // A branch is copied before the step, from what is committed by then.
+    if (all && (n == 0 || job.branches == 0))
+      tree = job.TreeRows(std::min(rows_left_ - n, out_left_ - OutRowsOf(job, n)), seqs_left);
     if (n + tree.size() == 0) return;
     step_.parts.push_back({&job, job.committed, n, std::move(tree)});
-    AddTokens(job, n);
-    AddTree(step_.parts.back(), n);
-    AddPages(job);
+    if (n == 0 && job.branches > 0) {
+      AddBranches(step_.parts.back());
+    } else {
+      step_.inputs.seq_len.push_back(static_cast<int32_t>(job.committed));
+      AddTokens(job, n);
+      AddTree(step_.parts.back(), n);
+      AddPages(job);
+    }
   }
 
  private:
@@ -61,7 +72,7 @@ class Builder {
     model::StepInputs& in = step_.inputs;
     in.tokens.push_back(token);
     in.positions.push_back(static_cast<int32_t>(position));
-    in.seq.push_back(static_cast<int32_t>(step_.parts.size() - 1));
+    in.seq.push_back(static_cast<int32_t>(in.seq_len.size() - 1));
     in.parent.push_back(parent);
     --rows_left_;
   }
@@ -74,7 +85,9 @@ class Builder {
 
   void AddTokens(Job& job, size_t n) {
     model::StepInputs& in = step_.inputs;
-    in.seq_len.push_back(static_cast<int32_t>(job.committed));
+    for (uint32_t g = 0; job.committed == 0 && g < instance_.n_groups(); ++g) {
+      if (instance_.recurrent(g)) step_.edits.push_back({g, -1, job.pages.pages[g][0], 0});
+    }
     for (size_t i = 0; i < n; ++i) {
       const size_t position = job.committed + i;
       AddRow(job.tokens[position], position,
@@ -98,13 +111,36 @@ class Builder {
     }
   }
 
+  // Each path as a sequence of its own, on a block that starts as the job's.
+  void AddBranches(const StepPart& part) {
+    model::StepInputs& in = step_.inputs;
+    const int32_t first = static_cast<int32_t>(in.tokens.size());
+    for (const Job::TreeRow& row : part.tree) {
+      if (row.parent < 0) {
+        in.seq_len.push_back(static_cast<int32_t>(part.job->committed));
+        AddPages(*part.job);
+      }
+      AddRow(row.token, part.first_token + row.depth, row.parent < 0 ? -1 : first + row.parent);
+      for (uint32_t g = 0; g < instance_.n_groups(); ++g) {
+        const std::vector<int32_t>& blocks = part.job->pages.pages[g];
+        const bool recurrent = instance_.recurrent(g);
+        in.slots[g].push_back(recurrent ? blocks[1 + row.branch] : -1);
+        if (recurrent && row.parent < 0) {
+          step_.edits.push_back({g, blocks[0], blocks[1 + row.branch], 0});
+        }
+      }
+      AddOut(0, row.node);
+    }
+  }
+
   void AddPages(const Job& job) {
     const size_t columns = instance_.page_columns();
     for (uint32_t g = 0; g < instance_.n_groups(); ++g) {
+      if (instance_.recurrent(g)) continue;
       std::vector<int32_t>& all = step_.inputs.pages[g];
       const std::vector<int32_t>& own = job.pages.pages[g];
       all.insert(all.end(), own.begin(), own.end());
-      all.resize(step_.parts.size() * columns, -1);
+      all.resize(step_.inputs.seq_len.size() * columns, -1);
     }
   }
 

@@ -1,7 +1,8 @@
 // Joins the rows of running jobs into one step.
 //
 // Jobs that decode (one token to compute) come before those that prefill, interactive ones before
-// batch ones, older before younger; prefills share what is left of the step's rows. Threads: the
+// batch ones, older before younger; prefills share what is left of the step's rows. An encoder's
+// sequences are never cut: those that no longer fit wait for the next step. Threads: the
 // executor's.
 #pragma once
 
@@ -28,9 +29,10 @@ struct OutRow {
 };
 
 struct Step {
+  std::vector<mnw_page_edit> edits;  // before it runs: blocks of recurrent state cleared and copied
   model::StepInputs inputs;
   std::vector<StepPart> parts;
-  std::vector<OutRow> out;
+  std::vector<OutRow> out;  // none of an encoder, whose parts each give one embedding
 
   bool empty() const { return inputs.tokens.empty(); }
 };

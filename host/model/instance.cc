@@ -5,6 +5,8 @@
 #include <minnow/sdk/graph_view.hpp>
 #include <mutex>
 
+#include "graph/print.h"
+
 namespace minnow::model {
 
 // One partition of the graph on its device.
@@ -113,12 +115,24 @@ Status Instance::Place(InstanceSource source, std::span<plugins::Device* const> 
   MNW_ASSIGN(graph::Placement placement,
              graph::PartitionGraph(std::move(source.graph), claimers, options));
   placement_ = std::make_unique<graph::Placement>(std::move(placement));
-  const mnw_id logits = graph().Output("logits");
-  if (logits == MNW_NONE) {
-    return Error(Code::kUnsupported, "the model has no logits: it embeds text and cannot generate");
-  }
-  n_vocab_ = static_cast<uint32_t>(graph().value(logits).dim[0]);
   shared_.resize(graph().values().size());
+  return FindOutput();
+}
+
+Status Instance::FindOutput() {
+  is_encoder_ = graph().info().is_encoder != 0;
+  const char* name = is_encoder_ ? "embedding" : "logits";
+  output_ = graph().Output(name);
+  if (output_ == MNW_NONE) return Error(Code::kUnsupported, "the graph has no output '{}'", name);
+  const mnw_value& output = graph().value(output_);
+  const int64_t rows = is_encoder_ ? MNW_DIM(MNW_SYM_N_SEQS) : MNW_DIM(MNW_SYM_N_OUT);
+  if (output.dim[0] < 1 || output.dim[1] != rows || output.dim[2] != 1 || output.dim[3] != 1) {
+    return Error(Code::kUnsupported, "the output '{}' is {}, must be one row per {}", name,
+                 graph::PrintShape(output), is_encoder_ ? "sequence" : "wanted position");
+  }
+  output_width_ = static_cast<uint32_t>(output.dim[0]);
+  n_vocab_ = is_encoder_ ? graph().info().n_vocab : output_width_;
+  if (is_encoder_) options_.max_tokens = std::max(options_.max_tokens, n_ctx_);
   return Status();
 }
 
@@ -132,7 +146,7 @@ Status Instance::CreateStates(std::span<plugins::Device* const> devices) {
   groups_.assign(graph().state_groups().begin(), graph().state_groups().end());
   for (mnw_state_group& g : groups_) {
     g.page_tokens = kPageTokens;
-    g.n_pages = 1;
+    g.n_pages = 0;
   }
   states_.resize(devices.size());
   for (size_t i = 0; i < devices.size(); ++i) {
@@ -149,21 +163,31 @@ Status Instance::CreateStates(std::span<plugins::Device* const> devices) {
     spec.layer_stride = sizeof(mnw_state_layer);
     spec.groups = groups_.data();
     spec.layers = layers.data();
-    if (groups_[0].n_pages == 1) {  // the first home decides
-      const uint64_t most = uint64_t{options_.max_seqs} * page_columns();
-      const uint64_t page_bytes = std::max<uint64_t>(1, devices[i]->StateBytes(spec));
-      const uint64_t memory = devices[i]->info().memory_total;
-      uint64_t pages = most;
-      if (memory > 0) pages = std::clamp<uint64_t>(memory / 4 / page_bytes, page_columns(), most);
-      if (options_.kv_tokens > 0) pages = (options_.kv_tokens + kPageTokens - 1) / kPageTokens;
-      for (mnw_state_group& g : groups_)
-        g.n_pages = static_cast<uint32_t>(std::min<uint64_t>(pages, 1u << 26));
-    }
+    if (groups_[0].n_pages == 0) SizeGroups(*devices[i], spec);  // the first home decides
     MNW_ASSIGN(plugins::StateHandle handle, devices[i]->CreateState(spec));
     state_bytes_ += devices[i]->StateBytes(spec);
     states_[i] = std::make_unique<State>(State{devices[i], std::move(handle)});
   }
   return Status();
+}
+
+// A quarter of the device's memory is for the state of a kind: pages of keys and values for
+// sequences as long as the context, blocks of recurrent state for as many sequences as a step has.
+void Instance::SizeGroups(plugins::Device& device, mnw_state_spec spec) {
+  const auto pages_for = [&](uint32_t kind, uint64_t least, uint64_t most) {
+    for (mnw_state_group& g : groups_) g.n_pages = g.kind == kind;
+    const uint64_t page_bytes = std::max<uint64_t>(1, device.StateBytes(spec));
+    const uint64_t memory = device.info().memory_total;
+    return memory > 0 ? std::clamp(memory / 4 / page_bytes, least, most) : most;
+  };
+  uint64_t pages =
+      pages_for(MNW_STATE_KV, page_columns(), uint64_t{options_.max_seqs} * page_columns());
+  if (options_.kv_tokens > 0) pages = (options_.kv_tokens + kPageTokens - 1) / kPageTokens;
+  const uint64_t blocks = pages_for(MNW_STATE_RECURRENT, 1, options_.max_seqs);
+  for (mnw_state_group& g : groups_) {
+    g.n_pages = static_cast<uint32_t>(
+        std::min<uint64_t>(g.kind == MNW_STATE_RECURRENT ? blocks : pages, 1u << 26));
+  }
 }
 
 Status Instance::MakePart(size_t index, const formats::GgufReader* file,
@@ -295,11 +319,10 @@ Result<std::span<const float>> Instance::Wait() {
     status = RunPart(i);
     if (status.ok()) status = completion_->Wait();
   }
-  const size_t n_out = inputs_->out_rows.size();
+  const size_t rows = is_encoder_ ? inputs_->seq_len.size() : inputs_->out_rows.size();
   inputs_ = nullptr;
   if (!status.ok()) return status;
-  const auto& memory = shared_[graph().Output("logits")];
-  return std::span<const float>(reinterpret_cast<const float*>(memory.data()), n_out * n_vocab_);
+  return std::span(reinterpret_cast<const float*>(shared_[output_].data()), rows * output_width_);
 }
 
 Status Instance::EditPages(std::span<const mnw_page_edit> edits) {

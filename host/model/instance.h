@@ -21,7 +21,7 @@ namespace minnow::model {
 inline constexpr uint32_t kPageTokens = 32;
 
 struct InstanceOptions {
-  uint32_t max_tokens = 512;  // rows of a step
+  uint32_t max_tokens = 512;  // rows of a step; an encoder takes at least n_ctx
   uint32_t max_seqs = 64;     // sequences in a step
   uint32_t max_out = 128;     // rows of logits in a step
   uint32_t kv_tokens =
@@ -31,7 +31,8 @@ struct InstanceOptions {
 };
 
 // The inputs of one step, as abi/ops.h describes them. Arrays over rows have n_tokens elements,
-// over sequences n_seqs; a group's pages are n_seqs rows of Instance::page_columns().
+// over sequences n_seqs; a group's pages are n_seqs rows of Instance::page_columns(), and nothing
+// in a recurrent group, whose slots are the sequences' blocks.
 struct StepInputs {
   std::vector<int32_t> tokens, positions, seq, parent;
   std::vector<int32_t> seq_len;
@@ -66,8 +67,13 @@ class Instance {
   uint32_t n_groups() const { return static_cast<uint32_t>(groups_.size()); }
   uint32_t n_pages(uint32_t group) const { return groups_[group].n_pages; }
   uint32_t window(uint32_t group) const { return groups_[group].window; }
+  // A group whose pages are one block per sequence (MNW_STATE_RECURRENT).
+  bool recurrent(uint32_t group) const { return groups_[group].kind == MNW_STATE_RECURRENT; }
   uint32_t page_columns() const { return (n_ctx_ + kPageTokens - 1) / kPageTokens; }
   uint32_t n_vocab() const { return n_vocab_; }
+  // One embedding per sequence comes out instead of logits, and a sequence is one step.
+  bool is_encoder() const { return is_encoder_; }
+  uint32_t output_width() const { return output_width_; }  // of a row of logits, of an embedding
   uint64_t weight_bytes() const { return weight_bytes_; }  // memory of the backends' own
   uint64_t state_bytes() const { return state_bytes_; }
   const graph::Graph& graph() const { return placement_->graph; }
@@ -75,7 +81,8 @@ class Instance {
 
   // Starts a step; `inputs` stays untouched until Wait returns.
   Status Start(const StepInputs& inputs);
-  // Waits for the step. The logits [n_out, n_vocab] stay valid until the next Start.
+  // Waits for the step. Its logits [n_out, output_width] or embeddings [n_seqs, output_width] stay
+  // valid until the next Start.
   Result<std::span<const float>> Wait();
 
   // Copy on write and clearing of pages; rows of the last step without a slot made permanent.
@@ -88,7 +95,9 @@ class Instance {
   Instance();
 
   Status Place(InstanceSource source, std::span<plugins::Device* const> devices);
+  Status FindOutput();
   Status CreateStates(std::span<plugins::Device* const> devices);
+  void SizeGroups(plugins::Device& device, mnw_state_spec spec);
   Status MakePart(size_t index, const formats::GgufReader* file,
                   std::span<plugins::Device* const> devices);
   Status LoadWeights(Part& part, const formats::GgufReader& file);
@@ -97,7 +106,9 @@ class Instance {
 
   std::shared_ptr<const Model> model_;
   InstanceOptions options_;
-  uint32_t n_ctx_ = 0, n_vocab_ = 0;
+  uint32_t n_ctx_ = 0, n_vocab_ = 0, output_width_ = 0;
+  bool is_encoder_ = false;
+  mnw_id output_ = MNW_NONE;  // the logits or the embeddings
   uint64_t weight_bytes_ = 0, state_bytes_ = 0;
   std::vector<std::string> device_names_;
   std::unique_ptr<graph::Placement> placement_;

@@ -21,6 +21,7 @@ int GetI64(const void* self, const char* key, int64_t* out) {
   const std::string_view name = key;
   if (name == "fake.vocab") return *out = o.n_vocab, MNW_OK;
   if (name == "fake.layers") return *out = static_cast<int64_t>(o.windows.size()), MNW_OK;
+  if (name == "fake.recurrent") return *out = o.recurrent, MNW_OK;
   if (name == "fake.encoder") return *out = o.is_encoder, MNW_OK;
   return MNW_NOT_FOUND;
 }
@@ -73,13 +74,22 @@ mnw_id Layer(const B& b, const mnw_build_options& o, int32_t i, uint32_t window,
   return b.Emit(MNW_OP_add, i, {x, b.Flat(attended)}, mnw_no_params{});
 }
 
+mnw_id RecurrentLayer(const B& b, uint32_t i, mnw_id x) {
+  const uint32_t group = b.b->state_group(b.b->self, MNW_STATE_RECURRENT, 0);
+  const mnw_id w = b.Weight("conv.weight", 2, kEmbd);
+  const mnw_id state = b.b->state(b.b->self, i, group, 1, 1, kEmbd);
+  return b.Emit(MNW_OP_conv_step, static_cast<int32_t>(i),
+                {x, state, b.Input(MNW_INPUT_SLOTS, group), w}, mnw_no_params{});
+}
+
 int Build(const mnw_metadata* m, const mnw_build_options* o, const mnw_builder* builder,
           mnw_model_info* info, mnw_error*) {
   const B b = {builder};
-  int64_t n_vocab = 0, n_layers = 0, is_encoder = 0;
+  int64_t n_vocab = 0, n_layers = 0, is_encoder = 0, recurrent = 0;
   m->get_i64(m->self, "fake.vocab", &n_vocab);
   m->get_i64(m->self, "fake.layers", &n_layers);
   m->get_i64(m->self, "fake.encoder", &is_encoder);
+  m->get_i64(m->self, "fake.recurrent", &recurrent);
   info->n_layers = static_cast<uint32_t>(n_layers);
   info->n_embd = static_cast<uint32_t>(kEmbd);
   info->n_heads = info->n_kv_heads = kHeads;
@@ -101,6 +111,7 @@ int Build(const mnw_metadata* m, const mnw_build_options* o, const mnw_builder* 
     m->get_element_i64(m->self, "fake.windows", static_cast<uint64_t>(i), &window);
     x = Layer(b, *o, i, static_cast<uint32_t>(window), x);
   }
+  if (recurrent) x = RecurrentLayer(b, static_cast<uint32_t>(n_layers), x);
   x = b.Emit(MNW_OP_get_rows, -1, {x, b.Input(MNW_INPUT_OUT_ROWS)}, mnw_no_params{});
   builder->output(builder->self,
                   b.Emit(MNW_OP_lm_head, -1, {x, table}, mnw_lm_head_params{1.0f, 0.0f}), "logits");
@@ -115,6 +126,7 @@ std::vector<graph::TensorInfo> FakeModelTensors(const FakeModelOptions& options)
   for (size_t i = 0; i < options.windows.size() && !options.is_encoder; ++i) {
     tensors.push_back({fmt::format("blk.{}.weight", i), MNW_TYPE_F32, {kEmbd, kEmbd, 1, 1}});
   }
+  if (options.recurrent) tensors.push_back({"conv.weight", MNW_TYPE_F32, {2, kEmbd, 1, 1}});
   return tensors;
 }
 

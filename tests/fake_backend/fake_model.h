@@ -17,6 +17,7 @@ struct FakeModelOptions {
   std::vector<uint32_t> windows = {0};  // one layer per entry, layers of equal window share a group
   bool is_encoder = false;              // no state, one vector per sequence
   bool adapters = false;
+  bool recurrent = false;  // one more layer, which keeps a block of state per sequence
 };
 
 Result<graph::BuiltGraph> MakeFakeModel(const FakeModelOptions& options = {});

@@ -61,6 +61,12 @@ struct Asked {
 using AskedGenerate = Asked<engine::GenerateResult>;
 using AskedScore = Asked<ScoreResult>;
 
+struct EmbedResult {
+  Status status;
+  std::vector<float> embedding;
+};
+using AskedEmbed = Asked<EmbedResult>;
+
 inline engine::RequestId Taken(Result<engine::RequestId> id) {
   if (!id.ok()) FAIL(id.status().message().c_str());
   return *id;
@@ -82,6 +88,16 @@ inline AskedScore Ask(engine::Engine& engine, engine::ScoreRequest request) {
     answer->Set({std::move(status), std::move(logprobs)});
   };
   asked.id = Taken(engine.Score(std::move(request)));
+  return asked;
+}
+
+inline AskedEmbed Ask(engine::Engine& engine, engine::EmbedRequest request) {
+  AskedEmbed asked;
+  request.on_done = [answer = asked.answer](Status status, std::vector<float> embedding,
+                                            engine::Usage) {
+    answer->Set({std::move(status), std::move(embedding)});
+  };
+  asked.id = Taken(engine.Embed(std::move(request)));
   return asked;
 }
 

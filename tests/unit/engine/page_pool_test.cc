@@ -57,24 +57,24 @@ TEST(PagePool, NeedsAPagePer32PositionsAndNoMoreThanWindowAndStep) {
 TEST(PagePool, KnowsWhatCanNeverFit) {
   CHECK(pool.CanEverFit(320));
   CHECK(!pool.CanEverFit(321));
-  CHECK(pool.Reserve(320, &table));
+  CHECK(pool.Reserve(320, 0, &table));
   CHECK(pool.CanEverFit(320));  // not now, but ever
 }
 
 TEST(PagePool, ReservesBeforePagesAreTaken) {
   PageTable second, third;
-  CHECK(pool.Reserve(7 * 32, &table));
-  CHECK(!pool.Reserve(3 * 32 + 1, &second));
+  CHECK(pool.Reserve(7 * 32, 0, &table));
+  CHECK(!pool.Reserve(3 * 32 + 1, 0, &second));
   CHECK(second.pages.empty());
-  CHECK(pool.Reserve(3 * 32, &second));
-  CHECK(!pool.Reserve(1, &third));
+  CHECK(pool.Reserve(3 * 32, 0, &second));
+  CHECK(!pool.Reserve(1, 0, &third));
   UNSIGNED_LONGS_EQUAL(0, pool.used());
   pool.Release(&second);
-  CHECK(pool.Reserve(1, &third));
+  CHECK(pool.Reserve(1, 0, &third));
 }
 
 TEST(PagePool, ASlotIsThePagesPlaceOfThePosition) {
-  CHECK(pool.Reserve(100, &table));
+  CHECK(pool.Reserve(100, 0, &table));
   const int32_t first = pool.Slot(&table, 0, 0);
   LONGS_EQUAL(0, first % 32);
   LONGS_EQUAL(first + 31, pool.Slot(&table, 0, 31));
@@ -88,8 +88,8 @@ TEST(PagePool, ASlotIsThePagesPlaceOfThePosition) {
 
 TEST(PagePool, NoTwoSequencesShareAPage) {
   PageTable other;
-  CHECK(pool.Reserve(160, &table));
-  CHECK(pool.Reserve(160, &other));
+  CHECK(pool.Reserve(160, 0, &table));
+  CHECK(pool.Reserve(160, 0, &other));
   Fill(table, 0, 128);
   Fill(other, 0, 128);
   for (uint32_t group : {0u, 1u}) {
@@ -102,7 +102,7 @@ TEST(PagePool, NoTwoSequencesShareAPage) {
 }
 
 TEST(PagePool, TrimGivesBackOnlyWhatNoRowCanRead) {
-  CHECK(pool.Reserve(200, &table));
+  CHECK(pool.Reserve(200, 0, &table));
   Fill(table, 0, 96);
   pool.Trim(&table, 94);  // reads 31..94
   UNSIGNED_LONGS_EQUAL(3, PagesOf(table, 1));
@@ -116,7 +116,7 @@ TEST(PagePool, TrimGivesBackOnlyWhatNoRowCanRead) {
 
 TEST(PagePool, AWindowNeedsNoMoreThanItReserves) {
   for (uint32_t step : {1u, 7u, 31u, 32u}) {
-    CHECK(pool.Reserve(320, &table));
+    CHECK(pool.Reserve(320, 0, &table));
     for (uint32_t p = 0; p < 320; p += step) {
       Fill(table, p, std::min(320u, p + step));
       CHECK(PagesOf(table, 1) <= table.reserved[1]);
@@ -128,7 +128,7 @@ TEST(PagePool, AWindowNeedsNoMoreThanItReserves) {
 
 TEST(PagePool, ReleaseReturnsEverything) {
   for (int i = 0; i < 3; ++i) {
-    CHECK(pool.Reserve(320, &table));
+    CHECK(pool.Reserve(320, 0, &table));
     Fill(table, 0, 96);
     pool.Trim(&table, 96);
     Fill(table, 96, 128);

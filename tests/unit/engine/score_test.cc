@@ -4,6 +4,7 @@
 
 #include "engine/fake_engine.h"
 
+using minnow::Code;
 using minnow::Status;
 using minnow::engine::LogitsRequest;
 using minnow::engine::Priority;
@@ -123,6 +124,26 @@ TEST(Score, APathMayFillAStep) {
       Prompt(20, 1), {{-1, 1}, {0, 2}, {1, 3}, {2, 4}}, Priority::kBatch, {}};
   CheckScores(request, Ask(fake.engine(), request));
   fake.CheckAtRest();
+}
+
+TEST(Score, PathsOfATreeRunOnBlocksOfTheirOwn) {
+  FakeEngineOptions options;
+  options.model.recurrent = true;
+  CheckTrees(options, 20, 30, 10);
+  options.instance.max_seqs = 2;  // one branch
+  options.instance.max_out = 5;
+  options.engine.step_tokens = 9;
+  CheckTrees(options, 5, 60, 5);
+}
+
+TEST(Score, NeedsASecondBlockOfRecurrentState) {
+  FakeEngineOptions options;
+  options.model.recurrent = true;
+  options.instance.max_seqs = 1;
+  FakeEngine fake(options);
+  CHECK_ERROR(
+      Code::kOutOfRange, "a second block",
+      fake.engine().Score({Prompt(3, 1), {{-1, 1}, {0, 2}}, Priority::kBatch, {}}).status());
 }
 
 TEST(Score, OneTokenNeedsNoRowOfATree) {

@@ -39,7 +39,7 @@ TEST_GROUP(StepBuilder) {
   Step step;
 
   Job& Add(std::unique_ptr<Job> job) {
-    CHECK(pool.Reserve(job->max_length, &job->pages));
+    CHECK(pool.Reserve(job->max_length, job->branches, &job->pages));
     jobs.push_back(std::move(job));
     return *jobs.back();
   }
@@ -54,7 +54,7 @@ TEST_GROUP(StepBuilder) {
     return job;
   }
   Job& AddScore(std::vector<ScoreRequest::Node> tree, size_t n, size_t committed) {
-    Job& job = Add(MakeScoreJob({Prompt(n, 1), std::move(tree), Priority::kInteractive, {}}));
+    Job& job = Add(MakeScoreJob({Prompt(n, 1), std::move(tree), Priority::kInteractive, {}}, 0));
     job.committed = committed;
     if (committed == n) CHECK_OK(job.OnLogits(n - 1, std::vector<float>(64)));
     return job;
