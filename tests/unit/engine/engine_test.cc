@@ -65,7 +65,7 @@ void CheckCancelled(const AskedGenerate& asked) {
 // Completes steps until the request has ended. A step that is done may not have been delivered yet,
 // so the next one is only waited for when it is in flight.
 void StepUntilDone(FakeEngine& fake, const AskedGenerate& asked) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(10);
   while (asked.answer->count() == 0) {
     CHECK(std::chrono::steady_clock::now() < deadline);
     if (fake.backend.InFlight()) {
@@ -304,11 +304,13 @@ TEST(Engine, AFailedStepEndsOnlyTheRequestsWithRowsInIt) {
     FakeEngine fake(options);
     const AskedGenerate first = Ask(fake.engine(), Request(Prompt(3, 1), 100));
     CHECK(fake.backend.CompleteNext());
+    // The first alone; what is asked now enters the step after it.
+    while (!fake.backend.InFlight()) std::this_thread::yield();
     const AskedGenerate second = Ask(fake.engine(), Request(Prompt(40, 2), 100));
     const GenerateRequest request = Request(Prompt(30, 3), 5);  // no rows: the second takes them
     const AskedGenerate third = Ask(fake.engine(), request);
-    CHECK(fake.backend.CompleteNext());  // the first alone, which was in flight
     fake.backend.FailNextRun(MNW_INTERNAL, late);
+    CHECK(fake.backend.CompleteNext());
     StepUntilDone(fake, first);
     StepUntilDone(fake, second);
     for (const AskedGenerate* a : {&first, &second}) {
