@@ -1,6 +1,8 @@
 #include "plan.h"
 
 #include <algorithm>
+#include <atomic>
+#include <new>
 
 namespace minnow::cpu {
 
@@ -143,12 +145,22 @@ int RunPlan(mnw_plan* p, const mnw_run_args* args, mnw_error* e) {
     p->symbols[i] = args->symbols[i];
   }
   if (const int code = Bind(p, args, e); code != MNW_OK) return code;
+  // A step that runs out of memory on any thread is the last one, for all threads alike.
+  std::atomic<size_t> failed{p->steps.size()};
   p->context->team.Run([&](int ith) {
-    for (const auto& step : p->steps) {
-      step->Run(*p, ith);
+    for (size_t i = 0; i < p->steps.size() && i <= failed.load(std::memory_order_relaxed); ++i) {
+      try {
+        p->steps[i]->Run(*p, ith);
+      } catch (const std::bad_alloc&) {
+        failed.store(i, std::memory_order_relaxed);
+      }
       p->context->team.Barrier();
     }
   });
+  if (failed < p->steps.size()) {
+    return Fail(e, MNW_OUT_OF_MEMORY, "no memory in the middle of a step",
+                static_cast<int32_t>(failed));
+  }
   if (args->done) args->done(args->done_arg, MNW_OK, nullptr);
   return MNW_OK;
 }

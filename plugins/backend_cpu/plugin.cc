@@ -1,35 +1,20 @@
 // The plugin "minnow.cpu": entry and tables.
+#include "minnow/sdk/plugin.hpp"
+
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
-#include <new>
 #include <string_view>
 #include <thread>
-#include <tuple>
 
 #include "plan.h"
 
 namespace minnow::cpu {
 
-namespace {
+using sdk::Guard;
 
-// The contract lets nothing be thrown across the line; the only exceptions of this backend are
-// std::bad_alloc of the standard containers.
-template <auto Fn>
-struct Guard;
-template <class... Args, int (*Fn)(Args...)>
-struct Guard<Fn> {
-  static int Call(Args... args) {
-    mnw_error* e = std::get<sizeof...(Args) - 1>(std::tie(args...));
-    try {
-      return Fn(args...);
-    } catch (const std::bad_alloc&) {
-      return Fail(e, MNW_OUT_OF_MEMORY, "cpu: out of memory");
-    } catch (const std::exception& x) {
-      return Fail(e, MNW_INTERNAL, x.what());
-    }
-  }
-};
+namespace {
 
 constexpr uint32_t kMaxThreads = 1024;
 
@@ -38,12 +23,16 @@ uint32_t DeviceCount() { return 1; }
 int DeviceInfo(uint32_t device, mnw_device_info* out, mnw_error* e) {
   if (device != 0) return Fail(e, MNW_NOT_FOUND, "there is one CPU device");
   const auto page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
-  out->flags = MNW_DEVICE_HOST_MEMORY;
-  out->id = "cpu";
-  out->description = BestLevel().name;
-  out->memory_total = static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) * page;
-  out->memory_free = static_cast<uint64_t>(::sysconf(_SC_AVPHYS_PAGES)) * page;
-  out->repeatability = 'B';
+  mnw_device_info info{};
+  info.flags = MNW_DEVICE_HOST_MEMORY;
+  info.id = "cpu";
+  info.description = BestLevel().name;
+  info.memory_total = static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) * page;
+  info.memory_free = static_cast<uint64_t>(::sysconf(_SC_AVPHYS_PAGES)) * page;
+  info.repeatability = 'B';
+  // As much of it as the host knows, whose `size` stays.
+  info.size = out->size;
+  std::memcpy(out, &info, std::min<size_t>(out->size, sizeof info));
   return MNW_OK;
 }
 
@@ -69,7 +58,8 @@ int Open(uint32_t device, const mnw_host* host, const mnw_context_options* optio
          mnw_context** out, mnw_error* e) {
   if (device != 0) return Fail(e, MNW_NOT_FOUND, "there is one CPU device");
   std::string_view wanted;
-  if (const int code = ParseConfig(options->config, &wanted, e); code != MNW_OK) return code;
+  const char* config = MNW_HAS(options, mnw_context_options, config) ? options->config : nullptr;
+  if (const int code = ParseConfig(config, &wanted, e); code != MNW_OK) return code;
   const Isa* isa = wanted.empty() ? &BestLevel() : nullptr;
   size_t n;
   const Isa* levels = Levels(&n);

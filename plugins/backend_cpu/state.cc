@@ -212,12 +212,9 @@ int StateCommit(mnw_state* s, uint32_t group, const int32_t* rows, const int32_t
     if (l.spec.group != group) continue;
     for (uint32_t i = 0; i < n; ++i) {
       for (uint32_t h = 0; h < l.spec.n_kv_heads; ++h) {
-        const size_t head = static_cast<size_t>(rows[i]) * l.spec.n_kv_heads + h;
         const int64_t page = slots[i] / kPageTokens, offset = slots[i] % kPageTokens;
-        StoreK(l.type, &l.staged_k[head * l.spec.k_dim], l.spec.k_dim, offset,
-               s->HeadK(l, page, h));
-        StoreV(l.type, &l.staged_v[head * l.spec.v_dim], l.spec.v_dim, offset,
-               s->HeadV(l, page, h));
+        StoreK(l.type, l.StagedK(rows[i], h), l.spec.k_dim, offset, s->HeadK(l, page, h));
+        StoreV(l.type, l.StagedV(rows[i], h), l.spec.v_dim, offset, s->HeadV(l, page, h));
       }
     }
   }

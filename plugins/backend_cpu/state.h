@@ -22,8 +22,17 @@ struct mnw_state {
     size_t k_bytes, v_bytes;  // of one head in a page
     size_t page_bytes;
     minnow::cpu::Buffer pages;
-    // Staged rows: [row][kv head][k_dim] and [v_dim]. Grown on demand.
-    std::vector<float> staged_k, staged_v;
+    // Staged rows: [row][kv head][k_dim] and [v_dim]. As large as the largest step of any plan;
+    // memory that no row ever touched is not there.
+    minnow::cpu::Buffer staged_k, staged_v;
+    float* StagedK(int64_t row, int64_t head) const {
+      return reinterpret_cast<float*>(staged_k.data()) +
+             (row * spec.n_kv_heads + head) * spec.k_dim;
+    }
+    float* StagedV(int64_t row, int64_t head) const {
+      return reinterpret_cast<float*>(staged_v.data()) +
+             (row * spec.n_kv_heads + head) * spec.v_dim;
+    }
   };
 
   mnw_context* context;

@@ -11,6 +11,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <new>
+#include <utility>
 
 #include "plan.h"
 
@@ -25,7 +27,19 @@ constexpr int64_t kTilePairs = 32;
 
 class KvWriteStep final : public Step {
  public:
-  explicit KvWriteStep(const mnw_node& node) : node_(node) {}
+  // Reserves what a step may stage: running out of memory in the middle of a step would leave a
+  // state that no longer matches what the host knows of it.
+  KvWriteStep(PlanBuilder& b, const mnw_node& node) : node_(node) {
+    mnw_state& state = *b.plan().state;
+    mnw_state::Layer& l = state.layers[b.plan().value(node.in[2]).index];
+    const auto rows = static_cast<size_t>(b.plan().max[MNW_SYM_N_TOKENS]);
+    state.groups[l.spec.group].slots.reserve(rows);
+    const size_t row = rows * l.spec.n_kv_heads * sizeof(float);
+    for (const auto& [buffer, dim] :
+         {std::pair(&l.staged_k, l.spec.k_dim), std::pair(&l.staged_v, l.spec.v_dim)}) {
+      if (buffer->size() < row * dim && !buffer->Allocate(row * dim)) throw std::bad_alloc();
+    }
+  }
 
   void Run(const mnw_plan& plan, int ith) const override {
     const Tensor k = plan.tensor(node_.in[0]), v = plan.tensor(node_.in[1]);
@@ -36,11 +50,6 @@ class KvWriteStep final : public Step {
     const int64_t n_rows = k.dim[2], heads = l.spec.n_kv_heads;
     if (ith == 0) {
       group.slots.assign(slots, slots + n_rows);
-      const bool staged = std::any_of(slots, slots + n_rows, [](int32_t s) { return s < 0; });
-      if (staged) {
-        l.staged_k.resize(static_cast<size_t>(n_rows * heads * l.spec.k_dim));
-        l.staged_v.resize(static_cast<size_t>(n_rows * heads * l.spec.v_dim));
-      }
     }
     plan.context->team.Barrier();
     const Range r = Share(n_rows, ith, plan.context->team.size());
@@ -52,10 +61,8 @@ class KvWriteStep final : public Step {
           StoreK(l.type, kr, l.spec.k_dim, offset, state.HeadK(l, page, h));
           StoreV(l.type, vr, l.spec.v_dim, offset, state.HeadV(l, page, h));
         } else {
-          RoundToKv(l.type, kr, l.spec.k_dim,
-                    &l.staged_k[static_cast<size_t>((t * heads + h) * l.spec.k_dim)]);
-          RoundToKv(l.type, vr, l.spec.v_dim,
-                    &l.staged_v[static_cast<size_t>((t * heads + h) * l.spec.v_dim)]);
+          RoundToKv(l.type, kr, l.spec.k_dim, l.StagedK(t, h));
+          RoundToKv(l.type, vr, l.spec.v_dim, l.StagedV(t, h));
         }
       }
     }
@@ -230,7 +237,7 @@ class AttentionStep final : public Step {
       std::fill(w.page.begin(), w.page.end(), 0.0f);
     }
     ForStaged(in, p, last, seq, w, [&](int64_t row, int64_t j) {
-      const float* k = &in.layer.staged_k[static_cast<size_t>((row * in.shape.kv_heads + h) * kd)];
+      const float* k = in.layer.StagedK(row, h);
       for (int64_t i = 0; i < kd; ++i) w.page[static_cast<size_t>(i * kPageTokens + j)] = k[i];
     });
   }
@@ -248,7 +255,7 @@ class AttentionStep final : public Step {
       std::fill(w.page.begin(), w.page.end(), 0.0f);
     }
     ForStaged(in, p, last, seq, w, [&](int64_t row, int64_t j) {
-      const float* v = &in.layer.staged_v[static_cast<size_t>((row * in.shape.kv_heads + h) * vd)];
+      const float* v = in.layer.StagedV(row, h);
       std::copy_n(v, vd, &w.page[static_cast<size_t>(j * vd)]);
     });
     for (int64_t j = last - p; j < kPageTokens; ++j) {
@@ -330,7 +337,7 @@ class SeqAttentionStep final : public Step {
 std::unique_ptr<Step> MakeAttentionStep(PlanBuilder& b, const mnw_node& node) {
   switch (node.op) {
     case MNW_OP_kv_write:
-      return std::make_unique<KvWriteStep>(node);
+      return std::make_unique<KvWriteStep>(b, node);
     case MNW_OP_attention:
       return std::make_unique<AttentionStep>(b, node);
     case MNW_OP_seq_attention:

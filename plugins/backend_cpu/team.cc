@@ -22,10 +22,18 @@ inline void Pause() {
 }  // namespace
 
 Team::Team(int n_threads) : n_(n_threads) {
-  for (int i = 1; i < n_; ++i) threads_.emplace_back([this, i] { Work(i); });
+  try {
+    threads_.reserve(static_cast<size_t>(n_ - 1));
+    for (int i = 1; i < n_; ++i) threads_.emplace_back([this, i] { Work(i); });
+  } catch (...) {  // no memory, or no more threads: those that run must end first
+    Stop();
+    throw;
+  }
 }
 
-Team::~Team() {
+Team::~Team() { Stop(); }
+
+void Team::Stop() {
   stop_ = true;
   job_.fetch_add(1, std::memory_order_release);
   job_.notify_all();

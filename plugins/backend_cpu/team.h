@@ -15,6 +15,7 @@ namespace minnow::cpu {
 
 class Team {
  public:
+  // Throws std::bad_alloc or std::system_error if the threads cannot be had.
   explicit Team(int n_threads);
   ~Team();
   Team(const Team&) = delete;
@@ -35,6 +36,7 @@ class Team {
   using BodyFn = void (*)(void* body, int ith);
   void RunErased(BodyFn fn, void* body);
   void Work(int ith);
+  void Stop();
   // Waits until `word` differs from `old`.
   void WaitWhile(const std::atomic<uint32_t>& word, uint32_t old) const;
 

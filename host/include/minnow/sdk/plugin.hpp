@@ -10,6 +10,7 @@
 #include <exception>
 #include <new>
 #include <string_view>
+#include <system_error>
 #include <tuple>
 
 namespace minnow::sdk {
@@ -36,6 +37,8 @@ struct Guard<F> {
       return F(args...);
     } catch (const std::bad_alloc&) {
       return Fail(e, MNW_OUT_OF_MEMORY, "out of host memory");
+    } catch (const std::system_error& x) {  // a thread that cannot be started
+      return Fail(e, MNW_OUT_OF_MEMORY, x.what());
     } catch (const std::exception& x) {
       return Fail(e, MNW_INTERNAL, x.what());
     } catch (...) {
