@@ -16,10 +16,12 @@ BELOW = {
     "text": ["formats", "base"],
     "model": ["text", "graph", "plugins", "quant", "formats", "base"],
     "engine": ["model", "text", "graph", "plugins", "formats", "base"],
+    "conformance": ["model", "graph", "plugins", "quant", "formats", "base"],
     "script": ["engine", "model", "text", "formats", "base"],
     "batch": ["script", "engine", "base"],
     "cli": ["batch", "script", "engine", "model", "text", "graph", "plugins", "formats", "base"],
     "probe": ["plugins", "base"],
+    "check": ["conformance", "base"],
     ".": ["cli"],
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+["<]([^">]+)[">]', re.M)

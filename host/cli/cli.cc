@@ -61,6 +61,7 @@ int Main(int argc, char** argv) {
   AddBench(app);
   AddInspect(app);
   AddPlugins(app);
+  AddCheck(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::RuntimeError& e) {  // a verb's exit code

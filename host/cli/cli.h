@@ -66,6 +66,7 @@ void Print(std::string_view text);
 // The verbs.
 void AddBatch(CLI::App& app);
 void AddBench(CLI::App& app);
+void AddCheck(CLI::App& app);
 void AddClassify(CLI::App& app);
 void AddGenerate(CLI::App& app);
 void AddInspect(CLI::App& app);

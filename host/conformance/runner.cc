@@ -1,0 +1,117 @@
+#include "conformance/runner.h"
+
+#include <spdlog/spdlog.h>
+
+#include "conformance/child.h"
+#include "formats/printable.h"
+#include "plugins/device.h"
+#include "plugins/host_services.h"
+#include "plugins/loader.h"
+#include "plugins/manifest.h"
+
+namespace minnow::conformance {
+
+namespace {
+
+// The device with this id, or the first.
+Result<uint32_t> FindDevice(const mnw_backend& table, const std::string& id,
+                            plugins::DeviceInfo* info) {
+  MNW_ASSIGN(const uint32_t n, plugins::CountDevices(table));
+  std::string others;
+  for (uint32_t i = 0; i < n; ++i) {
+    MNW_ASSIGN(*info, plugins::ReadDeviceInfo(table, i));
+    if (id.empty() || info->id == id) return i;
+    others += (i ? ", " : "") + info->id;
+  }
+  if (n == 0) return Error(Code::kNotFound, "the backend has no device on this machine");
+  return Error(Code::kNotFound, "the backend has no device '{}'; it has: {}", id, others);
+}
+
+}  // namespace
+
+Result<Env> Runner::Open(Trace* trace) const {
+  // What plugins log is not theirs to print, and not ours here.
+  spdlog::set_level(spdlog::level::off);
+  trace->Say("opening the library");
+  MNW_ASSIGN(const plugins::Manifest manifest,
+             plugins::ReadManifest(plugins::ManifestPath(options_.library)));
+  MNW_ASSIGN(const plugins::LoadedPlugin loaded, plugins::OpenLibrary(options_.library, manifest));
+  Env env;
+  env.seed = options_.seed;
+  env.allocations = options_.allocations;
+  env.archs = loaded.archs;
+  if (!loaded.backend) return env;
+  trace->Say("asking for its devices");
+  plugins::DeviceInfo info;
+  env.subject.table = loaded.backend;
+  env.subject.host = &plugins::HostServices();
+  env.subject.trace = trace;
+  MNW_ASSIGN(env.subject.device, FindDevice(*loaded.backend, options_.device, &info));
+  if (!info.host_memory) {
+    return Error(Code::kUnsupported,
+                 "device '{}' has memory of its own, which hosts of this version cannot bind",
+                 info.id);
+  }
+  env.subject.level = info.repeatability;
+  env.subject.config = options_.config;
+  env.subject.n_threads = options_.n_threads;
+  env.oracle = env.subject;
+  env.oracle.table = options_.reference;
+  env.oracle.device = 0;
+  env.oracle.config = "isa=ref";
+  env.oracle.n_threads = 1;
+  trace->Say("the case itself");
+  return env;
+}
+
+Status Runner::Prepare() {
+  const auto manifest = plugins::ReadManifest(plugins::ManifestPath(options_.library));
+  if (!manifest.ok()) {
+    return manifest.status().Annotate(
+        "its manifest, which minnow_plugin() of the CMake package writes");
+  }
+  MNW_TRY(plugins::CheckFitsHost(*manifest));
+  kind_ = manifest->kind;
+  const ChildEnd end = RunInChild(
+      [this](std::span<char> where, std::string* message) {
+        Trace trace(where);
+        auto env = Open(&trace);
+        if (!env.ok()) *message = env.status().message();
+        return env.ok() ? 0 : 1;
+      },
+      options_.limit_ms);
+  if (end.answer != 0) return Status(Code::kInternal, end.message);
+  if (kind_ == "backend") cases_ = BackendCases();
+  return Status();
+}
+
+Report Runner::Run(const Case& c) const {
+  const ChildEnd end = RunInChild(
+      [&](std::span<char> where, std::string* message) {
+        Trace trace(where);
+        auto env = Open(&trace);
+        const Verdict verdict = env.ok() ? c.run(*env) : Verdict(env.status());
+        *message = verdict.ok() ? *verdict : verdict.status().message();
+        const Outcome outcome = !verdict.ok()      ? Outcome::kFailed
+                                : verdict->empty() ? Outcome::kOk
+                                                   : Outcome::kSkipped;
+        return static_cast<int>(outcome);
+      },
+      options_.limit_ms);
+  Report report;
+  report.seconds = end.seconds;
+  report.message = end.message;
+  if (end.answer >= 0) report.outcome = static_cast<Outcome>(end.answer);
+  if (!end.printed.empty()) {
+    const std::string printed = formats::Printable(end.printed, 500);
+    if (report.outcome != Outcome::kFailed) {
+      report.outcome = Outcome::kFailed;
+      report.message = fmt::format("printed, which plugins must not: '{}'", printed);
+    } else {
+      report.message += fmt::format("; printed: '{}'", printed);
+    }
+  }
+  return report;
+}
+
+}  // namespace minnow::conformance
