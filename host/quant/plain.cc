@@ -1,4 +1,4 @@
-// The types without blocks: F32, F16, BF16, and I32, which holds no reals.
+// The types without blocks: F64, F32, F16, BF16, and the integers, which hold no reals.
 #include <minnow/sdk/half.h>
 
 #include "quant/codec.h"
@@ -26,6 +26,11 @@ const Codec kCodec_F32 = {
 };
 const Codec kCodec_F16 = HalfCodec<F16ToF32, F32ToF16>();
 const Codec kCodec_BF16 = HalfCodec<BF16ToF32, F32ToBF16>();
+const Codec kCodec_F64 =
+    BlockDecoder<double, 1, [](double d, float* f) { *f = static_cast<float>(d); }>();
+const Codec kCodec_I8 = {};
+const Codec kCodec_I16 = {};
 const Codec kCodec_I32 = {};
+const Codec kCodec_I64 = {};
 
 }  // namespace minnow::quant

@@ -49,6 +49,10 @@ Status ToF32(mnw_type type, std::span<const std::byte> src, std::span<float> dst
 Status FromF32(mnw_type type, std::span<const float> src, std::span<std::byte> dst) {
   MNW_TRY(CheckCall(type, src.size(), dst.size()));
   const TypeTraits& traits = *FindType(type);
+  if (!FindCodec(type)->encode) {
+    return Error(Code::kUnsupported, "{} is read and not written; write Q8_0, Q4_K or another",
+                 traits.name);
+  }
   if (traits.block_elements > 1) {
     for (size_t i = 0; i < src.size(); ++i) {
       if (!std::isfinite(src[i])) {

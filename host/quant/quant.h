@@ -3,8 +3,8 @@
 // These are the reference that kernels are measured against and the host's fallback for backends
 // that lack a type; a backend's fast path is its own. ToF32 multiplies in the order the formats
 // define, so its bits are those of other implementations of GGUF. FromF32 for Q8_0, Q4_0, Q5_0, F16
-// and BF16 gives the customary bytes; for the k-quants it searches scales, which is its own work.
-// Threads: pure functions.
+// and BF16 gives the customary bytes; for Q4_K, Q5_K and Q6_K it searches scales, which is its own
+// work; the other types are not written. Threads: pure functions.
 #pragma once
 
 #include <minnow/abi/base.h>

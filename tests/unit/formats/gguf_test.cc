@@ -391,8 +391,8 @@ TEST(Gguf, RefusesTensorTypesItDoesNotReadByNameAndNumber) {
   const auto typed = [](uint32_t type) {
     return Raw(1, 0).Tensor("blk.0.w", {256}, type, 0).Data(4096).bytes();
   };
-  CHECK_ERROR(Code::kUnsupported, "tensor 'blk.0.w' has type 16 (IQ2_XXS)", Refusal(typed(16)));
-  CHECK_ERROR(Code::kUnsupported, "tensor 'blk.0.w' has type 3 (Q4_1)", Refusal(typed(3)));
+  CHECK_ERROR(Code::kUnsupported, "tensor 'blk.0.w' has type 31 (Q4_0_4_4)", Refusal(typed(31)));
+  CHECK_ERROR(Code::kUnsupported, "tensor 'blk.0.w' has type 9 (Q8_1)", Refusal(typed(9)));
   CHECK_ERROR(Code::kUnsupported, "type 4 (unknown)", Refusal(typed(4)));
   CHECK_ERROR(Code::kUnsupported, "type 4294967295 (unknown)", Refusal(typed(0xffffffff)));
 }
