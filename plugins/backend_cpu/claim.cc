@@ -7,20 +7,23 @@ namespace {
 
 using sdk::GraphView;
 
-const char* RefuseWeight(const mnw_node& node, const mnw_value& v, const LinearKernels& kernels) {
+const char* RefuseWeight(const mnw_node& node, const mnw_value& v, const mnw_host& host) {
   if (v.kind == MNW_KIND_VIEW) return "a view of a weight";
-  if (v.type == MNW_TYPE_I32) return "a weight of integers";
-  if (!kernels.Find(v.type)) return "a weight type this backend does not know";
+  if (sdk::BlockOf(v.type).elements == 0) return "a weight type this backend does not know";
+  float nothing = 0;
+  if (host.to_f32(host.self, v.type, &nothing, &nothing, 0) != MNW_OK) {
+    return "a weight of integers";
+  }
   const bool converted = v.type != MNW_TYPE_F32;
   return node.op == MNW_OP_copy && converted ? "a copy of a weight that is not f32" : nullptr;
 }
 
 const char* RefuseInput(const GraphView& g, const mnw_node& node, uint32_t i,
-                        const LinearKernels& kernels) {
+                        const mnw_host& host) {
   const mnw_value& v = g.value(node.in[i]);
   if (v.kind == MNW_KIND_STATE) return nullptr;
   if (g.value(g.Base(node.in[i])).kind == MNW_KIND_WEIGHT) {
-    return RefuseWeight(node, v, kernels);
+    return RefuseWeight(node, v, host);
   }
   if (IsMatrixInput(node, i)) return "a matrix that is no weight";
   if (node.op == MNW_OP_rope && i == 2) return "rope factors that are no weight";
@@ -50,7 +53,7 @@ bool RowsAreEven(const mnw_value& v) {
 const char* Refuse(const GraphView& g, const mnw_node& node, const mnw_context& c) {
   for (uint32_t i = 0; i < node.n_in; ++i) {
     if (node.in[i] == MNW_NONE) continue;
-    if (const char* reason = RefuseInput(g, node, i, c.linear)) return reason;
+    if (const char* reason = RefuseInput(g, node, i, *c.host)) return reason;
   }
   for (uint32_t i = 0; i < node.n_out; ++i) {
     const char* reason = RefuseOutput(node, g.value(node.in[0]), g.value(node.out[i]));

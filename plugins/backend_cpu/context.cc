@@ -97,3 +97,13 @@ int Fail(mnw_error* e, int code, const std::string& message, int32_t node, uint6
 }
 
 }  // namespace minnow::cpu
+
+bool mnw_context::ReserveDecoded(int64_t k) {
+  decoded.resize(static_cast<size_t>(team.size()));
+  const size_t bytes = linear.f32.panel_bytes(k);
+  for (minnow::cpu::DecodedPanel& d : decoded) {
+    if (d.panel.size() >= bytes) continue;
+    if (!d.rows.Allocate(bytes) || !d.panel.Allocate(bytes)) return false;
+  }
+  return true;
+}

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "kernels/linear.h"
 #include "kernels/vector.h"
@@ -44,11 +45,20 @@ const Isa* Levels(size_t* n);
 // The best available one.
 const Isa& BestLevel();
 
+// Where a thread decodes a panel of a weight whose type has no kernel: its rows as f32, and packed
+// for the f32 kernel.
+struct DecodedPanel {
+  Buffer rows, panel;
+};
+
 }  // namespace minnow::cpu
 
 struct mnw_context {
   mnw_context(const mnw_host* h, const minnow::cpu::Isa& level, int n_threads)
       : host(h), isa(level), linear(level.linear()), vector(level.vector()), team(n_threads) {}
+
+  // Makes room in `decoded` for rows of k elements. False if there is no memory.
+  [[nodiscard]] bool ReserveDecoded(int64_t k);
 
   const mnw_host* host;
   const minnow::cpu::Isa& isa;
@@ -56,6 +66,7 @@ struct mnw_context {
   const minnow::cpu::VectorKernels& vector;
   minnow::cpu::Team team;
   minnow::cpu::Buffer scratch;  // shared by all plans of the context, grown by plan()
+  std::vector<minnow::cpu::DecodedPanel> decoded;  // by thread of the team; empty if not needed
 };
 
 namespace minnow::cpu {

@@ -17,7 +17,7 @@ class LinearInput {
  public:
   LinearInput(PlanBuilder& b, mnw_id x, std::span<const mnw_id> weights) : x_(x) {
     const bool quantized = std::any_of(weights.begin(), weights.end(), [&](mnw_id w) {
-      return b.plan().weight(w).kernel->quantized_input;
+      return b.plan().weight(w).quantized_input();
     });
     if (quantized) index_ = b.Quantized(x, &first_);
   }
@@ -59,7 +59,7 @@ void MultiplyShare(const Weight& w, int64_t part, const Activations& x, int64_t 
                    const float* bias, float* y, int64_t ldy, const mnw_plan& plan, int ith) {
   const Range r = Share(w.panels(), ith, plan.context->team.size());
   if (r.begin == r.end || n_rows == 0) return;
-  w.kernel->multiply(w.panel(part, 0), w.k, x, 0, n_rows, r.begin, r.end, w.n, y, ldy);
+  w.Multiply(*plan.context, ith, part, r.begin, r.end, x, n_rows, y + r.begin * kPanel, ldy);
   if (!bias) return;
   const int64_t n0 = r.begin * kPanel, n = std::min(r.end * kPanel, w.n) - n0;
   for (int64_t t = 0; t < n_rows; ++t) {
@@ -150,7 +150,7 @@ class GluStep final : public Step {
     const Weight& down = plan.weight(node.in[3]);
     const size_t rows = static_cast<size_t>(max_rows_);
     const size_t f = static_cast<size_t>(down.k);
-    quantize_ = down.kernel->quantized_input;
+    quantize_ = down.quantized_input();
     if (quantize_) {
       q_ = b.Reserve(rows * f);
       scale_ = b.Reserve(rows * f / kActBlock * sizeof(float));
@@ -200,8 +200,8 @@ class GluStep final : public Step {
     constexpr int64_t kLd = kTilePanels * kPanel;
     float* g = reinterpret_cast<float*>(plan.scratch(tiles_[static_cast<size_t>(ith)]));
     float* u = g + max_rows_ * kLd;
-    gate.kernel->multiply(gate.panel(0, p0), gate.k, x, 0, n_rows, 0, p1 - p0, n, g, kLd);
-    up.kernel->multiply(up.panel(up_part, p0), up.k, x, 0, n_rows, 0, p1 - p0, n, u, kLd);
+    gate.Multiply(*plan.context, ith, 0, p0, p1, x, n_rows, g, kLd);
+    up.Multiply(*plan.context, ith, up_part, p0, p1, x, n_rows, u, kLd);
     for (int64_t t = 0; t < n_rows; ++t) {
       float* out =
           quantize_ ? g + t * kLd : reinterpret_cast<float*>(plan.scratch(h_)) + t * f + n0;
@@ -239,8 +239,8 @@ class RowMultiplier {
     a_.scale = scale_.data();
     a_.sum = sum_.data();
   }
-  void Multiply(const Weight& w, int64_t part, float* y) const {
-    w.kernel->multiply(w.panel(part, 0), w.k, a_, 0, 1, 0, w.panels(), w.n, y, w.n);
+  void Multiply(const mnw_plan& plan, int ith, const Weight& w, int64_t part, float* y) const {
+    w.Multiply(*plan.context, ith, part, 0, w.panels(), a_, 1, y, w.n);
   }
 
  private:
@@ -264,7 +264,7 @@ class LinearIdStep final : public Step {
     for (int64_t i = r.begin; i < r.end; ++i) {
       const int64_t t = i / experts, e = i % experts;
       m.Set(plan, x.row(x.dim[1] == 1 ? t : i), w.k);
-      m.Multiply(w, reinterpret_cast<const int32_t*>(ids.row(t))[e], y.row(i));
+      m.Multiply(plan, ith, w, reinterpret_cast<const int32_t*>(ids.row(t))[e], y.row(i));
     }
   }
 
@@ -289,18 +289,18 @@ class MoeStep final : public Step {
     const Range r = Share(x.rows(), ith, plan.context->team.size());
     for (int64_t t = r.begin; t < r.end; ++t) {
       in.Set(plan, x.row(t), x.dim[0]);
-      in.Multiply(router, 0, score.data());
+      in.Multiply(plan, ith, router, 0, score.data());
       v.softmax(score.data(), n_experts, score.data());
       const std::vector<int64_t> chosen = Choose(score);
       float total = 0;
       for (int64_t e : chosen) total += score[static_cast<size_t>(e)];
       std::fill_n(y.row(t), y.dim[0], 0.0f);
       for (int64_t e : chosen) {
-        in.Multiply(gate, e, g.data());
-        in.Multiply(up, e, u.data());
+        in.Multiply(plan, ith, gate, e, g.data());
+        in.Multiply(plan, ith, up, e, u.data());
         v.gated(ToUnary(params_.act), g.data(), u.data(), f, g.data());
         hidden.Set(plan, g.data(), f);
-        hidden.Multiply(down, e, part.data());
+        hidden.Multiply(plan, ith, down, e, part.data());
         const float s =
             score[static_cast<size_t>(e)] / (params_.renormalize ? total : 1.0f) * params_.scale;
         v.scale(part.data(), s, 0.0f, down.n, part.data());

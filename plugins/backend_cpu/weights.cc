@@ -87,7 +87,8 @@ int LoadOne(mnw_context* c, const mnw_graph* g, const mnw_weight_source& source,
       w->n_parts = 2;
     }
     w->kernel = c->linear.Find(w->type);
-    if (!w->kernel) return Fail(e, MNW_UNSUPPORTED, std::string("no kernel for weight ") + v.name);
+  }
+  if (w->kernel) {
     w->panel_bytes = w->kernel->panel_bytes(w->k);
     const size_t bytes = w->panel_bytes * static_cast<size_t>(w->panels() * w->n_parts);
     if (!w->packed.Allocate(bytes)) {
@@ -95,14 +96,16 @@ int LoadOne(mnw_context* c, const mnw_graph* g, const mnw_weight_source& source,
                   bytes);
     }
     Pack(c, *w, data);
+  } else if (uses.matrix && !c->ReserveDecoded(w->k)) {
+    return Fail(e, MNW_OUT_OF_MEMORY, std::string("no memory to decode weight ") + v.name);
   }
-  if (uses.vector && (uses.matrix || w->type != MNW_TYPE_F32)) {
+  if (uses.vector && (w->kernel || w->type != MNW_TYPE_F32)) {
     w->f32.resize(static_cast<size_t>(elements));
     if (c->host->to_f32(c->host->self, w->type, data, w->f32.data(), elements) != MNW_OK) {
       return Fail(e, MNW_UNSUPPORTED, std::string("cannot convert weight ") + v.name);
     }
   }
-  if (!uses.matrix && w->f32.empty()) w->canonical = data;
+  if (!w->kernel && (uses.matrix || w->f32.empty())) w->canonical = data;
   const uint64_t own = w->packed.size() + w->f32.size() * sizeof(float);
   const uint32_t residency = w->canonical ? MNW_BORROWED : MNW_OWNED;
   *out = {w.release(), own, residency, 0};  // freed by FreeWeights
@@ -110,6 +113,21 @@ int LoadOne(mnw_context* c, const mnw_graph* g, const mnw_weight_source& source,
 }
 
 }  // namespace
+
+void Weight::Multiply(const mnw_context& c, int ith, int64_t part, int64_t p0, int64_t p1,
+                      const Activations& x, int64_t n_rows, float* y, int64_t ldy) const {
+  if (kernel) {
+    return kernel->multiply(panel(part, p0), k, x, 0, n_rows, 0, p1 - p0, n - p0 * kPanel, y, ldy);
+  }
+  const DecodedPanel& memory = c.decoded[static_cast<size_t>(ith)];
+  float* rows = reinterpret_cast<float*>(memory.rows.data());
+  for (int64_t p = p0; p < p1; ++p, y += kPanel) {
+    const int64_t first = p * kPanel, n_here = std::min(kPanel, n - first);
+    for (int64_t i = 0; i < n_here; ++i) Row(c.host, part * n + first + i, rows + i * k);
+    c.linear.f32.pack(rows, static_cast<size_t>(k) * sizeof(float), n_here, k, memory.panel.data());
+    c.linear.f32.multiply(memory.panel.data(), k, x, 0, n_rows, 0, 1, n_here, y, ldy);
+  }
+}
 
 void Weight::Row(const mnw_host* host, int64_t i, float* out) const {
   if (canonical) {

@@ -1,5 +1,5 @@
 // Weights of the CPU backend: matrices repacked for the linear kernels, tables and vectors
-// borrowed.
+// borrowed. So are matrices of types without a kernel, which are decoded whenever they are used.
 #pragma once
 
 #include <memory>
@@ -17,12 +17,12 @@ struct Weight {
   int64_t n = 0;  // rows of a part
   int64_t n_parts = 1;
 
-  // A matrix, packed. Null kernel: not packed.
+  // A matrix, packed. Null kernel: no matrix, or of a type that has none.
   const LinearKernel* kernel = nullptr;
   Buffer packed;
   size_t panel_bytes = 0;
 
-  // A table or vector in the file's layout, borrowed. Null if packed or converted.
+  // In the file's layout, borrowed. Null if packed or converted.
   const std::byte* canonical = nullptr;
   size_t row_bytes = 0;
   std::vector<float> f32;  // vectors of another type than F32, or of a packed tensor
@@ -36,6 +36,12 @@ struct Weight {
     if (!f32.empty()) return f32.data();
     return type == MNW_TYPE_F32 ? reinterpret_cast<const float*>(canonical) : nullptr;
   }
+  // Whether Multiply reads the quantized form of its input.
+  bool quantized_input() const { return kernel && kernel->quantized_input; }
+  // y[t*ldy + i] for rows t < n_rows of x and the outputs i of panels [p0,p1) of a part, counted
+  // from panel p0. `ith`: the calling thread of the team, whose memory rows are decoded into.
+  void Multiply(const mnw_context& c, int ith, int64_t part, int64_t p0, int64_t p1,
+                const Activations& x, int64_t n_rows, float* y, int64_t ldy) const;
   // Row i of a table as f32.
   void Row(const mnw_host* host, int64_t i, float* out) const;
 };

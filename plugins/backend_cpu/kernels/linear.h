@@ -48,7 +48,7 @@ struct LinearKernel {
 // The kernels of one ISA level. Entries are never null: a level without its own kernel for a type
 // points to the best lower one.
 struct LinearKernels {
-  const LinearKernel* Find(int32_t type) const;  // nullptr for types that are no weights (I32)
+  const LinearKernel* Find(int32_t type) const;  // nullptr for types that have none
   // x[k] -> q[k], scale[k/32], sum[k/16] by the recipe: scale = max|x| / 127, q = x / scale
   // rounded.
   void (*quantize_row)(const float* x, int64_t k, int8_t* q, float* scale, int16_t* sum);

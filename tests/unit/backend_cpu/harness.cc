@@ -2,6 +2,7 @@
 
 #include <CppUTest/TestHarness.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdio>
@@ -169,6 +170,25 @@ mnw_id Model::Vector(std::span<const float> values) {
 
 mnw_id Model::RandomWeight(mnw_type type, const Dims& dims, Random& random, float scale) {
   return Weight(type, dims, random.Normals(dims[0] * dims[1] * dims[2] * dims[3], scale));
+}
+
+mnw_id Model::RandomBlocks(mnw_type type, const Dims& dims, Random& random) {
+  const auto id = draft_.AddWeight(fmt::format("weight{}", bytes_.size()), type, dims);
+  Check(id.status(), "weight");
+  const sdk::Block block = sdk::BlockOf(type);
+  const auto size = static_cast<size_t>(block.bytes);
+  std::vector<float> meaning(static_cast<size_t>(block.elements));
+  const auto ordinary = [](float v) { return std::fabs(v) < 100; };
+  std::vector<std::byte> bytes(
+      size * static_cast<size_t>(dims[0] / block.elements * dims[1] * dims[2] * dims[3]));
+  for (size_t at = 0; at < bytes.size(); at += size) {
+    do {
+      for (size_t i = 0; i < size; ++i) bytes[at + i] = static_cast<std::byte>(random.Below(256));
+    } while (quant::ToF32(type, std::span(bytes).subspan(at, size), meaning).ok() &&
+             !std::all_of(meaning.begin(), meaning.end(), ordinary));
+  }
+  bytes_[*id] = std::move(bytes);
+  return *id;
 }
 
 mnw_id Model::Input(const Dims& dims, mnw_type type) {

@@ -79,6 +79,8 @@ class Model {
   mnw_id Weight(mnw_type type, const Dims& dims, std::span<const float> values);
   mnw_id Vector(std::span<const float> values);  // F32
   mnw_id RandomWeight(mnw_type type, const Dims& dims, Random& random, float scale = 1);
+  // Random bytes whose meaning is of an ordinary size: for types that are read and not written.
+  mnw_id RandomBlocks(mnw_type type, const Dims& dims, Random& random);
   mnw_id Input(const Dims& dims, mnw_type type = MNW_TYPE_F32);  // made by another partition
   mnw_id StepInput(mnw_input role, uint32_t group = 0, int64_t n_pages = 0);
   uint32_t Group(mnw_state_kind kind, uint32_t n_pages, uint32_t window = 0);

@@ -285,9 +285,9 @@ std::vector<int64_t> Depths(const Type& type) {
 }
 
 template <class F>
-void ForEachWeightType(F body) {
+void ForEachKernel(F body) {
   for (const Type& type : kTypes) {
-    if (type.id != MNW_TYPE_I32) body(type);
+    if (ref::Linear().Find(type.id)) body(type);
   }
 }
 
@@ -297,7 +297,7 @@ TEST_GROUP(Linear){};
 
 TEST(Linear, EveryLevelGivesTheBitsOfRefAtEveryRowCount) {
   constexpr int64_t kMost = 101;
-  ForEachWeightType([](const Type& type) {
+  ForEachKernel([](const Type& type) {
     for (const int64_t k : Depths(type)) {
       for (const int64_t n : {1, 16, 37, 53}) {
         Random random(static_cast<uint32_t>(type.id * 1000 + k + n));
@@ -329,7 +329,7 @@ TEST(Linear, EveryLevelGivesTheBitsOfRefAtEveryRowCount) {
 TEST(Linear, RangesOfRowsAndPanelsAddUpToTheWhole) {
   constexpr int64_t kRows = 145;
   constexpr int64_t kN = 85;  // six panels
-  ForEachWeightType([](const Type& type) {
+  ForEachKernel([](const Type& type) {
     const int64_t k = type.elements == 256 ? 512 : 288;
     Random random(static_cast<uint32_t>(type.id));
     const auto rows = RandomRows(type, kN, k, &random);
@@ -357,7 +357,7 @@ TEST(Linear, RangesOfRowsAndPanelsAddUpToTheWhole) {
 // All weights and activations as large as they get: sums in too few bits would overflow.
 TEST(Linear, TheLargestValuesKeepTheirSumsExact) {
   constexpr int64_t kRows = 96;
-  ForEachWeightType([](const Type& type) {
+  ForEachKernel([](const Type& type) {
     if (type.elements == 1) return;
     const int64_t k = 512;
     Input in(kRows, k, k, 19);
@@ -397,7 +397,7 @@ TEST(Linear, RefIsTheSumOfDequantizedProducts) {
   constexpr int64_t kRows = 4;
   constexpr int64_t kN = 48;
   constexpr int64_t kDepth = 1024;
-  ForEachWeightType([](const Type& type) {
+  ForEachKernel([](const Type& type) {
     Random random(static_cast<uint32_t>(type.id) + 1);
     const auto rows = RandomRows(type, kN, kDepth, &random);
     const size_t row_bytes = rows.size() / kN;
@@ -433,7 +433,7 @@ TEST(Linear, RefIsTheSumOfDequantizedProducts) {
 
 TEST(Linear, UnpackedRowsHaveTheBitsOfTheDequantization) {
   constexpr int64_t kN = 21;  // a whole panel and a part of one
-  ForEachWeightType([](const Type& type) {
+  ForEachKernel([](const Type& type) {
     for (const int64_t k : Depths(type)) {
       Random random(static_cast<uint32_t>(type.id + k));
       const auto rows = RandomRows(type, kN, k, &random);
@@ -457,7 +457,7 @@ TEST(Linear, UnpackedRowsHaveTheBitsOfTheDequantization) {
 }
 
 TEST(Linear, PanelsGrowByAtMostThreePercent) {
-  ForEachWeightType([](const Type& type) {
+  ForEachKernel([](const Type& type) {
     for (const Level& level : Levels()) {
       const int64_t k = 2048;
       const size_t gguf = static_cast<size_t>(kPanel * k / type.elements) * type.bytes;
@@ -471,7 +471,7 @@ TEST(Linear, PanelsGrowByAtMostThreePercent) {
 
 TEST(Linear, FindKnowsWeightTypesOnly) {
   for (const Level& level : Levels()) {
-    ForEachWeightType([&](const Type& type) {
+    ForEachKernel([&](const Type& type) {
       CHECK(level.kernels->Find(type.id) != nullptr);
       CHECK_EQUAL(type.elements > 1, level.kernels->Find(type.id)->quantized_input);
     });
@@ -481,7 +481,7 @@ TEST(Linear, FindKnowsWeightTypesOnly) {
 }
 
 TEST(Linear, BlocksWithoutANumberMakeTheirRowNaNAndNoOther) {
-  ForEachWeightType([](const Type& type) {
+  ForEachKernel([](const Type& type) {
     if (type.elements == 1) return;
     constexpr int64_t kRows = 98;
     const int64_t k = 512;
