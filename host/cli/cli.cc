@@ -81,13 +81,16 @@ void AddRuntimeOptions(CLI::App& verb, ModelOptions& o) {
   verb.add_option("--kv-type", o.kv_type, "Type of the cache")
       ->check(CLI::IsMember({"f32", "f16", "q8_0"}));
   verb.add_option("--device", o.devices,
-                  "Device, such as cpu or cpu:isa=avx2->allow_extra_args(false); repeat it in "
-                  "order of preference");
+                  "Device, such as cpu or cpu:isa=avx2; repeat it in order of preference: a later "
+                  "one gets what the earlier ones do not take")
+      ->allow_extra_args(false);
   verb.add_option("--model-dir", o.model_dirs, "Folder where models are looked up by name")
       ->allow_extra_args(false);
   verb.add_option("--plugin-dir", o.plugin_dirs, "Folder with more plugins (absolute)")
       ->allow_extra_args(false);
   verb.add_flag("--strict-backend", o.strict_backend, "Refuse any fallback from the first device");
+  verb.add_flag("--all-claims", o.all_claims,
+                "Give each device all that it claims, even where copies cost more than it saves");
 }
 
 CLI::Option* AddModelOptions(CLI::App& verb, ModelOptions& o) {
@@ -107,6 +110,7 @@ Result<engine::RuntimeOptions> ToRuntimeOptions(const ModelOptions& o) {
   r.instance.kv_type = o.kv_type == "f32"    ? MNW_TYPE_F32
                        : o.kv_type == "q8_0" ? MNW_TYPE_Q8_0
                                              : MNW_TYPE_F16;
+  r.instance.all_claims = o.all_claims;
   r.instance.strict_backend = o.strict_backend;
   return r;
 }

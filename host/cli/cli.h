@@ -41,7 +41,7 @@ struct ModelOptions {
   std::string kv_type = "f16";
   std::vector<std::string> devices;
   std::vector<std::string> plugin_dirs, model_dirs;
-  bool strict_backend = false;
+  bool all_claims = false, strict_backend = false;
 };
 void AddRuntimeOptions(CLI::App& verb, ModelOptions& options);        // all but the model itself
 CLI::Option* AddModelOptions(CLI::App& verb, ModelOptions& options);  // returns -m

@@ -1,6 +1,7 @@
 // minnow inspect MODEL [--placement] [--graph] [--metadata] [--tensors] [--json]
 #include "base/tensor_type.h"
 #include "cli/cli.h"
+#include "graph/op_rules.h"
 #include "graph/print.h"
 
 namespace minnow::cli {
@@ -42,11 +43,28 @@ nlohmann::ordered_json Summary(engine::Engine& engine) {
           {"kv_bytes", i.state_bytes()}};
 }
 
+nlohmann::ordered_json PlacementJson(const model::Instance& instance) {
+  const graph::Placement& placement = instance.placement();
+  auto rows = nlohmann::ordered_json::array();
+  for (uint32_t i = 0; i < placement.nodes.size(); ++i) {
+    const mnw_node& node = placement.graph.node(i);
+    const graph::NodePlace& place = placement.nodes[i];
+    rows.push_back({{"node", graph::PrintNode(*placement.graph.view(), i)},
+                    {"op", graph::FindOp(node.op)->name},
+                    {"layer", node.layer},
+                    {"device", instance.device_names()[place.backend]},
+                    {"reason", place.reason}});
+  }
+  return rows;
+}
+
 VerbResult Run(const Options& o) {
   if (o.model.model.empty()) return Error(Code::kInvalid, "which model? minnow inspect MODEL");
   MNW_ASSIGN(OpenedModel opened, OpenModel(o.model));
   const model::Model& model = opened.engine->model();
-  if (o.placement) {
+  if (o.placement && o.json) {
+    PrintJson(PlacementJson(opened.engine->instance()));
+  } else if (o.placement) {
     Print(opened.engine->instance().PlacementText());
   } else if (o.graph) {
     Print(graph::Print(*opened.engine->instance().graph().view()));
@@ -82,7 +100,7 @@ void AddInspect(CLI::App& app) {
   verb->add_flag("--graph", o->graph, "The graph, a line for each node");
   verb->add_flag("--metadata", o->metadata, "The file's keys and values");
   verb->add_flag("--tensors", o->tensors, "The file's tensors");
-  verb->add_flag("--json", o->json, "The summary as JSON");
+  verb->add_flag("--json", o->json, "The summary or the placement as JSON");
 }
 
 }  // namespace minnow::cli

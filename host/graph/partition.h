@@ -2,17 +2,16 @@
 //
 // Backends are asked in order of priority; the last one (the CPU) is the fallback.
 //  1. All claim on the graph as built. Fused nodes that the first backend refused are decomposed
-//  and
-//     all claim again; a decomposition is kept only if its pieces cost less, copies included, than
-//     the fused node where it would go whole.
+//     and all claim again; a decomposition is kept only if its pieces cost less, copies included,
+//     than the fused node where it would go whole.
 //  2. State ops go to the home of their state: the first backend that claims every op on it.
 //  3. Each other node goes to the first backend that claims it. Nodes of one claim group go
-//  together
-//     or not at all.
+//     together or not at all.
 //  4. A run of nodes between two runs of another backend that could take them as well moves there,
 //     unless the difference in cost exceeds `boundary_cost` times the values that cross its edges.
-// A node that nobody claims is an error with every backend's reason. Threads: any; claims are
-// called from the caller's.
+// With `all_claims` costs do not count: a fused node is decomposed wherever an earlier backend
+// takes a piece of it, and nothing moves. A node that nobody claims is an error with every
+// backend's reason. Threads: any; claims are called from the caller's.
 #pragma once
 
 #include <minnow/abi/backend.h>
@@ -35,7 +34,8 @@ struct Claimer {
 };
 
 struct PartitionOptions {
-  bool strict = false;         // a node that is not on the first backend is an error
+  bool all_claims = false;     // every backend gets all that it claims
+  bool strict = false;         // as all_claims, and a node not on the first backend is an error
   float boundary_cost = 1.0f;  // of one value crossing between backends, in the unit of claims
 };
 
@@ -65,6 +65,9 @@ struct Placement {
 // REQUIRES: at least one backend.
 Result<Placement> PartitionGraph(Graph graph, std::span<const Claimer> backends,
                                  const PartitionOptions& options = {});
+
+// All nodes of one backend as one graph, whatever its partitions: it shows every use of a weight.
+Partition CutBackend(const Placement& placement, uint32_t backend);
 
 // "node -> backend -> reason", one line per node.
 std::string PrintPlacement(const Placement& placement, std::span<const Claimer> backends);

@@ -51,11 +51,11 @@ uint32_t FirstClaimer(const Claims& claims, uint32_t node) {
 }
 
 Placer::Placer(const Graph& graph, std::span<const Claimer> backends, const Claims& claims,
-               float boundary_cost)
+               const PartitionOptions& options)
     : graph_(graph),
       backends_(backends),
       claims_(claims),
-      boundary_cost_(boundary_cost),
+      options_(options),
       state_layer_(graph.nodes().size(), MNW_NONE),
       producer_(graph.values().size(), MNW_NONE),
       groups_(backends.size()) {
@@ -206,10 +206,11 @@ bool Placer::DropIsland() {
       saved += static_cast<double>(claims_[to][i].cost) - claims_[run.backend][i].cost;
     }
     const int crossings = CountCrossings(run, to);
-    if (saved > static_cast<double>(boundary_cost_) * crossings) continue;
+    if (saved > static_cast<double>(options_.boundary_cost) * crossings) continue;
     for (uint32_t i = run.begin; i < run.end; ++i) {
-      places_[i] = {to, fmt::format("{} would save {:g}, less than {} copies between backends cost",
-                                    backends_[run.backend].name, saved, crossings)};
+      places_[i] = {to,
+                    fmt::format("{} would save {:.3g}, less than {} copies between backends cost",
+                                backends_[run.backend].name, saved, crossings)};
     }
     return true;
   }
@@ -230,7 +231,7 @@ Status Placer::Place() {
     MNW_TRY(FindHomes());
   } while (!TakeNodes() || !GroupsAreWhole());
   MNW_TRY(CheckPlaced());
-  while (DropIsland()) {
+  while (!options_.all_claims && !options_.strict && DropIsland()) {
   }
   for (uint32_t i = 0; i < places_.size(); ++i) {
     if (places_[i].backend == 0) {

@@ -33,7 +33,7 @@ uint32_t FirstClaimer(const Claims& claims, uint32_t node);
 class Placer {
  public:
   Placer(const Graph& graph, std::span<const Claimer> backends, const Claims& claims,
-         float boundary_cost);
+         const PartitionOptions& options);
 
   // Fills places() and homes().
   Status Place();
@@ -59,7 +59,7 @@ class Placer {
   const Graph& graph_;
   std::span<const Claimer> backends_;
   const Claims& claims_;
-  const float boundary_cost_;
+  const PartitionOptions& options_;
   std::vector<uint32_t> state_layer_;  // by node, MNW_NONE if it works on no state
   std::vector<uint32_t> producer_;     // by value, through views; MNW_NONE if no node makes it
   std::vector<std::map<uint32_t, std::vector<uint32_t>>> groups_;  // nodes, by backend and group

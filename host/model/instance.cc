@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <minnow/sdk/graph_view.hpp>
 #include <mutex>
+#include <utility>
 
 #include "graph/print.h"
 
@@ -13,10 +14,17 @@ namespace minnow::model {
 struct Instance::Part {
   plugins::Device* device;
   const graph::Partition* partition;
-  std::vector<plugins::WeightHandles> weights;
   std::vector<void*> weight_of;  // by value id of the partition's graph
   plugins::PlanHandle plan;
   std::vector<mnw_binding> bindings;
+};
+
+// What one device holds of the file. The graph is all of its nodes, so that a weight is handed over
+// once with all its uses, however many partitions there are.
+struct Instance::Weights {
+  graph::Partition all;
+  std::vector<plugins::WeightHandles> handles;
+  std::vector<void*> handle_of;  // by value id of the whole graph
 };
 
 struct Instance::State {
@@ -87,8 +95,11 @@ Result<std::unique_ptr<Instance>> Instance::Create(InstanceSource source,
   const formats::GgufReader* file = source.file;
   MNW_TRY(instance->Place(std::move(source), devices));
   MNW_TRY(instance->CreateStates(devices));
+  for (uint32_t i = 0; i < devices.size(); ++i) {
+    MNW_TRY(instance->LoadWeights(i, *devices[i], file));
+  }
   for (size_t i = 0; i < instance->placement_->partitions.size(); ++i) {
-    MNW_TRY(instance->MakePart(i, file, devices));
+    MNW_TRY(instance->MakePart(i, devices));
   }
   return instance;
 }
@@ -111,6 +122,7 @@ Status Instance::Place(InstanceSource source, std::span<plugins::Device* const> 
          }});
   }
   graph::PartitionOptions options;
+  options.all_claims = options_.all_claims;
   options.strict = options_.strict_backend;
   MNW_ASSIGN(graph::Placement placement,
              graph::PartitionGraph(std::move(source.graph), claimers, options));
@@ -190,14 +202,14 @@ void Instance::SizeGroups(plugins::Device& device, mnw_state_spec spec) {
   }
 }
 
-Status Instance::MakePart(size_t index, const formats::GgufReader* file,
-                          std::span<plugins::Device* const> devices) {
+Status Instance::MakePart(size_t index, std::span<plugins::Device* const> devices) {
   const graph::Partition& partition = placement_->partitions[index];
   auto part = std::make_unique<Part>();
   part->device = devices[partition.backend];
   part->partition = &partition;
-  part->weight_of.assign(partition.graph.values().size(), nullptr);
-  if (file) MNW_TRY(LoadWeights(*part, *file));
+  for (const mnw_id id : partition.whole) {
+    part->weight_of.push_back(weights_[partition.backend]->handle_of[id]);
+  }
   mnw_plan_request request{};
   request.size = sizeof request;
   request.graph = partition.graph.view();
@@ -211,32 +223,37 @@ Status Instance::MakePart(size_t index, const formats::GgufReader* file,
   return Status();
 }
 
-Status Instance::LoadWeights(Part& part, const formats::GgufReader& file) {
-  const graph::Graph& g = part.partition->graph;
+Status Instance::LoadWeights(uint32_t index, plugins::Device& device,
+                             const formats::GgufReader* file) {
+  std::vector<void*> none(graph().values().size(), nullptr);
+  weights_.emplace_back(new Weights{graph::CutBackend(*placement_, index), {}, std::move(none)});
+  Weights& weights = *weights_.back();
+  if (!file) return Status();
+  const graph::Graph& g = weights.all.graph;
+  const sdk::GraphView view(*g.view());
+  std::vector<uint8_t> handed(g.values().size(), 0);
   for (const mnw_node& node : g.nodes()) {
     std::vector<mnw_weight_source> sources;
     for (uint32_t i = 0; i < node.n_in; ++i) {
-      const mnw_id id =
-          node.in[i] == MNW_NONE ? MNW_NONE : sdk::GraphView(*g.view()).Base(node.in[i]);
-      if (id == MNW_NONE || g.value(id).kind != MNW_KIND_WEIGHT || part.weight_of[id]) continue;
-      const auto same = [id](const mnw_weight_source& s) { return s.value == id; };
-      if (std::any_of(sources.begin(), sources.end(), same)) continue;
-      const formats::GgufTensor* tensor = file.FindTensor(g.value(id).name);
+      const mnw_id id = node.in[i] == MNW_NONE ? MNW_NONE : view.Base(node.in[i]);
+      if (id == MNW_NONE || g.value(id).kind != MNW_KIND_WEIGHT) continue;
+      if (std::exchange(handed[id], uint8_t{1})) continue;
+      const formats::GgufTensor* tensor = file->FindTensor(g.value(id).name);
       if (!tensor)
         return Error(Code::kInternal, "tensor '{}' is not in the file", g.value(id).name);
       sources.push_back({sizeof(mnw_weight_source), id, tensor->data.data(), tensor->data.size()});
     }
     if (sources.empty()) continue;
-    MNW_ASSIGN(plugins::WeightHandles handles, part.device->LoadWeights(*g.view(), sources));
+    MNW_ASSIGN(plugins::WeightHandles handles, device.LoadWeights(*g.view(), sources));
     for (size_t i = 0; i < sources.size(); ++i) {
       const mnw_weight& w = handles.weights()[i];
-      part.weight_of[sources[i].value] = w.handle;
+      weights.handle_of[weights.all.whole[sources[i].value]] = w.handle;
       weight_bytes_ += w.n_bytes;
       if (w.residency == MNW_OWNED) {
-        file.file().Release({static_cast<const std::byte*>(sources[i].data), sources[i].n_bytes});
+        file->file().Release({static_cast<const std::byte*>(sources[i].data), sources[i].n_bytes});
       }
     }
-    part.weights.push_back(std::move(handles));
+    weights.handles.push_back(std::move(handles));
   }
   return Status();
 }

@@ -27,6 +27,7 @@ struct InstanceOptions {
   uint32_t kv_tokens =
       0;  // positions the cache holds; 0: max_seqs * n_ctx, within a quarter of memory
   int32_t kv_type = MNW_TYPE_F16;
+  bool all_claims = false;      // each device gets all that it claims, whatever the copies cost
   bool strict_backend = false;  // refuse any fallback from the first device
 };
 
@@ -77,6 +78,8 @@ class Instance {
   uint64_t weight_bytes() const { return weight_bytes_; }  // memory of the backends' own
   uint64_t state_bytes() const { return state_bytes_; }
   const graph::Graph& graph() const { return placement_->graph; }
+  const graph::Placement& placement() const { return *placement_; }
+  std::span<const std::string> device_names() const { return device_names_; }  // by backend there
   std::string PlacementText() const;  // node, backend, reason
 
   // Starts a step; `inputs` stays untouched until Wait returns.
@@ -98,9 +101,8 @@ class Instance {
   Status FindOutput();
   Status CreateStates(std::span<plugins::Device* const> devices);
   void SizeGroups(plugins::Device& device, mnw_state_spec spec);
-  Status MakePart(size_t index, const formats::GgufReader* file,
-                  std::span<plugins::Device* const> devices);
-  Status LoadWeights(Part& part, const formats::GgufReader& file);
+  Status LoadWeights(uint32_t index, plugins::Device& device, const formats::GgufReader* file);
+  Status MakePart(size_t index, std::span<plugins::Device* const> devices);
   Status Bind(Part& part, const StepInputs& inputs);
   Status RunPart(size_t index);
 
@@ -113,6 +115,8 @@ class Instance {
   std::vector<std::string> device_names_;
   std::unique_ptr<graph::Placement> placement_;
   std::vector<mnw_state_group> groups_;
+  struct Weights;
+  std::vector<std::unique_ptr<Weights>> weights_;  // by device
   struct State;
   std::vector<std::unique_ptr<State>> states_;  // by device
   std::vector<std::unique_ptr<Part>> parts_;    // in order of execution

@@ -156,7 +156,8 @@ TEST(Partition, AFusedNodeGoesWholeWhereThePiecesAreDearer) {
   for (uint32_t i = 0; i < p->nodes.size(); ++i) {
     const bool qkv = p->graph.node(i).op == MNW_OP_qkv;
     LONGS_EQUAL(qkv ? 1 : 0, p->nodes[i].backend);
-    STRCMP_EQUAL(qkv ? "no kernel" : "", p->nodes[i].reason.c_str());
+    STRCMP_EQUAL(qkv ? "no kernel; its pieces would cost 120, the whole costs 100" : "",
+                 p->nodes[i].reason.c_str());
   }
 }
 
@@ -241,6 +242,58 @@ TEST(Partition, AnIslandThatSavesLessThanItsCopiesIsDropped) {
     return place.reason == "gpu would save 9, less than 2 copies between backends cost";
   });
   CHECK(moved != dropped->nodes.end());
+}
+
+TEST(Partition, WithAllClaimsNeitherCopiesNorDearPiecesCount) {
+  const std::vector<Claimer> backends = {Only("gpu", {MNW_OP_add, MNW_OP_mul}, 50), All("cpu", 1)};
+  auto by_cost = Partitioned(backends);
+  CHECK_OK(by_cost.status());
+  STRCMP_EQUAL("1", BackendsOf(*by_cost).c_str());
+  auto all = Partitioned(backends, {.all_claims = true});
+  CHECK_OK(all.status());
+  CheckSound(*all);
+  int n_first = 0;
+  for (uint32_t i = 0; i < all->nodes.size(); ++i) {
+    const uint32_t op = all->graph.node(i).op;
+    LONGS_EQUAL(op == MNW_OP_add || op == MNW_OP_mul ? 0 : 1, all->nodes[i].backend);
+    CHECK(op != MNW_OP_add_norm && op != MNW_OP_glu_ffn);  // they have an add or a mul inside
+    n_first += all->nodes[i].backend == 0;
+  }
+  LONGS_EQUAL(6, n_first);  // two residuals and one gate in each of two layers
+  // What holds nothing of the first backend's stays whole.
+  CHECK(std::any_of(all->graph.nodes().begin(), all->graph.nodes().end(),
+                    [](const mnw_node& n) { return n.op == MNW_OP_qkv; }));
+}
+
+TEST(Partition, StrictModeNamesTheFirstNodeThatIsRefusedAndNotWhatCostsMoved) {
+  // By cost the add would go to the CPU; what is wrong is the norm.
+  CHECK_ERROR(Code::kUnsupported, "node 0, %2",
+              Partitioned({AllBut("gpu", {MNW_OP_get_rows}, 50), All("cpu", 1)}, {.strict = true})
+                  .status());
+  CHECK_ERROR(Code::kUnsupported, "= rms_norm(",
+              Partitioned({AllBut("gpu", {MNW_OP_rms_norm}, 50), All("cpu", 1)}, {.strict = true})
+                  .status());
+}
+
+TEST(Partition, TheGraphOfABackendShowsEveryUseOfAWeight) {
+  auto p = Partitioned(
+      {AllBut("gpu", {MNW_OP_get_rows, MNW_OP_lm_head, MNW_OP_linear}, 1), All("cpu", 100)});
+  CHECK_OK(p.status());
+  CHECK(p->partitions.size() > 2);
+  const Partition cpu = CutBackend(*p, 1);
+  CHECK_OK(Verify(cpu.graph.view()));
+  int uses = 0;
+  for (const mnw_node& node : cpu.graph.nodes()) {
+    for (int j = 0; j < node.n_in; ++j) {
+      if (node.in[j] == MNW_NONE || cpu.graph.value(node.in[j]).kind != MNW_KIND_WEIGHT) continue;
+      uses += cpu.graph.value(node.in[j]).name == std::string("token_embd.weight");
+    }
+  }
+  LONGS_EQUAL(2, uses);  // looked up at one end, multiplied by at the other
+  for (mnw_id id = 0; id < cpu.whole.size(); ++id) {
+    const char *part = cpu.graph.value(id).name, *whole = p->graph.value(cpu.whole[id]).name;
+    if (part) STRCMP_EQUAL(whole, part);
+  }
 }
 
 TEST(Partition, AClaimGroupIsTakenWholeOrNotAtAll) {

@@ -51,8 +51,9 @@ typedef struct mnw_context_options {
 /* One per node. Frozen. A claim is a promise: claimed nodes must plan and run. */
 typedef struct mnw_claim {
   uint32_t group;     /* 0: not claimed; nodes of equal group run as one */
-  float cost;         /* relative time, comparable between backends: of a node and its decomposition,
-                         of a node here and there plus the copies between */
+  float cost;         /* estimated microseconds in a step of one row, compared between a node and its
+                         decomposition, between backends, and with what copies cost; 0: no estimate,
+                         taken as free */
   const char* reason; /* why not, a static string; NULL when claimed */
 } mnw_claim;
 
