@@ -1,5 +1,6 @@
 // minnow plugins [--why] [--json]
 #include "cli/cli.h"
+#include "formats/printable.h"
 
 namespace minnow::cli {
 
@@ -13,6 +14,7 @@ struct Options {
 VerbResult Run(const Options& o) {
   plugins::Registry registry =
       plugins::Registry::Scan(plugins::RegistryOptions::FromEnvironment(o.dirs));
+  if (o.why || o.json) registry.LoadAll();
   const std::vector<plugins::DeviceInfo> devices = registry.Devices();  // may refuse more plugins
   if (o.json) {
     Print(registry.WhyJson() + "\n");
@@ -21,7 +23,7 @@ VerbResult Run(const Options& o) {
   } else {
     for (const plugins::Found& p : registry.plugins()) {
       if (p.state != plugins::PluginState::kRefused)
-        Print(fmt::format("{:<9} {:<20} {}\n", p.kind, p.id, p.path));
+        Print(fmt::format("{:<9} {:<20} {}\n", p.kind, p.id, formats::Printable(p.path, 4096)));
     }
     for (const plugins::DeviceInfo& d : devices)
       Print(fmt::format("device    {:<20} {}\n", d.id, d.description));

@@ -6,6 +6,8 @@
 #include <mutex>
 #include <utility>
 
+#include "base/log.h"
+#include "base/process_state.h"
 #include "graph/print.h"
 
 namespace minnow::model {
@@ -232,6 +234,7 @@ Status Instance::LoadWeights(uint32_t index, plugins::Device& device,
   const graph::Graph& g = weights.all.graph;
   const sdk::GraphView view(*g.view());
   std::vector<uint8_t> handed(g.values().size(), 0);
+  const ProcessState before;  // once for all of them: a model has hundreds
   for (const mnw_node& node : g.nodes()) {
     std::vector<mnw_weight_source> sources;
     for (uint32_t i = 0; i < node.n_in; ++i) {
@@ -254,6 +257,9 @@ Status Instance::LoadWeights(uint32_t index, plugins::Device& device,
       }
     }
     weights.handles.push_back(std::move(handles));
+  }
+  if (const std::string changed = before.Restore(); !changed.empty()) {
+    spdlog::warn("{}: load_weights changed {}; put back", device.info().id, changed);
   }
   return Status();
 }

@@ -5,10 +5,25 @@
 #include <exception>
 #include <utility>
 
+#include "base/log.h"
+#include "base/process_state.h"
 #include "formats/printable.h"
 
 namespace minnow::plugins {
 namespace {
+
+// More than any machine has; a negative number looks like this too.
+constexpr uint64_t kMaxWeightBytes = uint64_t{1} << 48;
+
+// What is looked at around a hot call, as ProcessState is around the others.
+struct FloatModeOnly {
+  FloatMode mode;
+  std::string Restore() const {
+    if (FloatMode() == mode) return "";
+    mode.Set();
+    return "the floating-point mode";
+  }
+};
 
 Code ToCode(int code) {
   switch (code) {
@@ -25,6 +40,10 @@ Code ToCode(int code) {
     default:
       return Code::kInternal;
   }
+}
+
+void WarnOfChange(std::string_view who, std::string_view what, std::string_view changed) {
+  spdlog::warn("{}{}{} changed {}; put back", who, who.empty() ? "" : ": ", what, changed);
 }
 
 // Calls a plugin that may, against the contract, throw.
@@ -44,9 +63,37 @@ Status CallPlugin(std::string_view what, bool* threw, Call&& call) {
   }
 }
 
-std::string Text(const char* text) { return text ? formats::Printable(text, 200) : std::string(); }
+// As CallPlugin, before there is a Device.
+template <class Call>
+Status CallAtLoad(const char* what, Call&& call) {
+  bool threw = false;
+  const ProcessState before;
+  Status status = CallPlugin(what, &threw, std::forward<Call>(call));
+  if (const std::string changed = before.Restore(); !changed.empty()) {
+    WarnOfChange("", what, changed);
+  }
+  return status;
+}
+
+// "" for NULL. One without an end is not followed far.
+Result<std::string> Text(const char* text, const char* name) {
+  constexpr size_t kMax = 1024;
+  const size_t n = text ? ::strnlen(text, kMax + 1) : 0;
+  if (n > kMax) {
+    return Error(Code::kInternal, "device_info: {} does not end within {} bytes", name, kMax);
+  }
+  return formats::Printable({text, n}, 200);
+}
 
 }  // namespace
+
+void CallToFree(const char* what, const std::function<void()>& call) noexcept {
+  const Status status = CallAtLoad(what, [&](mnw_error*) {
+    call();
+    return MNW_OK;
+  });
+  if (!status.ok()) spdlog::warn("{}", status.message());
+}
 
 Status FromPlugin(std::string_view what, int code, const mnw_error* error) {
   if (code == MNW_OK) return Status();
@@ -64,9 +111,8 @@ Status FromPlugin(std::string_view what, int code, const mnw_error* error) {
 }
 
 Result<uint32_t> CountDevices(const mnw_backend& table) {
-  bool threw = false;
   uint32_t n = 0;
-  MNW_TRY(CallPlugin("device_count", &threw, [&](mnw_error*) {
+  MNW_TRY(CallAtLoad("device_count", [&](mnw_error*) {
     n = table.device_count();
     return MNW_OK;
   }));
@@ -76,14 +122,13 @@ Result<uint32_t> CountDevices(const mnw_backend& table) {
 }
 
 Result<DeviceInfo> ReadDeviceInfo(const mnw_backend& table, uint32_t device) {
-  bool threw = false;
   mnw_device_info raw = {};
   raw.size = sizeof raw;
-  MNW_TRY(CallPlugin("device_info", &threw,
-                     [&](mnw_error* e) { return table.device_info(device, &raw, e); }));
+  MNW_TRY(
+      CallAtLoad("device_info", [&](mnw_error* e) { return table.device_info(device, &raw, e); }));
   DeviceInfo info;
-  info.id = Text(raw.id);
-  info.description = Text(raw.description);
+  MNW_ASSIGN(info.id, Text(raw.id, "id"));
+  MNW_ASSIGN(info.description, Text(raw.description, "description"));
   info.memory_total = raw.memory_total;
   info.memory_free = raw.memory_free;
   info.host_memory = (raw.flags & MNW_DEVICE_HOST_MEMORY) != 0;
@@ -93,6 +138,10 @@ Result<DeviceInfo> ReadDeviceInfo(const mnw_backend& table, uint32_t device) {
   if (info.id.empty() || info.id.find_first_of(":,=") != std::string::npos) {
     return Error(Code::kInternal, "device_info: device {} has no usable id ('{}')", device,
                  info.id);
+  }
+  if (info.memory_total && info.memory_free > info.memory_total) {
+    return Error(Code::kInternal, "device_info: '{}' has {} bytes free of {}", info.id,
+                 info.memory_free, info.memory_total);
   }
   return info;
 }
@@ -108,10 +157,9 @@ WeightHandles& WeightHandles::operator=(WeightHandles&& other) noexcept {
 
 WeightHandles::~WeightHandles() {
   if (weights_.empty()) return;
-  try {
+  CallToFree("free_weights", [this] {
     table_->free_weights(context_, weights_.data(), static_cast<uint32_t>(weights_.size()));
-  } catch (...) {  // as in TableFree
-  }
+  });
 }
 
 Result<Device> Device::Open(const mnw_backend& table, uint32_t device, const mnw_host& host,
@@ -123,8 +171,8 @@ Result<Device> Device::Open(const mnw_backend& table, uint32_t device, const mnw
   raw.size = sizeof raw;
   raw.n_threads = options.n_threads;
   raw.config = options.config.empty() ? nullptr : options.config.c_str();
-  MNW_TRY(d.Guarded("open",
-                    [&](mnw_error* e) { return table.open(device, &host, &raw, &d.context_, e); }));
+  MNW_TRY(d.Guarded<ProcessState>(
+      "open", [&](mnw_error* e) { return table.open(device, &host, &raw, &d.context_, e); }));
   if (!d.context_) return d.Breach("open gave no context");
   return d;
 }
@@ -136,26 +184,28 @@ Device& Device::operator=(Device&& other) noexcept {
   std::swap(context_, other.context_);
   std::swap(info_, other.info_);
   std::swap(broken_, other.broken_);
+  warned_.swap(other.warned_);
   return *this;
 }
 
 Device::~Device() {
-  if (!context_) return;
-  try {
-    table_->close(context_);
-  } catch (...) {  // as in TableFree
-  }
+  if (context_) CallToFree("close", [this] { table_->close(context_); });
 }
 
-template <class Call>
+template <class Snapshot, class Call>
 Status Device::Guarded(const char* what, Call&& call) {
   if (broken_) {
     return Error(Code::kInternal,
                  "{}: {}: refused since the plugin threw an exception earlier; restart", info_.id,
                  what);
   }
+  const Snapshot before;
   // The name is composed only on failure: run() is called for every step.
   Status status = CallPlugin(what, &broken_, std::forward<Call>(call));
+  if (std::string changed = before.Restore(); !changed.empty() && changed != warned_) {
+    WarnOfChange(info_.id, what, changed);
+    warned_ = std::move(changed);
+  }
   return status.ok() ? Status() : std::move(status).Annotate(info_.id);
 }
 
@@ -170,8 +220,8 @@ Status Device::Optional(bool present, const char* what) const {
 
 Result<std::vector<mnw_claim>> Device::Claim(const mnw_graph& graph) {
   std::vector<mnw_claim> claims(graph.n_nodes);
-  MNW_TRY(Guarded("claim",
-                  [&](mnw_error* e) { return table_->claim(context_, &graph, claims.data(), e); }));
+  MNW_TRY(Guarded<ProcessState>(
+      "claim", [&](mnw_error* e) { return table_->claim(context_, &graph, claims.data(), e); }));
   for (const mnw_claim& c : claims) {
     if (c.group && !(std::isfinite(c.cost) && c.cost >= 0)) {
       return Breach("claim gave a cost that is negative or no number");
@@ -184,7 +234,7 @@ Result<WeightHandles> Device::LoadWeights(const mnw_graph& graph,
                                           std::span<const mnw_weight_source> sources) {
   const auto n = static_cast<uint32_t>(sources.size());
   std::vector<mnw_weight> weights(n);
-  MNW_TRY(Guarded("load_weights", [&](mnw_error* e) {
+  MNW_TRY(Guarded<FloatModeOnly>("load_weights", [&](mnw_error* e) {
     return table_->load_weights(context_, &graph, sources.data(), n, sizeof(mnw_weight_source),
                                 weights.data(), e);
   }));
@@ -194,6 +244,7 @@ Result<WeightHandles> Device::LoadWeights(const mnw_graph& graph,
     if (w.residency != MNW_BORROWED && w.residency != MNW_OWNED) {
       return Breach("load_weights gave an unknown residency");
     }
+    if (w.n_bytes > kMaxWeightBytes) return Breach("load_weights gave an absurd number of bytes");
   }
   WeightHandles handles;
   handles.table_ = table_;
@@ -204,14 +255,14 @@ Result<WeightHandles> Device::LoadWeights(const mnw_graph& graph,
 
 Result<PlanHandle> Device::Plan(const mnw_plan_request& request) {
   mnw_plan* plan = nullptr;
-  MNW_TRY(
-      Guarded("plan", [&](mnw_error* e) { return table_->plan(context_, &request, &plan, e); }));
+  MNW_TRY(Guarded<ProcessState>(
+      "plan", [&](mnw_error* e) { return table_->plan(context_, &request, &plan, e); }));
   if (!plan) return Breach("plan gave no plan");
   return PlanHandle(plan, {table_->free_plan});
 }
 
 Status Device::Run(mnw_plan* plan, const mnw_run_args& args) {
-  return Guarded("run", [&](mnw_error* e) { return table_->run(plan, &args, e); });
+  return Guarded<FloatModeOnly>("run", [&](mnw_error* e) { return table_->run(plan, &args, e); });
 }
 
 bool Device::has_state() const {
@@ -221,8 +272,9 @@ bool Device::has_state() const {
 Result<StateHandle> Device::CreateState(const mnw_state_spec& spec) {
   MNW_TRY(Optional(has_state(), "state"));
   mnw_state* state = nullptr;
-  MNW_TRY(Guarded("state_create",
-                  [&](mnw_error* e) { return table_->state_create(context_, &spec, &state, e); }));
+  MNW_TRY(Guarded<ProcessState>("state_create", [&](mnw_error* e) {
+    return table_->state_create(context_, &spec, &state, e);
+  }));
   if (!state) return Breach("state_create gave no state");
   return StateHandle(state, {table_->state_free});
 }
@@ -230,7 +282,7 @@ Result<StateHandle> Device::CreateState(const mnw_state_spec& spec) {
 uint64_t Device::StateBytes(const mnw_state_spec& spec) {
   uint64_t bytes = 0;
   if (!has_state() || !table_->state_bytes) return 0;
-  const Status status = Guarded("state_bytes", [&](mnw_error*) {
+  const Status status = Guarded<ProcessState>("state_bytes", [&](mnw_error*) {
     bytes = table_->state_bytes(context_, &spec);
     return MNW_OK;
   });
@@ -239,7 +291,7 @@ uint64_t Device::StateBytes(const mnw_state_spec& spec) {
 
 Status Device::EditState(mnw_state* state, std::span<const mnw_page_edit> edits) {
   MNW_TRY(Optional(has_state() && table_->state_edit, "state_edit"));
-  return Guarded("state_edit", [&](mnw_error* e) {
+  return Guarded<FloatModeOnly>("state_edit", [&](mnw_error* e) {
     return table_->state_edit(state, edits.data(), static_cast<uint32_t>(edits.size()), e);
   });
 }
@@ -247,7 +299,7 @@ Status Device::EditState(mnw_state* state, std::span<const mnw_page_edit> edits)
 Status Device::CommitState(mnw_state* state, uint32_t group, std::span<const int32_t> rows,
                            std::span<const int32_t> slots) {
   MNW_TRY(Optional(has_state() && table_->state_commit, "state_commit"));
-  return Guarded("state_commit", [&](mnw_error* e) {
+  return Guarded<FloatModeOnly>("state_commit", [&](mnw_error* e) {
     return table_->state_commit(state, group, rows.data(), slots.data(),
                                 static_cast<uint32_t>(rows.size()), e);
   });
@@ -255,7 +307,7 @@ Status Device::CommitState(mnw_state* state, uint32_t group, std::span<const int
 
 Status Device::ExportPage(mnw_state* state, uint32_t layer, uint32_t page, std::span<float> out) {
   MNW_TRY(Optional(has_state() && table_->state_export, "state_export"));
-  return Guarded("state_export", [&](mnw_error* e) {
+  return Guarded<FloatModeOnly>("state_export", [&](mnw_error* e) {
     return table_->state_export(state, layer, page, out.data(), e);
   });
 }
@@ -263,7 +315,7 @@ Status Device::ExportPage(mnw_state* state, uint32_t layer, uint32_t page, std::
 Status Device::ImportPage(mnw_state* state, uint32_t layer, uint32_t page,
                           std::span<const float> in) {
   MNW_TRY(Optional(has_state() && table_->state_import, "state_import"));
-  return Guarded("state_import", [&](mnw_error* e) {
+  return Guarded<FloatModeOnly>("state_import", [&](mnw_error* e) {
     return table_->state_import(state, layer, page, in.data(), e);
   });
 }

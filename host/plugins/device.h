@@ -3,14 +3,17 @@
 // Every call becomes a Status whose message names the device and the call; the plugin's message is
 // copied at once. What a plugin hands back is checked before anyone uses it. An optional entry that
 // is missing is kUnsupported. An exception that escapes a plugin is caught here; from then on the
-// device refuses every call, since nobody knows what state it left behind. Handles free themselves
-// through the table they came from and must not outlive their Device. Threads: as the contract says
-// ([load] and [ctx] in minnow/abi/backend.h), one caller at a time.
+// device refuses every call, since nobody knows what state it left behind. Whatever a call changes
+// of the process's state (base/process_state.h) is put back and warned of; after those that come
+// often (run, state_*, load_weights) only the floating-point mode is looked at. Handles free
+// themselves through the table they came from and must not outlive their Device. Threads: as the
+// contract says ([load] and [ctx] in minnow/abi/backend.h), one caller at a time.
 #pragma once
 
 #include <minnow/abi/plugin.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -37,14 +40,14 @@ struct DeviceInfo {
 Result<uint32_t> CountDevices(const mnw_backend& table);
 Result<DeviceInfo> ReadDeviceInfo(const mnw_backend& table, uint32_t device);
 
+// Calls an entry that has no way to fail. All that can be done about one that throws is to say so.
+void CallToFree(const char* what, const std::function<void()>& call) noexcept;
+
 template <class T>
 struct TableFree {
   void (*free)(T*) = nullptr;
   void operator()(T* object) const noexcept {
-    try {
-      free(object);
-    } catch (...) {  // nothing can be done about a plugin that fails to free
-    }
+    CallToFree("a free", [&] { free(object); });
   }
 };
 using PlanHandle = std::unique_ptr<mnw_plan, TableFree<mnw_plan>>;
@@ -108,7 +111,7 @@ class Device {
 
  private:
   Device() = default;
-  template <class Call>
+  template <class Snapshot, class Call>
   Status Guarded(const char* what, Call&& call);
   Status Optional(bool present, const char* what) const;  // kUnsupported unless present
   Status Breach(const char* what) const;                  // what the plugin did wrong
@@ -117,6 +120,7 @@ class Device {
   mnw_context* context_ = nullptr;
   DeviceInfo info_;
   bool broken_ = false;  // an exception escaped
+  std::string warned_;   // of what a call changed, so as not to repeat it
 };
 
 }  // namespace minnow::plugins

@@ -1,17 +1,17 @@
 #include "plugins/loader.h"
 
 #include <dlfcn.h>
-#include <openssl/evp.h>
 
 #define BOOST_DLL_USE_STD_FS
 #include <boost/dll/shared_library.hpp>
-#include <cfenv>
+#include <cstring>
 #include <exception>
 #include <filesystem>
+#include <set>
 #include <span>
 #include <string_view>
 
-#include "base/mapped_file.h"
+#include "base/process_state.h"
 #include "formats/printable.h"
 #include "plugins/trust.h"
 #include "plugins/verdicts.h"
@@ -24,19 +24,7 @@ using formats::Printable;
 // Far above any table of this major version; what claims more is no table.
 constexpr uint32_t kMaxTable = 64 * 1024;
 constexpr uint32_t kMaxArchs = 4096;
-
-Result<std::string> Sha256(const std::string& path) {
-  MNW_ASSIGN(const MappedFile file, MappedFile::Open(path));
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned int n = 0;
-  if (EVP_Digest(file.bytes().data(), file.bytes().size(), digest, &n, EVP_sha256(), nullptr) !=
-      1) {
-    return Error(Code::kInternal, "cannot compute the sha256 of '{}'", path);
-  }
-  std::string hex;
-  for (unsigned char byte : std::span(digest, n)) hex += fmt::format("{:02x}", byte);
-  return hex;
-}
+constexpr size_t kMaxText = 256;
 
 Status CheckSha256(const std::string& actual, const Manifest& manifest) {
   if (actual == manifest.sha256) return Status();
@@ -45,18 +33,26 @@ Status CheckSha256(const std::string& actual, const Manifest& manifest) {
                manifest.sha256);
 }
 
-Status TryOnce(const std::string& library_path, const Manifest& manifest,
-               const LoaderOptions& options) {
-  MNW_ASSIGN(const VerdictKey key, VerdictKey::Of(library_path, options.probe.program));
+Status CheckStamp(const Candidate& candidate) {
+  MNW_ASSIGN(const FileStamp now, FileStamp::Of(candidate.path));
+  if (now == candidate.stamp) return Status();
+  return Error(Code::kUnavailable, "was replaced since it was examined; start again");
+}
+
+Status TryOnce(const Candidate& candidate, const LoaderOptions& options) {
+  MNW_ASSIGN(const VerdictKey key,
+             VerdictKey::Of(candidate.path, candidate.stamp, options.probe.program));
   if (const auto verdict = FindVerdict(options.cache_dir, key)) {
-    MNW_TRY(CheckSha256(verdict->sha256, manifest));
+    MNW_TRY(CheckSha256(verdict->sha256, candidate.manifest));
     if (verdict->reason.empty()) return Status();
-    return Error(Code::kInternal, "{} (remembered from an earlier try; touch the file for another)",
-                 verdict->reason);
+    return Error(Code::kInternal, "{} (remembered from an earlier try; remove '{}' for another)",
+                 verdict->reason, VerdictFile(options.cache_dir));
   }
-  MNW_ASSIGN(const std::string sha256, Sha256(library_path));
-  MNW_TRY(CheckSha256(sha256, manifest));
-  Status status = Probe(library_path, options.probe);
+  MNW_ASSIGN(const OpenFile library, OpenFile::Open(candidate.path));
+  MNW_ASSIGN(const std::string sha256, library.Sha256());
+  MNW_TRY(CheckSha256(sha256, candidate.manifest));
+  Status status = Probe(candidate.path, options.probe);
+  MNW_TRY(CheckStamp(candidate));  // else it is unknown what was tried
   // An orderly refusal costs little and may be about something else, such as a driver that is
   // missing today; a crash or a hang is not repeated.
   if (status.ok() || status.code() == Code::kInternal) {
@@ -64,17 +60,6 @@ Status TryOnce(const std::string& library_path, const Manifest& manifest,
   }
   return status;
 }
-
-// The floating-point environment, as it was. Constructors of a library built with -ffast-math set
-// flush to zero for the whole thread.
-class KeepFloatEnvironment {
- public:
-  KeepFloatEnvironment() { std::fegetenv(&saved_); }
-  ~KeepFloatEnvironment() { std::fesetenv(&saved_); }
-
- private:
-  std::fenv_t saved_;
-};
 
 // "... (dlerror system message: REASON): Bad file descriptor" -> REASON
 std::string DlReason(std::string_view what) {
@@ -90,50 +75,85 @@ Status Breach(std::string_view what) {
   return Error(Code::kInvalid, "{}, against the plugin contract", what);
 }
 
-// Every entry that is not optional, see backend.h.
+// A pointer of a plugin's to a struct of T that has at least the field that ends at `end`.
+template <class T>
+Status CheckStruct(const T* p, const char* name, size_t end) {
+  if (reinterpret_cast<uintptr_t>(p) % alignof(T) != 0) {
+    return Breach(fmt::format("its {} is misaligned", name));
+  }
+  if (p->size < end || p->size > kMaxTable) {
+    return Breach(
+        fmt::format("its {} claims a size of {} bytes, {} are needed", name, p->size, end));
+  }
+  return Status();
+}
+#define CHECK_STRUCT(p, T, last) CheckStruct(p, #T, offsetof(T, last) + sizeof((p)->last))
+
+// Text that a plugin points to; one without an end is not followed far.
+Result<std::string> Text(const char* text, const char* name) {
+  if (!text) return Breach(fmt::format("its {} is NULL", name));
+  const size_t n = ::strnlen(text, kMaxText + 1);
+  if (n == 0) return Breach(fmt::format("its {} is empty", name));
+  if (n > kMaxText) {
+    return Breach(fmt::format("its {} does not end within {} bytes", name, kMaxText));
+  }
+  return std::string(text, n);
+}
+
+struct Entry {
+  const char* name;
+  bool present;
+};
+#define ENTRY(b, entry) \
+  { #entry, MNW_HAS(b, mnw_backend, entry) && (b)->entry }
+
+Status CheckEntries(std::span<const Entry> entries, const char* needed_by) {
+  for (const Entry& entry : entries) {
+    if (!entry.present) {
+      return Breach(fmt::format("its mnw_backend.{} is NULL{}", entry.name, needed_by));
+    }
+  }
+  return Status();
+}
+
+// Every entry that is not optional, see backend.h, and those that an optional one cannot do
+// without.
 Status CheckBackend(const mnw_backend* b) {
   if (!b) return Breach("its manifest says 'backend', but it offers none for this ABI");
-  if (!MNW_HAS(b, mnw_backend, run)) {
-    return Breach("its mnw_backend is too short for its mandatory entries");
+  MNW_TRY(CHECK_STRUCT(b, mnw_backend, run));
+  const Entry mandatory[] = {ENTRY(b, device_count), ENTRY(b, device_info), ENTRY(b, open),
+                             ENTRY(b, close),        ENTRY(b, claim),       ENTRY(b, load_weights),
+                             ENTRY(b, free_weights), ENTRY(b, plan),        ENTRY(b, free_plan),
+                             ENTRY(b, run)};
+  MNW_TRY(CheckEntries(mandatory, ""));
+  if (MNW_HAS(b, mnw_backend, state_create) && b->state_create) {
+    const Entry state[] = {ENTRY(b, state_free), ENTRY(b, state_edit), ENTRY(b, state_commit)};
+    MNW_TRY(CheckEntries(state, " though state_create is there"));
   }
-  if (b->size > kMaxTable) return Breach("its mnw_backend claims an absurd size");
-  const struct {
-    const char* name;
-    bool present;
-  } entries[] = {
-      {"device_count", b->device_count != nullptr},
-      {"device_info", b->device_info != nullptr},
-      {"open", b->open != nullptr},
-      {"close", b->close != nullptr},
-      {"claim", b->claim != nullptr},
-      {"load_weights", b->load_weights != nullptr},
-      {"free_weights", b->free_weights != nullptr},
-      {"plan", b->plan != nullptr},
-      {"free_plan", b->free_plan != nullptr},
-      {"run", b->run != nullptr},
-  };
-  for (const auto& entry : entries) {
-    if (!entry.present) return Breach(fmt::format("its mnw_backend.{} is NULL", entry.name));
+  if (MNW_HAS(b, mnw_backend, adapters_create) && b->adapters_create) {
+    const Entry adapters[] = {ENTRY(b, adapters_set), ENTRY(b, adapters_free)};
+    MNW_TRY(CheckEntries(adapters, " though adapters_create is there"));
   }
-  if (MNW_HAS(b, mnw_backend, state_free) && b->state_create && !b->state_free) {
-    return Breach("its mnw_backend.state_free is NULL though state_create is there");
+  if (MNW_HAS(b, mnw_backend, buffer_create) && b->buffer_create) {
+    const Entry buffers[] = {ENTRY(b, buffer_free), ENTRY(b, buffer_read), ENTRY(b, buffer_write)};
+    MNW_TRY(CheckEntries(buffers, " though buffer_create is there"));
   }
   return Status();
 }
 
 Status CheckArchs(const mnw_arch_list* list) {
   if (!list) return Breach("its manifest says 'models', but it offers none for this ABI");
-  if (!MNW_HAS(list, mnw_arch_list, archs)) return Breach("its mnw_arch_list is too short");
+  MNW_TRY(CHECK_STRUCT(list, mnw_arch_list, archs));
   if (list->n > kMaxArchs || (list->n && !list->archs)) {
     return Breach(fmt::format("its mnw_arch_list of {} has no array that long", list->n));
   }
+  std::set<std::string> ids;
   for (const mnw_arch* arch : std::span(list->archs, list->n)) {
-    if (!arch || !MNW_HAS(arch, mnw_arch, build)) {
-      return Breach("one of its mnw_arch is NULL or too short");
-    }
-    if (!arch->id || !*arch->id || !arch->build) {
-      return Breach("one of its mnw_arch lacks its id or build");
-    }
+    if (!arch) return Breach("one of its mnw_arch is NULL");
+    MNW_TRY(CHECK_STRUCT(arch, mnw_arch, build));
+    MNW_ASSIGN(const std::string id, Text(arch->id, "mnw_arch.id"));
+    if (!arch->build) return Breach(fmt::format("its '{}' has no build", Printable(id)));
+    if (!ids.insert(id).second) return Breach(fmt::format("it has '{}' twice", Printable(id)));
   }
   return Status();
 }
@@ -169,40 +189,58 @@ Result<mnw_plugin_entry_fn> OpenEntry(const std::string& library_path) {
 
 }  // namespace
 
-Result<Manifest> Examine(const std::string& library_path, const LoaderOptions& options) {
+Result<Candidate> Examine(const std::string& library_path, const LoaderOptions& options) {
+  Candidate candidate;
+  candidate.path = library_path;
   const std::string manifest_path = ManifestPath(library_path);
+  MNW_TRY(CheckTrustedFile(library_path));
+  if (std::error_code error; !std::filesystem::exists(manifest_path, error)) {
+    return Error(Code::kNotFound, "has no manifest '{}' beside it", manifest_path);
+  }
+  MNW_TRY(CheckTrustedFile(manifest_path));
   auto manifest = ReadManifest(manifest_path);
   if (!manifest.ok()) return std::move(manifest).status().Annotate("manifest");
-  MNW_TRY(CheckTrustedFile(library_path));
-  MNW_TRY(CheckTrustedFile(manifest_path));
-  MNW_TRY(CheckFitsHost(*manifest));
-  MNW_TRY(TryOnce(library_path, *manifest, options));
-  return manifest;
+  candidate.manifest = *std::move(manifest);
+  MNW_TRY(CheckFitsHost(candidate.manifest));
+  MNW_ASSIGN(candidate.stamp, FileStamp::Of(library_path));
+  MNW_TRY(TryOnce(candidate, options));
+  return candidate;
 }
 
-Result<LoadedPlugin> OpenLibrary(const std::string& library_path, const Manifest& manifest) {
-  const KeepFloatEnvironment keep;
-  MNW_ASSIGN(const mnw_plugin_entry_fn entry, OpenEntry(library_path));
-  MNW_ASSIGN(const mnw_plugin* plugin, Caught(MNW_PLUGIN_ENTRY_NAME, entry));
-  if (!plugin) return Breach(MNW_PLUGIN_ENTRY_NAME " returned NULL");
-  return CheckTables(*plugin, manifest);
+Result<LoadedPlugin> OpenLibrary(const Candidate& candidate) {
+  const ProcessState before;
+  const auto open = [&]() -> Result<LoadedPlugin> {
+    MNW_TRY(CheckStamp(candidate));
+    MNW_ASSIGN(const mnw_plugin_entry_fn entry, OpenEntry(candidate.path));
+    MNW_TRY(
+        CheckStamp(candidate));  // only its owner can have been that quick: no attack, a mistake
+    MNW_ASSIGN(const mnw_plugin* plugin, Caught(MNW_PLUGIN_ENTRY_NAME, entry));
+    if (!plugin) return Breach(MNW_PLUGIN_ENTRY_NAME " returned NULL");
+    return CheckTables(*plugin, candidate.manifest);
+  };
+  Result<LoadedPlugin> loaded = open();
+  const std::string changed = before.Restore();
+  if (loaded.ok() && !changed.empty()) {
+    loaded->remark = fmt::format("changed {} while it was loaded; put back", changed);
+  }
+  return loaded;
 }
 
 Result<LoadedPlugin> CheckTables(const mnw_plugin& p, const Manifest& manifest) {
-  if (!MNW_HAS(&p, mnw_plugin, abi_minor) || p.size > kMaxTable) {
-    return Breach(fmt::format("its mnw_plugin claims a size of {} bytes", p.size));
-  }
+  MNW_TRY(CHECK_STRUCT(&p, mnw_plugin, abi_minor));
   if (p.abi_major != MNW_ABI_MAJOR || p.abi_minor != MNW_ABI_MINOR) {
     return Error(Code::kUnsupported,
                  "its table is of ABI {}.{}, this host speaks {}.{}; rebuild the plugin",
                  p.abi_major, p.abi_minor, MNW_ABI_MAJOR, MNW_ABI_MINOR);
   }
-  if (!MNW_HAS(&p, mnw_plugin, archs)) return Breach("its mnw_plugin is too short");
-  if (!p.id || p.id != manifest.id) {
-    return Breach(fmt::format("its id is '{}', the manifest says '{}'",
-                              p.id ? Printable(p.id) : "NULL", manifest.id));
+  MNW_TRY(CHECK_STRUCT(&p, mnw_plugin, archs));
+  MNW_ASSIGN(const std::string id, Text(p.id, "mnw_plugin.id"));
+  if (id != manifest.id) {
+    return Breach(
+        fmt::format("its id is '{}', the manifest says '{}'", Printable(id), manifest.id));
   }
-  if (!p.version || !p.license) return Breach("its version or license is NULL");
+  MNW_TRY(Text(p.version, "mnw_plugin.version").status());
+  MNW_TRY(Text(p.license, "mnw_plugin.license").status());
 
   LoadedPlugin loaded;
   loaded.plugin = &p;

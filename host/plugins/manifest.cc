@@ -7,10 +7,11 @@
 #include <cctype>
 #include <charconv>
 #include <nlohmann/json.hpp>
+#include <set>
 
-#include "base/mapped_file.h"
 #include "formats/printable.h"
 #include "plugins/cpu_features.h"
+#include "plugins/files.h"
 
 namespace minnow::plugins {
 namespace {
@@ -70,16 +71,24 @@ std::string ManifestPath(std::string_view library_path) {
 
 Result<Manifest> ParseManifest(std::string_view text, std::string_view where) {
   if (text.size() > kMaxBytes) {
-    return Error(Code::kCorrupt, "{}: {} bytes, a manifest has at most {}", where, text.size(),
-                 kMaxBytes);
+    return Error(Code::kCorrupt, "{}: a manifest has at most {} bytes", where, kMaxBytes);
   }
   bool too_deep = false;
-  const auto limit = [&](int depth, Json::parse_event_t, Json&) {
+  std::set<std::string> keys;
+  std::string twice;  // of two values one reader may take the first, another the last
+  const auto check = [&](int depth, Json::parse_event_t event, Json& parsed) {
     too_deep |= depth > kMaxDepth;
+    if (event == Json::parse_event_t::key) {
+      const auto& key = parsed.get_ref<const std::string&>();
+      if (!keys.insert(key).second) twice = key;
+    }
     return !too_deep;
   };
-  const Json json = Json::parse(text.begin(), text.end(), limit, /*allow_exceptions=*/false);
+  const Json json = Json::parse(text.begin(), text.end(), check, /*allow_exceptions=*/false);
   if (too_deep) return Error(Code::kCorrupt, "{}: nested too deeply", where);
+  if (!twice.empty()) {
+    return Error(Code::kCorrupt, "{}: field '{}' stands there twice", where, Printable(twice));
+  }
   if (!json.is_object()) return Error(Code::kCorrupt, "{}: not a JSON object", where);
   for (const auto& [key, value] : json.items()) {
     if (std::find(kFields.begin(), kFields.end(), key) == kFields.end()) {
@@ -117,9 +126,9 @@ Result<Manifest> ParseManifest(std::string_view text, std::string_view where) {
 }
 
 Result<Manifest> ReadManifest(const std::string& path) {
-  MNW_ASSIGN(const MappedFile file, MappedFile::Open(path));
-  return ParseManifest({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()},
-                       Printable(path, 4096));
+  MNW_ASSIGN(const OpenFile file, OpenFile::Open(path));
+  MNW_ASSIGN(const std::string text, file.Read(kMaxBytes + 1));
+  return ParseManifest(text, Printable(path, 4096));
 }
 
 Status CheckFitsHost(const Manifest& m) {

@@ -63,7 +63,7 @@ struct SpawnSettings {
 };
 
 struct Outcome {
-  bool timed_out = false;
+  int timed_out_ms = 0;  // the limit it overran
   int wait_status = 0;
   std::string output;
 };
@@ -87,9 +87,9 @@ bool Drain(int fd, std::string* output) {
 }
 
 // Waits for the child's end, not only for the end of its answer: a grandchild may hold the pipe.
-Outcome Watch(pid_t child, int fd, int limit_ms) {
+Outcome Watch(pid_t child, int fd, const ProbeOptions& options) {
   Outcome outcome;
-  const auto deadline = Clock::now() + std::chrono::milliseconds(limit_ms);
+  const auto begin = Clock::now();
   bool is_open = true;
   siginfo_t ended = {};
   for (;;) {
@@ -97,8 +97,10 @@ Outcome Watch(pid_t child, int fd, int limit_ms) {
         ended.si_pid == child) {
       break;
     }
-    if (Clock::now() >= deadline) {
-      outcome.timed_out = true;
+    const int limit_ms =
+        outcome.output.starts_with(kLoadedLine) ? options.devices_limit_ms : options.limit_ms;
+    if (Clock::now() - begin >= std::chrono::milliseconds(limit_ms)) {
+      outcome.timed_out_ms = limit_ms;
       break;
     }
     struct pollfd wanted = {is_open ? fd : -1, POLLIN, 0};
@@ -114,15 +116,15 @@ Outcome Watch(pid_t child, int fd, int limit_ms) {
   return outcome;
 }
 
-Status Judge(const Outcome& outcome, int limit_ms) {
-  if (outcome.timed_out) {
-    return Error(Code::kInternal, "did not answer within {:g} s while being tried",
-                 limit_ms / 1000.0);
-  }
+Status Judge(const Outcome& outcome) {
   std::string_view answer = outcome.output;
   const bool loaded = answer.starts_with(kLoadedLine);
   if (loaded) answer.remove_prefix(kLoadedLine.size());
   const char* when = loaded ? "while its devices were asked for" : "while loading";
+  if (outcome.timed_out_ms > 0) {
+    return Error(Code::kInternal, "did not answer within {:g} s {}", outcome.timed_out_ms / 1000.0,
+                 when);
+  }
   if (WIFSIGNALED(outcome.wait_status)) {
     const int signal = WTERMSIG(outcome.wait_status);
     const char* name = sigabbrev_np(signal);
@@ -164,7 +166,7 @@ Status Probe(const std::string& library_path, const ProbeOptions& options) {
     return Error(Code::kUnavailable, "cannot be tried: the probe program '{}' does not start: {}",
                  options.program, std::strerror(error));
   }
-  return Judge(Watch(child, read_end.fd, options.limit_ms), options.limit_ms);
+  return Judge(Watch(child, read_end.fd, options));
 }
 
 }  // namespace minnow::plugins

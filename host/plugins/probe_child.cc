@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "base/log.h"
 #include "plugins/device.h"
 #include "plugins/loader.h"
 #include "plugins/manifest.h"
@@ -25,8 +27,11 @@ void Write(std::string_view text) {
 }
 
 Status Try(const std::string& library_path) {
-  MNW_ASSIGN(const Manifest manifest, ReadManifest(ManifestPath(library_path)));
-  MNW_ASSIGN(const LoadedPlugin loaded, OpenLibrary(library_path, manifest));
+  Candidate candidate;
+  candidate.path = library_path;
+  MNW_ASSIGN(candidate.manifest, ReadManifest(ManifestPath(library_path)));
+  MNW_ASSIGN(candidate.stamp, FileStamp::Of(library_path));
+  MNW_ASSIGN(const LoadedPlugin loaded, OpenLibrary(candidate));
   Write("loaded\n");
   if (!loaded.backend) return Status();
   MNW_ASSIGN(const uint32_t n, CountDevices(*loaded.backend));
@@ -40,12 +45,17 @@ Status Try(const std::string& library_path) {
 }  // namespace
 
 void AnswerProbe(const std::string& library_path) {
-  // A crash is an answer here, not worth a core file; and nobody waits for us once the parent is
-  // gone.
+  // A crash is an answer here, not worth a core file; nobody waits for us once the parent is gone;
+  // and a library that takes all memory must not make the system end somebody else.
   const struct rlimit no_core = {0, 0};
   ::setrlimit(RLIMIT_CORE, &no_core);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (const int fd = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC); fd >= 0) {
+    static_cast<void>(!::write(fd, "1000", 4));
+    ::close(fd);
+  }
 
+  InitLog(-1);  // stdout is for the answer
   const Status status = Try(library_path);
   std::fflush(nullptr);  // what the library printed comes first, and spoils the answer
   const nlohmann::json answer = {{"ok", status.ok()}, {"reason", status.message()}};

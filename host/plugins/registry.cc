@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 
+#include "base/log.h"
 #include "formats/printable.h"
 #include "plugins/host_services.h"
 #include "plugins/trust.h"
@@ -151,28 +152,26 @@ Registry Registry::Scan(const RegistryOptions& options) {
 void Registry::ScanDirectory(const std::string& directory, const LoaderOptions& options) {
   std::error_code error;
   if (fs::path(directory).is_absolute() && !fs::exists(directory, error)) return;
-  const Status trusted = CheckTrustedDirectory(directory);
-  if (!trusted.ok()) {
-    // One line for the directory; its files are not even listed.
-    Add(directory, Manifest(), trusted);
-    return;
-  }
-  const auto libraries = Libraries(directory);
+  const auto trusted = TrustedDirectory(directory);
+  const auto libraries =
+      trusted.ok() ? Libraries(*trusted) : Result<std::vector<std::string>>(trusted.status());
   if (!libraries.ok()) {
-    Add(directory, Manifest(), libraries.status());
+    // One line for the directory; its files are not even listed.
+    Add({directory, {}, {}}, libraries.status());
     return;
   }
   for (const std::string& path : *libraries) {
     if (std::any_of(found_.begin(), found_.end(), [&](const Found& f) { return f.path == path; })) {
       continue;
     }
-    auto manifest = Examine(path, options);
-    if (manifest.ok()) {
-      Add(path, *manifest, CheckNewId(manifest->id));
+    auto candidate = Examine(path, options);
+    if (candidate.ok()) {
+      const Status status = CheckNewId(candidate->manifest.id);
+      Add(*std::move(candidate), status);
     } else {
       // The manifest names the plugin even where it is refused, if it can be read.
       const auto named = ReadManifest(ManifestPath(path));
-      Add(path, named.ok() ? *named : Manifest(), manifest.status());
+      Add({path, named.ok() ? *named : Manifest(), {}}, candidate.status());
     }
   }
 }
@@ -186,24 +185,26 @@ Status Registry::CheckNewId(std::string_view id) const {
   return Status();
 }
 
-void Registry::Add(const std::string& path, const Manifest& manifest, const Status& status) {
-  found_.push_back({path, manifest.id, manifest.kind,
+void Registry::Add(Candidate candidate, const Status& status) {
+  found_.push_back({candidate.path, candidate.manifest.id, candidate.manifest.kind,
                     status.ok() ? PluginState::kAvailable : PluginState::kRefused,
                     Printable(status.message(), kMaxPath)});
-  manifests_.push_back(manifest);
+  candidates_.push_back(std::move(candidate));
 }
 
 const LoadedPlugin* Registry::Load(size_t i, std::string_view kind) {
   Found& found = found_[i];
   if (found.state == PluginState::kRefused || found.kind != kind) return nullptr;
   if (found.state == PluginState::kAvailable) {
-    auto loaded = OpenLibrary(found.path, manifests_[i]);
+    auto loaded = OpenLibrary(candidates_[i]);
     if (!loaded.ok()) {
       Refuse(i, loaded.status());
       return nullptr;
     }
     loaded_[i] = *loaded;
     found.state = PluginState::kLoaded;
+    found.reason = loaded->remark;
+    if (!loaded->remark.empty()) spdlog::warn("plugin '{}': {}", found.id, loaded->remark);
   }
   return &loaded_[i];
 }
@@ -213,21 +214,33 @@ void Registry::Refuse(size_t i, const Status& why) {
   found_[i].reason = Printable(why.message(), kMaxPath);
 }
 
-Status Registry::AppendDevices(const mnw_backend& backend, std::vector<BackendDevice>* devices) {
+void Registry::LoadAll() {
+  for (size_t i = 0; i < found_.size(); ++i) Load(i, found_[i].kind);
+}
+
+// All of them or, of a plugin that is refused, none.
+Status Registry::AppendDevices(size_t plugin, std::vector<BackendDevice>* devices) const {
+  const mnw_backend& backend = *loaded_[plugin].backend;
+  std::vector<BackendDevice> all = *devices;
   MNW_ASSIGN(const uint32_t n, CountDevices(backend));
   for (uint32_t device = 0; device < n; ++device) {
     MNW_ASSIGN(DeviceInfo info, ReadDeviceInfo(backend, device));
-    devices->push_back({&backend, device, std::move(info)});
+    const auto same = [&](const BackendDevice& d) { return d.info.id == info.id; };
+    if (const auto taken = std::find_if(all.begin(), all.end(), same); taken != all.end()) {
+      return Error(Code::kInvalid, "its device '{}' is already offered by '{}'", info.id,
+                   found_[taken->plugin].path);
+    }
+    all.push_back({plugin, &backend, device, std::move(info)});
   }
+  *devices = std::move(all);
   return Status();
 }
 
 std::vector<Registry::BackendDevice> Registry::FindDevices() {
   std::vector<BackendDevice> devices;
   for (size_t i = 0; i < found_.size(); ++i) {
-    const LoadedPlugin* loaded = Load(i, "backend");
-    if (!loaded) continue;
-    const Status status = AppendDevices(*loaded->backend, &devices);
+    if (!Load(i, "backend")) continue;
+    const Status status = AppendDevices(i, &devices);
     if (!status.ok()) Refuse(i, status);
   }
   return devices;

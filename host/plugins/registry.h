@@ -3,8 +3,9 @@
 // Scan looks at manifests, trust and verdicts (loader.h) and opens no library in this process; a
 // library is opened when a device or an architecture of it is first asked for, and stays open for
 // good. One file that is wrong never hides another: it is listed with its reason. Of two plugins
-// with one id the first in the order of directories, then of file names, wins. Threads: one at a
-// time ([load]); devices and architectures may be used after the registry is gone.
+// with one id the first in the order of directories, then of file names, wins; so does the first
+// backend with a device of some name, and the first architecture of one. Threads: one at a time
+// ([load]); devices and architectures may be used after the registry is gone.
 #pragma once
 
 #include <minnow/abi/plugin.h>
@@ -44,7 +45,7 @@ struct Found {
   std::string id;    // of the manifest; empty if that could not be read
   std::string kind;  // "backend" or "models"
   PluginState state = PluginState::kRefused;
-  std::string reason;
+  std::string reason;  // on a loaded one, what of the process's state it changed
 };
 
 class Registry {
@@ -52,6 +53,9 @@ class Registry {
   static Registry Scan(const RegistryOptions& options);
 
   std::span<const Found> plugins() const { return found_; }
+
+  // Opens every usable plugin, for those who want to see that it works.
+  void LoadAll();
 
   // Every device of every usable backend, in order of preference. A backend that cannot describe
   // its devices becomes kRefused.
@@ -70,24 +74,25 @@ class Registry {
 
  private:
   struct BackendDevice {
+    size_t plugin;  // of found_
     const mnw_backend* backend;
     uint32_t number;
     DeviceInfo info;
   };
 
   void ScanDirectory(const std::string& directory, const LoaderOptions& options);
-  void Add(const std::string& path, const Manifest& manifest, const Status& status);
+  void Add(Candidate candidate, const Status& status);
   Status CheckNewId(std::string_view id) const;
   void Refuse(size_t i, const Status& why);
   // found_[i] opened, at first use. Null if it is refused or of another kind.
   const LoadedPlugin* Load(size_t i, std::string_view kind);
-  static Status AppendDevices(const mnw_backend& backend, std::vector<BackendDevice>* devices);
+  Status AppendDevices(size_t plugin, std::vector<BackendDevice>* devices) const;
   std::vector<BackendDevice> FindDevices();
   std::string Refusals(std::string_view kind) const;  // "; refused: a.so (why), b.so (why)" or ""
 
   std::vector<Found> found_;
-  std::vector<Manifest> manifests_;   // beside found_
-  std::vector<LoadedPlugin> loaded_;  // beside found_, filled by Load
+  std::vector<Candidate> candidates_;  // beside found_
+  std::vector<LoadedPlugin> loaded_;   // beside found_, filled by Load
 };
 
 }  // namespace minnow::plugins

@@ -14,6 +14,12 @@ namespace {
 
 bool OwnedByUs(const struct stat& st) { return st.st_uid == 0 || st.st_uid == ::geteuid(); }
 
+Status NotOwned(const fs::path& path, const struct stat& st) {
+  return Error(Code::kInvalid,
+               "untrusted: '{}' belongs to user {}, neither root nor the current user",
+               path.native(), st.st_uid);
+}
+
 bool IsBuildTree(const fs::path& directory) {
   struct stat st;
   return ::lstat((directory / kBuildTreeMarker).c_str(), &st) == 0 && S_ISREG(st.st_mode) &&
@@ -26,11 +32,7 @@ Status CheckOwnerAndMode(const fs::path& path, const fs::path& directory) {
   if (::stat(path.c_str(), &st) != 0) {
     return Error(Code::kNotFound, "cannot examine '{}': {}", path.native(), std::strerror(errno));
   }
-  if (!OwnedByUs(st)) {
-    return Error(Code::kInvalid,
-                 "untrusted: '{}' belongs to user {}, neither root nor the current user",
-                 path.native(), st.st_uid);
-  }
+  if (!OwnedByUs(st)) return NotOwned(path, st);
   if (st.st_mode & S_IWOTH) {
     return Error(Code::kInvalid, "untrusted: '{}' is world-writable; chmod o-w it", path.native());
   }
@@ -54,7 +56,7 @@ Result<fs::path> Canonical(const fs::path& path) {
 
 }  // namespace
 
-Status CheckTrustedDirectory(const std::string& path) {
+Result<std::string> TrustedDirectory(const std::string& path) {
   MNW_ASSIGN(const fs::path directory, Canonical(path));
   std::error_code error;
   if (fs::current_path(error) == directory) {
@@ -65,21 +67,22 @@ Status CheckTrustedDirectory(const std::string& path) {
     return Error(Code::kInvalid, "'{}' is not a directory", directory.native());
   }
   MNW_TRY(CheckOwnerAndMode(directory, directory));
-  // Who may write above may put another directory in this one's place; a sticky bit forbids that.
+  // Who may write above may put another directory in this one's place; a sticky bit forbids that
+  // to all but the owner.
   for (fs::path above = directory.parent_path();; above = above.parent_path()) {
     struct stat st;
     if (::stat(above.c_str(), &st) != 0 || ((st.st_mode & S_IWOTH) && !(st.st_mode & S_ISVTX))) {
       return Error(Code::kInvalid, "untrusted: '{}' lies below '{}', which is world-writable",
                    directory.native(), above.native());
     }
-    if (above == above.root_path()) return Status();
+    if (!OwnedByUs(st)) return NotOwned(above, st);
+    if (above == above.root_path()) return directory.native();
   }
 }
 
 Status CheckTrustedFile(const std::string& path) {
   MNW_ASSIGN(const fs::path file, Canonical(path));
-  MNW_ASSIGN(const fs::path directory, Canonical(fs::path(path).parent_path()));
-  MNW_TRY(CheckTrustedDirectory(directory.native()));
+  MNW_ASSIGN(const fs::path directory, TrustedDirectory(fs::path(path).parent_path()));
   if (file.parent_path() != directory) {
     return Error(Code::kInvalid, "untrusted: '{}' is a link to '{}', outside its directory", path,
                  file.native());

@@ -4,14 +4,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string_view>
 #include <system_error>
-
-#include "base/mapped_file.h"
 
 namespace minnow::plugins {
 namespace {
@@ -19,33 +17,29 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr size_t kMaxBytes = 1 << 20;
+constexpr int kMaxDepth = 2;
 
-std::string FileIn(const std::string& cache_dir) { return cache_dir + "/plugins.json"; }
-
-Result<struct stat> Stat(const std::string& path) {
-  struct stat st;
-  if (::stat(path.c_str(), &st) == 0) return st;
-  return Error(Code::kNotFound, "cannot examine '{}': {}", path, std::strerror(errno));
-}
-
-int64_t ModifiedNs(const struct stat& st) {
-  return int64_t{st.st_mtim.tv_sec} * 1000000000 + st.st_mtim.tv_nsec;
-}
-
+// What others could have written is not believed: a good verdict opens a library untried.
 Json Load(const std::string& cache_dir) {
-  const auto file = MappedFile::Open(FileIn(cache_dir));
-  if (!file.ok() || file->bytes().size() > kMaxBytes) return Json::object();
-  const std::string_view text(reinterpret_cast<const char*>(file->bytes().data()),
-                              file->bytes().size());
-  Json json = Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
-  return json.is_object() ? json : Json::object();
+  const auto file = OpenFile::Open(VerdictFile(cache_dir));
+  if (!file.ok()) return Json::object();
+  const struct stat& st = file->stat();
+  if (st.st_uid != ::geteuid() || (st.st_mode & (S_IWGRP | S_IWOTH))) return Json::object();
+  const auto text = file->Read(kMaxBytes);
+  if (!text.ok()) return Json::object();
+  int deepest = 0;
+  const auto limit = [&](int depth, Json::parse_event_t, Json&) {
+    deepest = std::max(deepest, depth);
+    return deepest <= kMaxDepth;
+  };
+  Json json = Json::parse(*text, limit, /*allow_exceptions=*/false);
+  return json.is_object() && deepest <= kMaxDepth ? json : Json::object();
 }
 
-// The member of that type, or null when something else or nothing is there.
-template <class T>
-const T* Member(const Json& json, const char* name) {
+// Null when something else or nothing is there.
+const std::string* Member(const Json& json, const char* name) {
   const auto found = json.find(name);
-  return found == json.end() ? nullptr : found->get_ptr<const T*>();
+  return found == json.end() ? nullptr : found->get_ptr<const std::string*>();
 }
 
 bool WriteAll(int fd, std::string_view text) {
@@ -77,13 +71,13 @@ void DropGone(Json* verdicts) {
 
 }  // namespace
 
-Result<VerdictKey> VerdictKey::Of(const std::string& library_path,
+std::string VerdictFile(const std::string& cache_dir) { return cache_dir + "/plugins.json"; }
+
+Result<VerdictKey> VerdictKey::Of(const std::string& library_path, const FileStamp& library,
                                   const std::string& probe_program) {
-  MNW_ASSIGN(const struct stat library, Stat(library_path));
-  const auto probe = Stat(probe_program);
+  const auto probe = FileStamp::Of(probe_program);
   if (!probe.ok()) return probe.status().Annotate("cannot be tried without the probe program");
-  return VerdictKey{library_path, static_cast<uint64_t>(library.st_size), ModifiedNs(library),
-                    fmt::format("{}:{}:{}", probe_program, probe->st_size, ModifiedNs(*probe))};
+  return VerdictKey{library_path, library, probe_program + ":" + probe->Text()};
 }
 
 std::optional<Verdict> FindVerdict(const std::string& cache_dir, const VerdictKey& key) {
@@ -91,29 +85,28 @@ std::optional<Verdict> FindVerdict(const std::string& cache_dir, const VerdictKe
   const Json all = Load(cache_dir);
   const auto found = all.find(key.path);
   if (found == all.end() || !found->is_object()) return std::nullopt;
-  const auto* size = Member<Json::number_unsigned_t>(*found, "size");
-  const auto* mtime = Member<Json::number_integer_t>(*found, "mtime_ns");
-  const auto* host = Member<std::string>(*found, "host");
-  const auto* sha256 = Member<std::string>(*found, "sha256");
-  const auto* reason = Member<std::string>(*found, "reason");
-  if (!size || !mtime || !host || !sha256 || !reason) return std::nullopt;
-  if (*size != key.size || *mtime != key.mtime_ns || *host != key.host) return std::nullopt;
+  const std::string* library = Member(*found, "library");
+  const std::string* host = Member(*found, "host");
+  const std::string* sha256 = Member(*found, "sha256");
+  const std::string* reason = Member(*found, "reason");
+  if (!library || !host || !sha256 || !reason) return std::nullopt;
+  if (*library != key.library.Text() || *host != key.host) return std::nullopt;
   return Verdict{*sha256, *reason};
 }
 
 void StoreVerdict(const std::string& cache_dir, const VerdictKey& key, const Verdict& verdict) {
   if (cache_dir.empty()) return;
+  const std::filesystem::path folder(cache_dir);
   std::error_code error;
-  std::filesystem::create_directories(cache_dir, error);
-  if (error) return;
+  std::filesystem::create_directories(folder.parent_path(), error);
+  if (::mkdir(cache_dir.c_str(), S_IRWXU) != 0 && errno != EEXIST) return;
   Json all = Load(cache_dir);
   DropGone(&all);
-  all[key.path] = {{"size", key.size},
-                   {"mtime_ns", key.mtime_ns},
+  all[key.path] = {{"library", key.library.Text()},
                    {"host", key.host},
                    {"sha256", verdict.sha256},
                    {"reason", verdict.reason}};
-  Replace(FileIn(cache_dir), all.dump(1, ' ', false, Json::error_handler_t::replace));
+  Replace(VerdictFile(cache_dir), all.dump(1, ' ', false, Json::error_handler_t::replace));
 }
 
 }  // namespace minnow::plugins

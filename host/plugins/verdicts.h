@@ -1,27 +1,27 @@
 // What earlier probes found out, so that start-up tries a library once and not every time.
 //
-// One JSON file. A verdict holds for one library (path, size, mtime) and one probe program; another
-// build of either makes it void, and so does `touch`. A file that is absent, corrupt or not
-// writable only means that libraries are tried again. Written whole to a temporary name and
-// renamed: of two processes that write at once one's additions are lost, never the file. Threads:
-// any.
+// One JSON file, for the eyes of its owner. A verdict holds for one library (path and stamp) and
+// one probe program; another build of either makes it void, and so does `touch`. A file that is
+// absent, corrupt, somebody else's, or not writable only means that libraries are tried again.
+// Written whole to a temporary name and renamed: of two processes that write at once one's
+// additions are lost, never the file. Threads: any.
 #pragma once
 
-#include <cstdint>
 #include <optional>
 #include <string>
 
 #include "base/status.h"
+#include "plugins/files.h"
 
 namespace minnow::plugins {
 
 struct VerdictKey {
   std::string path;
-  uint64_t size = 0;
-  int64_t mtime_ns = 0;
+  FileStamp library;
   std::string host;  // identifies the probe program's build
 
-  static Result<VerdictKey> Of(const std::string& library_path, const std::string& probe_program);
+  static Result<VerdictKey> Of(const std::string& library_path, const FileStamp& library,
+                               const std::string& probe_program);
 };
 
 struct Verdict {
@@ -29,6 +29,7 @@ struct Verdict {
   std::string reason;  // empty: it may be opened
 };
 
+std::string VerdictFile(const std::string& cache_dir);
 std::optional<Verdict> FindVerdict(const std::string& cache_dir, const VerdictKey& key);
 void StoreVerdict(const std::string& cache_dir, const VerdictKey& key, const Verdict& verdict);
 

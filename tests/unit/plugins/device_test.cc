@@ -1,9 +1,15 @@
 #include "plugins/device.h"
 
 #include <CppUTest/TestHarness.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <cfenv>
+#include <clocale>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <limits>
 
 #include "fake_step.h"
@@ -108,6 +114,111 @@ TEST(Device, RefusesAnUnknownResidency) {
   const mnw_weight_source source = {sizeof source, 0, "x", 1};
   CHECK_ERROR(Code::kInternal, "unknown residency",
               device->LoadWeights(graph, {&source, 1}).status());
+}
+
+TEST(Device, RefusesNumbersThatNoMachineHas) {
+  table.load_weights = [](mnw_context*, const mnw_graph*, const mnw_weight_source*, uint32_t,
+                          uint32_t, mnw_weight* out, mnw_error*) -> int {
+    *out = {Thing(), static_cast<uint64_t>(-1), MNW_OWNED, 0};
+    return MNW_OK;
+  };
+  auto device = Open();
+  const mnw_weight_source source = {sizeof source, 0, "x", 1};
+  CHECK_ERROR(Code::kInternal, "absurd number of bytes",
+              device->LoadWeights(graph, {&source, 1}).status());
+  table.device_info = [](uint32_t, mnw_device_info* out, mnw_error*) -> int {
+    out->id = "mini";
+    out->memory_total = 1;
+    out->memory_free = 2;
+    return MNW_OK;
+  };
+  CHECK_ERROR(Code::kInternal, "2 bytes free of 1", Open().status());
+  table.device_count = [] { return ~0u; };
+  CHECK_ERROR(Code::kInternal, "beyond belief", minnow::plugins::CountDevices(table).status());
+}
+
+TEST(Device, RefusesADescriptionWithoutAnEnd) {
+  table.device_info = [](uint32_t, mnw_device_info* out, mnw_error*) -> int {
+    static char endless[2000];
+    std::memset(endless, 'x', sizeof endless);
+    out->id = "mini";
+    out->description = endless;
+    return MNW_OK;
+  };
+  CHECK_ERROR(Code::kInternal, "description does not end", Open().status());
+}
+
+TEST(Device, PutsBackWhatACallChanges) {
+  static const auto change = [] {
+    std::fesetround(FE_DOWNWARD);
+    ::umask(0);
+    std::setlocale(LC_ALL, "C.UTF-8");
+    ::signal(SIGUSR2, SIG_IGN);
+    return ::chdir("/") == 0 ? int{MNW_OK} : int{MNW_INTERNAL};
+  };
+  const auto where = std::filesystem::current_path();
+  const auto check = [&](const char* call) {
+    LONGS_EQUAL_TEXT(FE_TONEAREST, std::fegetround(), call);
+    CHECK_TEXT(::signal(SIGUSR2, SIG_DFL) == SIG_DFL, call);
+    STRCMP_EQUAL_TEXT("C", std::setlocale(LC_ALL, nullptr), call);
+    const mode_t mask = ::umask(022);
+    ::umask(mask);
+    CHECK_TEXT(mask != 0, call);
+    CHECK_TEXT(where == std::filesystem::current_path(), call);
+  };
+  table.device_count = [] { return change() == MNW_OK ? 1u : 0u; };
+  table.open = [](uint32_t, const mnw_host*, const mnw_context_options*, mnw_context** out,
+                  mnw_error*) -> int {
+    *out = static_cast<mnw_context*>(Thing());
+    return change();
+  };
+  table.claim = [](mnw_context*, const mnw_graph*, mnw_claim*, mnw_error*) { return change(); };
+  table.plan = [](mnw_context*, const mnw_plan_request*, mnw_plan** out, mnw_error*) -> int {
+    *out = static_cast<mnw_plan*>(Thing());
+    return change();
+  };
+  table.run = [](mnw_plan*, const mnw_run_args*, mnw_error*) -> int {
+    return std::fesetround(FE_UPWARD);
+  };
+  table.free_plan = [](mnw_plan*) { change(); };
+  table.close = [](mnw_context*) { change(); };
+
+  CHECK_OK(minnow::plugins::CountDevices(table).status());
+  check("device_count");
+  {
+    auto device = Open();
+    CHECK_OK(device.status());
+    check("open");
+    CHECK_OK(device->Claim(graph).status());
+    check("claim");
+    const auto plan = device->Plan({});
+    CHECK_OK(plan.status());
+    check("plan");
+    CHECK_OK(device->Run(plan->get(), {}));
+    LONGS_EQUAL(FE_TONEAREST, std::fegetround());
+  }
+  check("free_plan and close");
+}
+
+TEST(Device, SurvivesFreesThatThrow) {
+  table.close = [](mnw_context*) { throw 1; };
+  table.plan = [](mnw_context*, const mnw_plan_request*, mnw_plan** out, mnw_error*) -> int {
+    *out = static_cast<mnw_plan*>(Thing());
+    return MNW_OK;
+  };
+  table.free_plan = [](mnw_plan*) { throw 1; };
+  auto device = Open();
+  CHECK_OK(device->Plan({}).status());
+}
+
+TEST(Device, RefusesEveryCallAfterOneThatThrew) {
+  table.plan = [](mnw_context*, const mnw_plan_request*, mnw_plan**, mnw_error*) -> int {
+    throw "no luck";
+  };
+  auto device = Open();
+  CHECK_ERROR(Code::kInternal, "mini: plan: threw an exception", device->Plan({}).status());
+  CHECK_ERROR(Code::kInternal, "refused since the plugin threw", device->Claim(graph).status());
+  CHECK_ERROR(Code::kInternal, "refused since the plugin threw", device->Run(nullptr, {}));
 }
 
 TEST(Device, RefusesACostThatIsNoNumber) {

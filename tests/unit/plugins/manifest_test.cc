@@ -76,6 +76,12 @@ TEST(Manifest, RefusesAnUnknownField) {
   CHECK_ERROR(Code::kCorrupt, "unknown field 'signature'", Parse());
 }
 
+TEST(Manifest, RefusesAFieldThatStandsThereTwice) {
+  std::string text = good.dump();
+  text.insert(1, "\"arch\": \"vax\", ");
+  CHECK_ERROR(Code::kCorrupt, "field 'arch' stands there twice", ParseManifest(text, "m").status());
+}
+
 TEST(Manifest, RefusesAVersionThatIsNone) {
   for (const char* abi : {"1", "0.", ".1", "0.1.2", "0.-1", "0.1x", "99999999999.0"}) {
     good["abi"] = abi;

@@ -1,4 +1,5 @@
-// A folder of plugins made of the libraries in bad/, with manifests of the test's choice.
+// A folder of plugins made of the libraries in bad/, with manifests of the test's choice; and the
+// canary, a library that leaves a file behind when any of its code has run.
 #pragma once
 
 #include <openssl/evp.h>
@@ -40,6 +41,17 @@ inline std::string Sha256Of(const std::string& bytes) {
 inline std::string BadPlugin(const std::string& name) {
   return std::string(MINNOW_BINARY_DIR) + "/tests/bad_plugins/" + name + ".so";
 }
+
+class Canary {
+ public:
+  Canary() { ::setenv("MINNOW_CANARY", path_.c_str(), 1); }
+  ~Canary() { ::unsetenv("MINNOW_CANARY"); }
+  bool sang() const { return std::filesystem::exists(path_); }
+
+ private:
+  TempDir dir_;
+  std::string path_ = dir_ / "sang";
+};
 
 class PluginFolder {
  public:

@@ -94,6 +94,7 @@ TEST(Registry, ListsEveryFileWithItsReason) {
   folder.Add("good_backend", "b", {{"arch", "vax"}});
   folder.Add("good_backend", "c");
   minnow::test::WriteAll(folder.path() + "/d.so", "no manifest");
+  minnow::test::WriteAll(folder.path() + "/e.so", "manifest without fields");
   minnow::test::WriteAll(folder.path() + "/e.minnow.json", "{}");
   folder.Add("good_models", "f", models);
   std::filesystem::remove(folder.path() + "/f.so");
@@ -124,6 +125,107 @@ TEST(Registry, RefusesTheSecondPluginOfOneId) {
   CheckState(PluginState::kAvailable, "", registry.plugins()[0]);
   CheckState(PluginState::kRefused, "already taken by", registry.plugins()[1]);
   STRCMP_CONTAINS("a.so", registry.plugins()[1].reason.c_str());
+}
+
+TEST(Registry, RefusesTheSecondBackendWithADeviceOfOneName) {
+  folder.Add("good_backend", "a");
+  folder.Add("wrong_id", "b", {{"id", "other"}});
+  Registry registry = folder.Scan();
+  UNSIGNED_LONGS_EQUAL(1, registry.Devices().size());
+  CheckState(PluginState::kLoaded, "", registry.plugins()[0]);
+  CheckState(PluginState::kRefused, "its device 'test' is already offered by",
+             registry.plugins()[1]);
+  STRCMP_CONTAINS("a.so", registry.plugins()[1].reason.c_str());
+}
+
+TEST(Registry, RefusesABackendThatNamesTwoDevicesAlike) {
+  folder.Add("equal_devices", "a");
+  Registry registry = folder.Scan();
+  UNSIGNED_LONGS_EQUAL(0, registry.Devices().size());
+  CheckState(PluginState::kRefused, "its device 'test' is already offered", registry.plugins()[0]);
+}
+
+TEST(Registry, KeepsEqualSymbolsOfTwoPluginsApart) {
+  folder.Add("same_symbol_one", "a", {{"id", "test.one"}});
+  folder.Add("same_symbol_two", "b", {{"id", "test.two"}});
+  Registry registry = folder.Scan();
+  const auto devices = registry.Devices();
+  UNSIGNED_LONGS_EQUAL(2, devices.size());
+  STRCMP_EQUAL("one", devices[0].id.c_str());
+  STRCMP_EQUAL("two", devices[1].id.c_str());
+}
+
+TEST(Registry, TellsWhatAPluginChangedWhileItLoaded) {
+  folder.Add("changes_process", "a");
+  Registry registry = folder.Scan();
+  registry.LoadAll();
+  CheckState(PluginState::kLoaded, "changed the floating-point mode", registry.plugins()[0]);
+  STRCMP_CONTAINS("the umask", registry.WhyText().c_str());
+}
+
+TEST(Registry, OpensWhatIsUsableWhenAskedTo) {
+  folder.Add("good_backend", "a");
+  folder.Add("good_models", "b", models);
+  folder.Add("null_run", "c");
+  Registry registry = folder.Scan();
+  registry.LoadAll();
+  CheckState(PluginState::kLoaded, "", registry.plugins()[0]);
+  CheckState(PluginState::kLoaded, "", registry.plugins()[1]);
+  CheckState(PluginState::kRefused, "run is NULL", registry.plugins()[2]);
+}
+
+// A copy where the dynamic linker, or a shell, would look first is none of ours.
+TEST(Registry, LooksNeitherInTheWorkingDirectoryNorInTheLibraryPath) {
+  const minnow::test::Canary canary;
+  PluginFolder copies;
+  copies.Add("canary", "a");
+  folder.Add("good_backend", "a");
+  const auto before = std::filesystem::current_path();
+  std::filesystem::current_path(copies.path());
+  ::setenv("LD_LIBRARY_PATH", copies.path().c_str(), 1);
+  const std::vector<std::string> directories = {"",
+                                                ".",
+                                                "../plugins",
+                                                std::filesystem::path(copies.path()).filename(),
+                                                copies.path(),
+                                                folder.path()};
+  Registry registry = Registry::Scan({directories, folder.options()});
+  registry.LoadAll();
+  ::unsetenv("LD_LIBRARY_PATH");
+  std::filesystem::current_path(before);
+  CHECK(!canary.sang());
+  UNSIGNED_LONGS_EQUAL(6, registry.plugins().size());
+  for (int i = 0; i < 4; ++i)
+    CheckState(PluginState::kRefused, "not an absolute path", registry.plugins()[i]);
+  CheckState(PluginState::kRefused, "is the working directory", registry.plugins()[4]);
+  CheckState(PluginState::kLoaded, "", registry.plugins()[5]);
+}
+
+TEST(Registry, GoesWhereALinkedFolderPointedWhenItWasJudged) {
+  const minnow::test::Canary canary;
+  PluginFolder other;
+  other.Add("canary", "a");
+  folder.Add("good_backend", "a");
+  const std::string link = folder.root() + "/link";
+  std::filesystem::create_directory_symlink(folder.path(), link);
+  Registry registry = Registry::Scan({{link}, folder.options()});
+  std::filesystem::remove(link);
+  std::filesystem::create_directory_symlink(other.path(), link);
+  registry.LoadAll();
+  CheckState(PluginState::kLoaded, "", registry.plugins()[0]);
+  CHECK(!canary.sang());
+}
+
+TEST(Registry, ShowsHostileNamesAsText) {
+  minnow::test::WriteAll(folder.path() + "/\x1b[31mred\n.so", "x");
+  minnow::test::WriteAll(folder.path() + "/\x1b[31mred\n.minnow.json", "{\"\\u001b[31m\": 1}");
+  const Registry registry = folder.Scan();
+  for (const std::string& text : {registry.WhyText(), registry.WhyJson()}) {
+    CHECK(text.find('\x1b') == std::string::npos);
+    STRCMP_CONTAINS("x1b[31mred", text.c_str());
+  }
+  const std::string why = registry.WhyText();
+  LONGS_EQUAL(1, std::count(why.begin(), why.end(), '\n'));
 }
 
 TEST(Registry, LetsTheSecondOfOneIdStandInForARefusedFirst) {

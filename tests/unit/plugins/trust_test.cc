@@ -11,8 +11,8 @@
 
 namespace fs = std::filesystem;
 using minnow::Code;
-using minnow::plugins::CheckTrustedDirectory;
 using minnow::plugins::CheckTrustedFile;
+using minnow::plugins::TrustedDirectory;
 
 TEST_GROUP(Trust) {
   minnow::test::TempDir temp;
@@ -33,8 +33,8 @@ TEST(Trust, AcceptsAFileOfOursInAFolderOfOurs) { CHECK_OK(CheckTrustedFile(file)
 TEST(Trust, RefusesARelativePath) {
   CHECK_ERROR(Code::kInvalid, "not an absolute path", CheckTrustedFile("plugins/a.so"));
   CHECK_ERROR(Code::kInvalid, "not an absolute path", CheckTrustedFile("a.so"));
-  CHECK_ERROR(Code::kInvalid, "not an absolute path", CheckTrustedDirectory("."));
-  CHECK_ERROR(Code::kInvalid, "not an absolute path", CheckTrustedDirectory(""));
+  CHECK_ERROR(Code::kInvalid, "not an absolute path", TrustedDirectory(".").status());
+  CHECK_ERROR(Code::kInvalid, "not an absolute path", TrustedDirectory("").status());
 }
 
 TEST(Trust, RefusesTheWorkingDirectory) {
@@ -95,6 +95,13 @@ TEST(Trust, JudgesTheFolderBehindALinkedFolder) {
   CHECK_ERROR(Code::kInvalid, "world-writable", CheckTrustedFile(temp / "link/a.so"));
 }
 
+TEST(Trust, GivesTheFolderBehindALinkedFolder) {
+  fs::create_directory_symlink(folder, temp / "link");
+  const auto directory = TrustedDirectory(temp / "link");
+  CHECK_OK(directory.status());
+  STRCMP_EQUAL(fs::canonical(folder).c_str(), directory->c_str());
+}
+
 TEST(Trust, RefusesWhatIsNoFile) {
   fs::create_directory(folder + "/d.so");
   CHECK_ERROR(Code::kInvalid, "not a regular file", CheckTrustedFile(folder + "/d.so"));
@@ -111,6 +118,9 @@ TEST(Trust, RefusesAForeignOwner) {
   CHECK(::chown(file.c_str(), 12345, 0) == 0);
   CHECK_ERROR(Code::kInvalid, "belongs to user 12345", CheckTrustedFile(file));
   CHECK(::chown(file.c_str(), 0, 0) == 0 && ::chown(folder.c_str(), 12345, 0) == 0);
+  CHECK_ERROR(Code::kInvalid, "belongs to user 12345", CheckTrustedFile(file));
+  // Who owns a directory above may put another in our one's place, sticky or not.
+  CHECK(::chown(folder.c_str(), 0, 0) == 0 && ::chown(temp.path().c_str(), 12345, 0) == 0);
   CHECK_ERROR(Code::kInvalid, "belongs to user 12345", CheckTrustedFile(file));
 }
 
