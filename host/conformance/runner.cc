@@ -33,9 +33,8 @@ Result<Env> Runner::Open(Trace* trace) const {
   // What plugins log is not theirs to print, and not ours here.
   spdlog::set_level(spdlog::level::off);
   trace->Say("opening the library");
-  MNW_ASSIGN(const plugins::Manifest manifest,
-             plugins::ReadManifest(plugins::ManifestPath(options_.library)));
-  MNW_ASSIGN(const plugins::LoadedPlugin loaded, plugins::OpenLibrary(options_.library, manifest));
+  MNW_ASSIGN(const plugins::Candidate candidate, plugins::Unexamined(options_.library));
+  MNW_ASSIGN(const plugins::LoadedPlugin loaded, plugins::OpenLibrary(candidate));
   Env env;
   env.seed = options_.seed;
   env.allocations = options_.allocations;

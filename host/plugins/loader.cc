@@ -189,20 +189,25 @@ Result<mnw_plugin_entry_fn> OpenEntry(const std::string& library_path) {
 
 }  // namespace
 
-Result<Candidate> Examine(const std::string& library_path, const LoaderOptions& options) {
+Result<Candidate> Unexamined(const std::string& library_path) {
   Candidate candidate;
   candidate.path = library_path;
+  auto manifest = ReadManifest(ManifestPath(library_path));
+  if (!manifest.ok()) return std::move(manifest).status().Annotate("manifest");
+  candidate.manifest = *std::move(manifest);
+  MNW_ASSIGN(candidate.stamp, FileStamp::Of(library_path));
+  return candidate;
+}
+
+Result<Candidate> Examine(const std::string& library_path, const LoaderOptions& options) {
   const std::string manifest_path = ManifestPath(library_path);
   MNW_TRY(CheckTrustedFile(library_path));
   if (std::error_code error; !std::filesystem::exists(manifest_path, error)) {
     return Error(Code::kNotFound, "has no manifest '{}' beside it", manifest_path);
   }
   MNW_TRY(CheckTrustedFile(manifest_path));
-  auto manifest = ReadManifest(manifest_path);
-  if (!manifest.ok()) return std::move(manifest).status().Annotate("manifest");
-  candidate.manifest = *std::move(manifest);
+  MNW_ASSIGN(Candidate candidate, Unexamined(library_path));
   MNW_TRY(CheckFitsHost(candidate.manifest));
-  MNW_ASSIGN(candidate.stamp, FileStamp::Of(library_path));
   MNW_TRY(TryOnce(candidate, options));
   return candidate;
 }

@@ -32,6 +32,9 @@ struct Candidate {
   FileStamp stamp;  // of the library that was judged
 };
 
+// The library with its manifest, for child processes that open it to find out what it does.
+Result<Candidate> Unexamined(const std::string& library_path);
+
 // Whether the library may be opened here.
 Result<Candidate> Examine(const std::string& library_path, const LoaderOptions& options);
 
@@ -42,8 +45,8 @@ struct LoadedPlugin {
   std::string remark;  // for people, of what was put right; empty if nothing had to be
 };
 
-// Opens the library and checks its tables. REQUIRES: Examine accepted it (the probe program, which
-// calls this to find out, excepted). What the library changes of the process's state while it loads
+// Opens the library and checks its tables. REQUIRES: Examine accepted it, or this is a
+// process that may crash. What the library changes of the process's state while it loads
 // is put back: one built with -ffast-math would otherwise flush denormals in the whole program.
 Result<LoadedPlugin> OpenLibrary(const Candidate& candidate);
 

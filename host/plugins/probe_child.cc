@@ -27,10 +27,7 @@ void Write(std::string_view text) {
 }
 
 Status Try(const std::string& library_path) {
-  Candidate candidate;
-  candidate.path = library_path;
-  MNW_ASSIGN(candidate.manifest, ReadManifest(ManifestPath(library_path)));
-  MNW_ASSIGN(candidate.stamp, FileStamp::Of(library_path));
+  MNW_ASSIGN(const Candidate candidate, Unexamined(library_path));
   MNW_ASSIGN(const LoadedPlugin loaded, OpenLibrary(candidate));
   Write("loaded\n");
   if (!loaded.backend) return Status();
