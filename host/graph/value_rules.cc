@@ -120,6 +120,7 @@ Dims InputDims(uint32_t role, int64_t n_pages) {
     case MNW_INPUT_SEQ_LEN:
       return {MNW_DIM(MNW_SYM_N_SEQS), 1, 1, 1};
     case MNW_INPUT_OUT_ROWS:
+    case MNW_INPUT_OUT_ADAPTER:
       return {MNW_DIM(MNW_SYM_N_OUT), 1, 1, 1};
     case MNW_INPUT_PAGES:
       return {n_pages, MNW_DIM(MNW_SYM_N_SEQS), 1, 1};
@@ -150,6 +151,8 @@ const char* InputName(uint32_t role) {
       return "slots";
     case MNW_INPUT_BOUNDARY:
       return "boundary";
+    case MNW_INPUT_OUT_ADAPTER:
+      return "out_adapter";
     default:
       return nullptr;
   }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <map>
+#include <minnow/sdk/graph_view.hpp>
+#include <set>
 #include <vector>
 
 #include "graph/op_rules.h"
@@ -31,12 +33,14 @@ class Verifier {
   Status FindRootStates();
   Status CheckReads(const mnw_node& n) const;
   Status CheckShapes(const OpRule& rule, const mnw_node& n) const;
+  Status TakeSites(const mnw_node& n);
   Status TakeOutputs(const mnw_node& n);
   Status CheckNode(const mnw_node& n);
 
   const mnw_graph& graph_;
   std::vector<uint8_t> ready_;               // by value: may be read by the next node
   std::map<uint32_t, mnw_id> newest_state_;  // by layer
+  std::set<uint32_t> sites_;                 // of adapters, so far
 };
 
 template <class T>
@@ -177,6 +181,18 @@ Status Verifier::CheckShapes(const OpRule& rule, const mnw_node& n) const {
   return {};
 }
 
+Status Verifier::TakeSites(const mnw_node& n) {
+  Status status;
+  sdk::ForEachSite(n, [&](uint32_t site, uint32_t) {
+    if (site == MNW_NONE) {
+      status = Error(Code::kInvalid, "it has adapters, but no site");
+    } else if (!sites_.insert(site).second) {
+      status = Error(Code::kInvalid, "site {} belongs to another matrix", site);
+    }
+  });
+  return status;
+}
+
 Status Verifier::TakeOutputs(const mnw_node& n) {
   for (int i = 0; i < n.n_out; ++i) {
     const mnw_value& v = value(n.out[i]);
@@ -204,6 +220,7 @@ Status Verifier::TakeOutputs(const mnw_node& n) {
 Status Verifier::CheckNode(const mnw_node& n) {
   MNW_TRY(CheckReads(n));
   MNW_TRY(CheckShapes(*FindOp(n.op), n));
+  MNW_TRY(TakeSites(n));
   return TakeOutputs(n);
 }
 

@@ -50,6 +50,14 @@ bool RowsAreEven(const mnw_value& v) {
          (v.dim[3] == 1 || v.stride[3] == v.dim[2] * v.stride[2]);
 }
 
+const char* RefuseAdapter(const GraphView& g, const mnw_node& node) {
+  const mnw_id slots = sdk::ForEachSite(node, [](uint32_t, uint32_t) {});
+  if (slots == MNW_NONE) return nullptr;
+  if (g.value(slots).kind != MNW_KIND_INPUT) return "adapter slots that are no input";
+  const mnw_value& x = g.value(node.in[0]);
+  return x.dim[2] * x.dim[3] != 1 ? "an adapter for rows of more than one dim" : nullptr;
+}
+
 const char* Refuse(const GraphView& g, const mnw_node& node, const mnw_context& c) {
   for (uint32_t i = 0; i < node.n_in; ++i) {
     if (node.in[i] == MNW_NONE) continue;
@@ -59,14 +67,10 @@ const char* Refuse(const GraphView& g, const mnw_node& node, const mnw_context& 
     const char* reason = RefuseOutput(node, g.value(node.in[0]), g.value(node.out[i]));
     if (reason) return reason;
   }
+  if (const char* reason = RefuseAdapter(g, node)) return reason;
   switch (node.op) {
     case MNW_OP_linear:
-      if (!RowsAreEven(g.value(node.in[0]))) return "rows at uneven distances";
-      return GraphView::HasIn(node, 3) ? "adapters" : nullptr;
-    case MNW_OP_qkv:
-      return GraphView::HasIn(node, 7) ? "adapters" : nullptr;
-    case MNW_OP_glu_ffn:
-      return GraphView::HasIn(node, 4) ? "adapters" : nullptr;
+      return RowsAreEven(g.value(node.in[0])) ? nullptr : "rows at uneven distances";
     case MNW_OP_seq_attention: {
       const auto p = Params<mnw_attention_params>(node);
       const bool plain = p.window == 0 && p.softcap <= 0 && p.alibi_max_bias <= 0;

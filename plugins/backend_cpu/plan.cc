@@ -65,6 +65,15 @@ int32_t PlanBuilder::Quantized(mnw_id value, bool* first) {
   return index;
 }
 
+size_t PlanBuilder::SlotRuns(mnw_id input) {
+  auto& all = plan_.slot_runs;
+  const auto it =
+      std::find_if(all.begin(), all.end(), [&](const SlotInput& s) { return s.input == input; });
+  if (it != all.end()) return static_cast<size_t>(it - all.begin());
+  all.push_back({input, {}});
+  return all.size() - 1;
+}
+
 std::unique_ptr<Step> MakeStep(PlanBuilder& b, const mnw_node& node) {
   if (auto s = MakeLinearStep(b, node)) return s;
   if (auto s = MakeRowStep(b, node)) return s;
@@ -73,12 +82,32 @@ std::unique_ptr<Step> MakeStep(PlanBuilder& b, const mnw_node& node) {
   return MakeRecurrentStep(b, node);
 }
 
+namespace {
+
+// Is there a pool, and was it made for this graph?
+int CheckAdapters(const mnw_plan& p, mnw_error* e) {
+  for (uint32_t i = 0; i < p.graph->n_nodes; ++i) {
+    bool known = true;
+    sdk::ForEachSite(*mnw_node_at(p.graph, i), [&](uint32_t site, uint32_t) {
+      known &= p.adapters && p.adapters->Find(site) < p.adapters->sites.size();
+    });
+    if (!known) {
+      return Fail(e, MNW_INVALID, "an adapter site that is not in the request's pool",
+                  static_cast<int32_t>(i));
+    }
+  }
+  return MNW_OK;
+}
+
+}  // namespace
+
 int MakePlan(mnw_context* c, const mnw_plan_request* request, mnw_plan** out, mnw_error* e) {
   auto p = std::make_unique<mnw_plan>();
   const mnw_graph* g = request->graph;
   p->context = c;
   p->graph = g;
   p->state = request->state;
+  p->adapters = request->adapters;
   std::copy_n(request->max, MNW_N_SYMBOLS, p->max);
   p->weights.resize(g->n_values);
   p->offset.assign(g->n_values, 0);
@@ -90,6 +119,7 @@ int MakePlan(mnw_context* c, const mnw_plan_request* request, mnw_plan** out, mn
       p->data[i] = reinterpret_cast<std::byte*>(const_cast<float*>(p->weights[i]->vector()));
     }
   }
+  if (const int code = CheckAdapters(*p, e); code != MNW_OK) return code;
   PlanBuilder builder(*p);
   for (uint32_t i = 0; i < g->n_nodes; ++i) {
     auto step = builder.Build(i);
@@ -135,6 +165,29 @@ int Bind(mnw_plan* p, const mnw_run_args* args, mnw_error* e) {
   return MNW_OK;
 }
 
+// The runs of rows of each slot in this step.
+int FindSlotRuns(mnw_plan* p, mnw_error* e) {
+  for (SlotInput& slots : p->slot_runs) {
+    slots.runs.clear();
+    const Tensor ids = p->tensor(slots.input);
+    for (int64_t t = 0; t < ids.dim[0]; ++t) {
+      const int32_t slot = ids.i32()[t];
+      if (slot == -1) continue;
+      if (slot < 0 || static_cast<uint32_t>(slot) >= p->adapters->n_slots) {
+        return Fail(e, MNW_OUT_OF_RANGE,
+                    "row " + std::to_string(t) + " has adapter slot " + std::to_string(slot));
+      }
+      const auto wanted = static_cast<uint32_t>(slot);
+      if (!slots.runs.empty() && slots.runs.back().slot == wanted && slots.runs.back().end == t) {
+        ++slots.runs.back().end;
+      } else {
+        slots.runs.push_back({t, t + 1, wanted});
+      }
+    }
+  }
+  return MNW_OK;
+}
+
 }  // namespace
 
 int RunPlan(mnw_plan* p, const mnw_run_args* args, mnw_error* e) {
@@ -145,6 +198,7 @@ int RunPlan(mnw_plan* p, const mnw_run_args* args, mnw_error* e) {
     p->symbols[i] = args->symbols[i];
   }
   if (const int code = Bind(p, args, e); code != MNW_OK) return code;
+  if (const int code = FindSlotRuns(p, e); code != MNW_OK) return code;
   // A step that runs out of memory on any thread is the last one, for all threads alike.
   std::atomic<size_t> failed{p->steps.size()};
   p->context->team.Run([&](int ith) {

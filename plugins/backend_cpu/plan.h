@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "adapters.h"
 #include "context.h"
 #include "minnow/sdk/graph_view.hpp"
 #include "state.h"
@@ -49,18 +50,26 @@ struct QuantizedSlot {
   int64_t k = 0;
 };
 
+// The slots of an adapter input in this run.
+struct SlotInput {
+  mnw_id input;
+  std::vector<SlotRun> runs;  // rows without a slot are in none
+};
+
 }  // namespace minnow::cpu
 
 struct mnw_plan {
   mnw_context* context;
   const mnw_graph* graph;
   mnw_state* state;
+  mnw_adapters* adapters;
   int64_t max[MNW_N_SYMBOLS];
   std::vector<const minnow::cpu::Weight*> weights;  // by value id
   std::vector<std::unique_ptr<minnow::cpu::Step>> steps;
   std::vector<size_t> offset;         // of temporaries in scratch, by value id
   std::vector<int32_t> quantized_of;  // index into quantized, or -1, by value id
   std::vector<minnow::cpu::QuantizedSlot> quantized;
+  std::vector<minnow::cpu::SlotInput> slot_runs;
   size_t scratch_bytes = 0;
 
   // This run.
@@ -102,6 +111,8 @@ class PlanBuilder {
   size_t Reserve(size_t n_bytes) { return Place(n_bytes, node_); }
   // The quantized form of a value of [rows, k]. `first`: this node is the one that makes it.
   int32_t Quantized(mnw_id value, bool* first);
+  // Index into the plan's slot_runs.
+  size_t SlotRuns(mnw_id input);
 
  private:
   struct Block {

@@ -107,6 +107,10 @@ const mnw_backend* Backend(uint32_t) {
     b.state_export = Guard<StateExport>::Call;
     b.state_import = Guard<StateImport>::Call;
     b.state_bytes = StateBytes;
+    b.adapters_create = Guard<AdaptersCreate>::Call;
+    b.adapters_set = Guard<AdaptersSet>::Call;
+    b.adapters_free = AdaptersFree;
+    b.adapters_bytes = AdaptersBytes;
     return b;
   }();
   return &kBackend;

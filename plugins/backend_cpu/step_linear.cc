@@ -3,6 +3,7 @@
 #include <span>
 
 #include "plan.h"
+#include "site_deltas.h"
 
 namespace minnow::cpu {
 
@@ -54,13 +55,26 @@ class LinearInput {
   bool first_ = false;
 };
 
-// y = x W^T + bias for one weight; `ith` does its share of the panels.
-void MultiplyShare(const Weight& w, int64_t part, const Activations& x, int64_t n_rows,
-                   const float* bias, float* y, int64_t ldy, const mnw_plan& plan, int ith) {
+// y = x W^T (+ deltas) for input `matrix` of a node; `ith` does its share of the panels.
+void MultiplyShare(const mnw_plan& plan, int ith, const Weight& w, const Activations& x,
+                   int64_t n_rows, const SiteDeltas& deltas, uint32_t matrix, float* y,
+                   int64_t ldy) {
   const Range r = Share(w.panels(), ith, plan.context->team.size());
-  if (r.begin == r.end || n_rows == 0) return;
-  w.Multiply(*plan.context, ith, part, r.begin, r.end, x, n_rows, y + r.begin * kPanel, ldy);
-  if (!bias) return;
+  if (n_rows == 0) return;
+  // With deltas tile by tile, so that the sums they continue are still in the cache.
+  const int64_t step = deltas.Active(plan) ? kTilePanels : r.end - r.begin;
+  for (int64_t p0 = r.begin; p0 < r.end; p0 += step) {
+    const int64_t p1 = std::min(p0 + step, r.end), n0 = p0 * kPanel;
+    w.Multiply(*plan.context, ith, 0, p0, p1, x, n_rows, y + n0, ldy);
+    deltas.Add(plan, matrix, 0, p0, p1, w.n - n0, y + n0, ldy);
+  }
+}
+
+// y += bias, `ith`'s share of the panels.
+void AddBias(const mnw_plan& plan, int ith, const Weight& w, int64_t n_rows, const float* bias,
+             float* y, int64_t ldy) {
+  const Range r = Share(w.panels(), ith, plan.context->team.size());
+  if (!bias || r.begin == r.end) return;
   const int64_t n0 = r.begin * kPanel, n = std::min(r.end * kPanel, w.n) - n0;
   for (int64_t t = 0; t < n_rows; ++t) {
     plan.context->vector.binary(Binary::kAdd, y + t * ldy + n0, bias + n0, n, y + t * ldy + n0);
@@ -71,27 +85,33 @@ void MultiplyShare(const Weight& w, int64_t part, const Activations& x, int64_t 
 class LinearStep final : public Step {
  public:
   LinearStep(PlanBuilder& b, const mnw_node& node)
-      : input_(b, node.in[0], std::span(node.in + 1, node.op == MNW_OP_qkv ? 3 : 1)) {
+      : input_(b, node.in[0], std::span(node.in + 1, node.op == MNW_OP_qkv ? 3 : 1)),
+        deltas_(b, node, {1, 2, 3}) {
     const uint32_t n = node.op == MNW_OP_qkv ? 3 : 1;
     for (uint32_t i = 0; i < n; ++i) {
-      items_.push_back({node.in[1 + i], InputOf(node, 1 + n + i), node.out[i]});
+      items_.push_back({1 + i, node.in[1 + i], InputOf(node, 1 + n + i), node.out[i]});
     }
   }
 
   void Run(const mnw_plan& plan, int ith) const override {
     const Activations x = input_.Prepare(plan, ith);
+    deltas_.Project(plan, ith, x);
     for (const Item& item : items_) {
       const Tensor y = plan.tensor(item.out);
-      MultiplyShare(plan.weight(item.weight), 0, x, y.rows(), plan.vector(item.bias), y.f32(),
-                    y.stride[1] / static_cast<int64_t>(sizeof(float)), plan, ith);
+      const Weight& w = plan.weight(item.weight);
+      const int64_t ldy = y.stride[1] / static_cast<int64_t>(sizeof(float));
+      MultiplyShare(plan, ith, w, x, y.rows(), deltas_, item.input, y.f32(), ldy);
+      AddBias(plan, ith, w, y.rows(), plan.vector(item.bias), y.f32(), ldy);
     }
   }
 
  private:
   struct Item {
+    uint32_t input;
     mnw_id weight, bias, out;
   };
   LinearInput input_;
+  SiteDeltas deltas_;
   std::vector<Item> items_;
 };
 
@@ -100,14 +120,16 @@ class LmHeadStep final : public Step {
   LmHeadStep(PlanBuilder& b, const mnw_node& node)
       : node_(node),
         params_(Params<mnw_lm_head_params>(node)),
-        input_(b, node.in[0], std::span(node.in + 1, 1)) {}
+        input_(b, node.in[0], std::span(node.in + 1, 1)),
+        deltas_(b, node, {1}) {}
 
   void Run(const mnw_plan& plan, int ith) const override {
     const Activations x = input_.Prepare(plan, ith);
+    deltas_.Project(plan, ith, x);
     const Weight& w = plan.weight(node_.in[1]);
     const Tensor y = plan.tensor(node_.out[0]);
     const VectorKernels& v = plan.context->vector;
-    MultiplyShare(w, 0, x, y.rows(), nullptr, y.f32(), y.dim[0], plan, ith);
+    MultiplyShare(plan, ith, w, x, y.rows(), deltas_, 1, y.f32(), y.dim[0]);
     const Range r = Share(w.panels(), ith, plan.context->team.size());
     const int64_t n0 = r.begin * kPanel, n = std::min(r.end * kPanel, w.n) - n0;
     for (int64_t t = 0; t < y.rows() && n > 0; ++t) {
@@ -121,6 +143,7 @@ class LmHeadStep final : public Step {
   const mnw_node& node_;
   mnw_lm_head_params params_;
   LinearInput input_;
+  SiteDeltas deltas_;
 };
 
 Unary ToUnary(uint32_t act) {
@@ -138,13 +161,15 @@ Unary ToUnary(uint32_t act) {
 
 // down(act(gate x) * (up x)). The gated product never exists as a whole in f32 when down reads
 // quantized input: each thread activates and quantizes its own columns tile by tile. A block of 32
-// lies in one tile, since shares of the panels begin at even panels.
+// lies in one tile, since shares of the panels begin at even panels. A delta of down reads f32.
 class GluStep final : public Step {
  public:
   GluStep(PlanBuilder& b, const mnw_node& node)
       : node_(node),
         act_(ToUnary(Params<mnw_glu_params>(node).act)),
         input_(b, node.in[0], std::span(node.in + 1, node.in[2] == MNW_NONE ? 1 : 2)),
+        deltas_(b, node, {1, 2}),
+        down_deltas_(b, node, {3}),
         max_rows_(sdk::Rows(b.plan().value(node.in[0]), b.plan().max)) {
     const mnw_plan& plan = b.plan();
     const Weight& down = plan.weight(node.in[3]);
@@ -155,15 +180,16 @@ class GluStep final : public Step {
       q_ = b.Reserve(rows * f);
       scale_ = b.Reserve(rows * f / kActBlock * sizeof(float));
       sum_ = b.Reserve(rows * f / kActBlock * 2 * sizeof(int16_t));
-    } else {
-      h_ = b.Reserve(rows * f * sizeof(float));
     }
+    const bool sites = sdk::ForEachSite(node, [](uint32_t, uint32_t) {}) != MNW_NONE;
+    if (!quantize_ || sites) h_ = b.Reserve(rows * f * sizeof(float));
     const size_t tile = rows * kTilePanels * kPanel * sizeof(float);
     for (int i = 0; i < plan.context->team.size(); ++i) tiles_.push_back(b.Reserve(2 * tile));
   }
 
   void Run(const mnw_plan& plan, int ith) const override {
     const Activations x = input_.Prepare(plan, ith);
+    deltas_.Project(plan, ith, x);
     const Weight& gate = plan.weight(node_.in[1]);
     const bool joint = node_.in[2] == MNW_NONE;
     const Weight& up = joint ? gate : plan.weight(node_.in[2]);
@@ -179,16 +205,16 @@ class GluStep final : public Step {
     plan.context->team.Barrier();
 
     Activations h;
+    h.f32 = reinterpret_cast<float*>(plan.scratch(h_));
+    h.ld = f;
     if (quantize_) {
       h.q = reinterpret_cast<int8_t*>(plan.scratch(q_));
       h.scale = reinterpret_cast<float*>(plan.scratch(scale_));
       h.sum = reinterpret_cast<int16_t*>(plan.scratch(sum_));
-    } else {
-      h.f32 = reinterpret_cast<float*>(plan.scratch(h_));
-      h.ld = f;
     }
-    MultiplyShare(down, 0, h, n_rows, nullptr, y.f32(),
-                  y.stride[1] / static_cast<int64_t>(sizeof(float)), plan, ith);
+    down_deltas_.Project(plan, ith, h);
+    MultiplyShare(plan, ith, down, h, n_rows, down_deltas_, 3, y.f32(),
+                  y.stride[1] / static_cast<int64_t>(sizeof(float)));
   }
 
  private:
@@ -202,9 +228,11 @@ class GluStep final : public Step {
     float* u = g + max_rows_ * kLd;
     gate.Multiply(*plan.context, ith, 0, p0, p1, x, n_rows, g, kLd);
     up.Multiply(*plan.context, ith, up_part, p0, p1, x, n_rows, u, kLd);
+    deltas_.Add(plan, 1, 0, p0, p1, n, g, kLd);
+    deltas_.Add(plan, up_part ? 1 : 2, up_part, p0, p1, n, u, kLd);
+    const bool keep = !quantize_ || down_deltas_.Active(plan);
     for (int64_t t = 0; t < n_rows; ++t) {
-      float* out =
-          quantize_ ? g + t * kLd : reinterpret_cast<float*>(plan.scratch(h_)) + t * f + n0;
+      float* out = keep ? reinterpret_cast<float*>(plan.scratch(h_)) + t * f + n0 : g + t * kLd;
       plan.context->vector.gated(act_, g + t * kLd, u + t * kLd, n, out);
       if (!quantize_) continue;
       const int64_t block = (t * f + n0) / kActBlock;
@@ -218,6 +246,7 @@ class GluStep final : public Step {
   const mnw_node& node_;
   Unary act_;
   LinearInput input_;
+  SiteDeltas deltas_, down_deltas_;
   int64_t max_rows_;
   bool quantize_ = false;
   size_t q_ = 0, scale_ = 0, sum_ = 0, h_ = 0;

@@ -114,7 +114,7 @@ int Build(const mnw_metadata* m, const mnw_build_options* o, const mnw_builder* 
   if (recurrent) x = RecurrentLayer(b, static_cast<uint32_t>(n_layers), x);
   x = b.Emit(MNW_OP_get_rows, -1, {x, b.Input(MNW_INPUT_OUT_ROWS)}, mnw_no_params{});
   builder->output(builder->self,
-                  b.Emit(MNW_OP_lm_head, -1, {x, table}, mnw_lm_head_params{1.0f, 0.0f}), "logits");
+                  b.Emit(MNW_OP_lm_head, -1, {x, table}, mnw_lm_head_params{1.0f, 0.0f, MNW_NONE}), "logits");
   return MNW_OK;
 }
 

@@ -45,19 +45,22 @@ void Expand<MNW_OP_qkv>(DecomposeCall& c) {
 std::string Describe(const mnw_lm_head_params& p) {
   std::string text;
   if (p.logit_scale != 1) text = fmt::format("scale {}", p.logit_scale);
-  if (p.softcap > 0) text += fmt::format("{}softcap {}", text.empty() ? "" : ", ", p.softcap);
+  const auto comma = [&] { return text.empty() ? "" : ", "; };
+  if (p.softcap > 0) text += fmt::format("{}softcap {}", comma(), p.softcap);
+  if (p.adapter_site != MNW_NONE) text += fmt::format("{}site {}", comma(), p.adapter_site);
   return text;
 }
 
 template <>
 Status Shape<MNW_OP_lm_head>(ShapeCall& c) {
-  return c.Match("x[O,K] w*[V,K] -> [O,V]");
+  return c.Match("x[O,K] w*[V,K] adapter:i32?[O] -> [O,V]");
 }
 
 template <>
 void Expand<MNW_OP_lm_head>(DecomposeCall& c) {
   const auto p = c.params<mnw_lm_head_params>();
-  mnw_id y = c.Emit(MNW_OP_linear, {c.in(0), c.in(1)}, mnw_linear_params{MNW_NONE})[0];
+  mnw_id y = c.Emit(MNW_OP_linear, {c.in(0), c.in(1), MNW_NONE, c.in(2)},
+                    mnw_linear_params{p.adapter_site})[0];
   if (p.logit_scale != 1) y = c.Emit(MNW_OP_scale, {y}, mnw_scale_params{p.logit_scale, 0})[0];
   if (p.softcap > 0) y = c.Emit(MNW_OP_softcap, {y}, mnw_softcap_params{p.softcap})[0];
   c.out[0] = y;

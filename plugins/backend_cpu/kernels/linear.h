@@ -52,6 +52,8 @@ struct LinearKernels {
   // x[k] -> q[k], scale[k/32], sum[k/16] by the recipe: scale = max|x| / 127, q = x / scale
   // rounded.
   void (*quantize_row)(const float* x, int64_t k, int8_t* q, float* scale, int16_t* sum);
+  // As f32.multiply, but each sum continues what stands in y.
+  decltype(LinearKernel::multiply) accumulate;
 
   LinearKernel f32, f16, bf16, q8_0, q4_0, q5_0, q4_k, q5_k, q6_k;
 };

@@ -88,7 +88,8 @@ struct Node {
                            mnw_moe_params{0, 2, 1, 1}));
       }
       case MNW_OP_lm_head:
-        return Emit(m.Emit(op, {m.Input({64, kOut, 1, 1}), Matrix()}, mnw_lm_head_params{1, 0}));
+        return Emit(
+            m.Emit(op, {m.Input({64, kOut, 1, 1}), Matrix()}, mnw_lm_head_params{1, 0, MNW_NONE}));
       case MNW_OP_kv_write:
       case MNW_OP_attention:
         return Attention();
@@ -158,16 +159,19 @@ TEST(Claims, EveryOpThereIsIsClaimedAndRuns) {
   }
 }
 
-TEST(Claims, RefusesAdaptersSayingSo) {
-  for (const mnw_op op : {MNW_OP_linear, MNW_OP_qkv, MNW_OP_glu_ffn}) {
+TEST(Claims, RefusesAdaptersItCannotFindTheRowsOf) {
+  {
     Node n;
-    const mnw_id x = n.Rows(), w = n.Matrix(), a = n.m.StepInput(MNW_INPUT_ADAPTER);
-    if (op == MNW_OP_linear) n.Emit(n.m.Emit(op, {x, w, MNW_NONE, a}, mnw_linear_params{0}));
-    if (op == MNW_OP_qkv) {
-      n.Emit(n.m.Emit(op, {x, w, w, w, MNW_NONE, MNW_NONE, MNW_NONE, a}, mnw_linear_params{0}));
-    }
-    if (op == MNW_OP_glu_ffn) n.Emit(n.m.Emit(op, {x, w, w, w, a}, mnw_glu_params{0, 0}));
-    CheckRefused(n.m, "adapters");
+    const mnw_id slots =
+        n.m.Emit(MNW_OP_copy, {n.m.StepInput(MNW_INPUT_ADAPTER)}, mnw_copy_params{MNW_TYPE_I32})[0];
+    n.Emit(n.m.Emit(MNW_OP_linear, {n.Rows(), n.Matrix(), MNW_NONE, slots}, mnw_linear_params{0}));
+    CheckRefused(n.m, "no input");
+  }
+  {
+    Node n;
+    const mnw_id x = n.m.Input({64, 3, 2, 1}), slots = n.m.Input({3, 1, 1, 1}, MNW_TYPE_I32);
+    n.Emit(n.m.Emit(MNW_OP_linear, {x, n.Matrix(), MNW_NONE, slots}, mnw_linear_params{0}));
+    CheckRefused(n.m, "more than one dim");
   }
 }
 

@@ -306,6 +306,30 @@ void State::Import(uint32_t i, uint32_t page, const std::vector<float>& values) 
   CheckCode(Backend().state_import(state_, i, page, values.data(), &e), e, "state_import");
 }
 
+Adapters::Adapters(const Context& c, const Model& m, uint32_t n_slots, uint32_t max_rank) {
+  mnw_error e{};
+  const int code =
+      Backend().adapters_create(c.get(), m.graph().view(), n_slots, max_rank, &adapters_, &e);
+  CheckCode(code, e, "adapters_create");
+}
+
+Adapters::~Adapters() {
+  if (adapters_) Backend().adapters_free(adapters_);
+}
+
+int Adapters::TrySet(const TestDelta& d, std::string* message) {
+  mnw_error e{};
+  const int code = Backend().adapters_set(adapters_, d.slot, d.site, d.rank, d.a.data(), d.b.data(),
+                                          d.scale, &e);
+  *message = e.message;
+  return code;
+}
+
+void Adapters::Set(const TestDelta& delta) {
+  std::string message;
+  if (TrySet(delta, &message) != MNW_OK) FAIL(("adapters_set: " + message).c_str());
+}
+
 std::vector<std::string> Refusals(const Context& c, const Model& m) {
   std::vector<mnw_claim> claims(m.graph().nodes().size());
   mnw_error e{};
@@ -318,7 +342,8 @@ std::vector<std::string> Refusals(const Context& c, const Model& m) {
   return reasons;
 }
 
-Program::Program(const Context& c, const Model& m, const Symbols& max, const State* s)
+Program::Program(const Context& c, const Model& m, const Symbols& max, const State* s,
+                 const Adapters* a)
     : model_(m), context_(c.get()) {
   for (const std::string& reason : Refusals(c, m)) {
     if (!reason.empty()) FAIL(("not claimed: " + reason).c_str());
@@ -340,6 +365,7 @@ Program::Program(const Context& c, const Model& m, const Symbols& max, const Sta
   request.graph = g;
   request.weights = handles.data();
   request.state = s ? s->get() : nullptr;
+  request.adapters = a ? a->get() : nullptr;
   std::copy(max.begin(), max.end(), request.max);
   CheckCode(Backend().plan(context_, &request, &plan_, &e), e, "plan");
 }
@@ -409,12 +435,15 @@ int Program::TryRun(const Symbols& symbols, std::span<const mnw_binding> binding
   return code;
 }
 
-std::vector<Words> RunEverywhere(const Model& m, const Symbols& symbols, const Inputs& inputs) {
+std::vector<Words> RunEverywhere(const Model& m, const Symbols& symbols, const Inputs& inputs,
+                                 std::span<const TestDelta> deltas) {
   std::vector<Words> first;
   for (const std::string& level : Levels()) {
     for (const uint32_t n_threads : {1u, 3u}) {
       const Context c(level, n_threads);
-      Program program(c, m, symbols);
+      Adapters adapters(c, m, 4, 64);
+      for (const TestDelta& delta : deltas) adapters.Set(delta);
+      Program program(c, m, symbols, nullptr, &adapters);
       const std::vector<Words> outputs = program.Run(symbols, inputs);
       if (first.empty()) first = outputs;
       for (size_t i = 0; i < outputs.size(); ++i) {

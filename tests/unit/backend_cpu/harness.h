@@ -138,13 +138,36 @@ class State {
   mnw_state* state_ = nullptr;
 };
 
+// One matrix's part of an adapter.
+struct TestDelta {
+  uint32_t slot, site, rank;
+  std::vector<float> a, b;
+  float scale;
+};
+
+class Adapters {
+ public:
+  Adapters(const Context& c, const Model& m, uint32_t n_slots, uint32_t max_rank);
+  ~Adapters();
+  Adapters(const Adapters&) = delete;
+  Adapters& operator=(const Adapters&) = delete;
+  mnw_adapters* get() const { return adapters_; }
+
+  void Set(const TestDelta& delta);
+  int TrySet(const TestDelta& delta, std::string* message);
+
+ private:
+  mnw_adapters* adapters_ = nullptr;
+};
+
 using Inputs = std::map<mnw_id, Words>;
 
 // A finished model whose nodes were all claimed, with weights loaded and a plan made. Weights that
 // the backend calls OWNED lose their bytes at once, as the host's mapping would.
 class Program {
  public:
-  Program(const Context& c, const Model& m, const Symbols& max, const State* s = nullptr);
+  Program(const Context& c, const Model& m, const Symbols& max, const State* s = nullptr,
+          const Adapters* a = nullptr);
   ~Program();
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
@@ -168,7 +191,8 @@ class Program {
 std::vector<std::string> Refusals(const Context& c, const Model& m);
 
 // Runs a finished model without state on every level, with one thread and with three; all bits must
-// agree. Returns what ref gave.
-std::vector<Words> RunEverywhere(const Model& m, const Symbols& symbols, const Inputs& inputs);
+// agree. Returns what ref gave. A pool of four slots of rank 64 holds the deltas.
+std::vector<Words> RunEverywhere(const Model& m, const Symbols& symbols, const Inputs& inputs,
+                                 std::span<const TestDelta> deltas = {});
 
 }  // namespace minnow::cpu::test

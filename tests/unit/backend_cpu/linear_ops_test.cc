@@ -155,8 +155,8 @@ TEST(LinearOps, LmHeadScalesAndCaps) {
     const int64_t k = 256, n = 301;
     Model m;
     const mnw_id x = m.Input({k, kOut, 1, 1}), w = m.RandomWeight(type, {k, n, 1, 1}, random);
-    m.Output(m.Emit(MNW_OP_lm_head, {x, w}, mnw_lm_head_params{1, 0})[0]);
-    m.Output(m.Emit(MNW_OP_lm_head, {x, w}, mnw_lm_head_params{0.125f, 3})[0]);
+    m.Output(m.Emit(MNW_OP_lm_head, {x, w}, mnw_lm_head_params{1, 0, MNW_NONE})[0]);
+    m.Output(m.Emit(MNW_OP_lm_head, {x, w}, mnw_lm_head_params{0.125f, 3, MNW_NONE})[0]);
     const mnw_id y = m.Emit(MNW_OP_linear, {x, w}, kNoSite)[0];
     m.Output(y);
     m.Output(m.Emit(MNW_OP_softcap, {m.Emit(MNW_OP_scale, {y}, mnw_scale_params{0.125f, 0})[0]},

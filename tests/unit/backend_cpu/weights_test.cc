@@ -57,7 +57,7 @@ TEST(Weights, RowsOfATableHaveTheBitsOfTheReference) {
                    table = m.RandomWeight(type, {k, n, 1, 1}, random),
                    x = m.Emit(MNW_OP_get_rows, {table, ids});
       m.Output(x);
-      if (tied) m.Output(m.Emit(MNW_OP_lm_head, {x, table}, mnw_lm_head_params{1, 0})[0]);
+      if (tied) m.Output(m.Emit(MNW_OP_lm_head, {x, table}, mnw_lm_head_params{1, 0, MNW_NONE})[0]);
       m.Finish();
       const auto out = RunEverywhere(m, {}, {{ids, ToWords(rows)}});
       const std::vector<float> values = m.values(table);

@@ -153,12 +153,20 @@ TEST(Decompose, LmHead) {
 %4 f32[n_out,100] = softcap(%3) {30} layer 3
 )",
       n.Decomposed(MNW_OP_lm_head, {n.Input({64, kO, 1, 1}), n.Weight("w", {64, 100, 1, 1})},
-                   mnw_lm_head_params{0.5f, 30})
+                   mnw_lm_head_params{0.5f, 30, MNW_NONE})
           .c_str());
 }
 
+TEST(Decompose, EveryMatrixKeepsItsSite) {
+  const mnw_id slots = n.Input({kO, 1, 1, 1}, MNW_TYPE_I32), x = n.Input({64, kO, 1, 1});
+  STRCMP_EQUAL("%3 f32[n_out,100] = linear(%1, w f32[100,64], -, %0) {site 7} layer 3\n",
+               n.Decomposed(MNW_OP_lm_head, {x, n.Weight("w", {64, 100, 1, 1}), slots},
+                            mnw_lm_head_params{1, 0, 7})
+                   .c_str());
+}
+
 TEST(Decompose, AWholeModelKeepsItsMeaning) {
-  const Graph fused = test::TinyLlama();
+  const Graph fused = test::TinyLlama(1);
   const std::vector<uint8_t> all(fused.nodes().size(), 1);
   auto result = Decompose(fused, all);
   CHECK_OK(result.status());

@@ -245,7 +245,7 @@ TEST(OpRules, MoeFfnUsesSomeOfItsExperts) {
 
 TEST(OpRules, LmHeadGivesLogits) {
   CHECK_OK(b.Emit(MNW_OP_lm_head, {b.Value({64, kO, 1, 1}), b.Value({64, 100, 1, 1})},
-                  mnw_lm_head_params{1, 0}));
+                  mnw_lm_head_params{1, 0, MNW_NONE}));
   CHECK_OUT("100 -3 1 1 f32", 0);
 }
 

@@ -51,8 +51,8 @@ inline Result<graph::BuiltGraph> BuildTinyLlama(const FakeFile& file, uint32_t a
 }
 
 // Fails the test if it cannot be built.
-inline graph::Graph TinyLlama() {
-  auto built = BuildTinyLlama(TinyLlamaFile());
+inline graph::Graph TinyLlama(uint32_t adapters = 0) {
+  auto built = BuildTinyLlama(TinyLlamaFile(), adapters);
   CHECK_OK(built.status());
   return std::move(built->graph);
 }

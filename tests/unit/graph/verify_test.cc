@@ -12,7 +12,7 @@ namespace {
 // A graph that anyone may write to. Find* fail the test if there is none.
 class Raw {
  public:
-  Raw() : source_(test::TinyLlama()) {
+  Raw() : source_(test::TinyLlama(1)) {
     values.assign(source_.values().begin(), source_.values().end());
     nodes.assign(source_.nodes().begin(), source_.nodes().end());
     graph = *source_.view();
@@ -140,6 +140,14 @@ const Corruption kCorruptions[] = {
      [](Raw& r) { r.Value(MNW_KIND_VIEW).dim[2] = MNW_DIM(MNW_SYM_N_OUT); }},
     {"its number of rows is not that of its base",
      [](Raw& r) { r.Value(MNW_KIND_VIEW).dim[2] = 1; }},
+
+    {"(lm_head): it has adapters, but no site",
+     [](Raw& r) {
+       static const mnw_lm_head_params kNone{1, 0, MNW_NONE};
+       r.Node(MNW_OP_lm_head).params = &kNone;
+     }},
+    {"(qkv): site 0 belongs to another matrix",
+     [](Raw& r) { r.Node(MNW_OP_qkv, 1).params = r.Node(MNW_OP_qkv).params; }},
 
     {"node 0 (get_rows): its size is 0", [](Raw& r) { r.nodes[0].size = 0; }},
     {"node 0 (?): 9999 is no op", [](Raw& r) { r.nodes[0].op = 9999; }},

@@ -99,11 +99,37 @@ TEST(Models, ANodePerStepOfALayerAndNoMore) {
 }
 
 TEST(Models, OnlyWantedRowsPassTheLastFeedForward) {
-  const Graph g = Built("llama", MakeFile(test::kLlama32_1B));
-  for (const mnw_node& n : g.nodes()) {
-    if (n.op != MNW_OP_glu_ffn) continue;
-    CHECK_EQUAL(n.layer == 15 ? MNW_DIM(MNW_SYM_N_OUT) : MNW_DIM(MNW_SYM_N_TOKENS),
-                g.value(n.out[0]).dim[1]);
+  for (uint32_t adapters : {0u, 1u}) {
+    auto built = Build("llama", MakeFile(test::kLlama32_1B), 8192, adapters);
+    CHECK_OK(built.status());
+    const Graph& g = built->graph;
+    for (const mnw_node& n : g.nodes()) {
+      if (n.op != MNW_OP_glu_ffn) continue;
+      CHECK_EQUAL(n.layer == 15 ? MNW_DIM(MNW_SYM_N_OUT) : MNW_DIM(MNW_SYM_N_TOKENS),
+                  g.value(n.out[0]).dim[1]);
+    }
+  }
+}
+
+TEST(Models, EveryMatrixHasASiteIfAskedFor) {
+  for (const test::Preset& p : {test::kLlama32_1B, test::kPhi3Mini}) {
+    for (uint32_t adapters : {0u, 1u}) {
+      auto built = Build(p.arch, MakeFile(p), 8192, adapters);
+      CHECK_OK(built.status());
+      const Graph& g = built->graph;
+      std::vector<std::string> with_site;
+      for (const mnw_node& n : g.nodes()) {
+        const mnw_id slots = sdk::ForEachSite(
+            n, [&](uint32_t, uint32_t i) { with_site.emplace_back(g.value(n.in[i]).name); });
+        if (slots == MNW_NONE) continue;
+        const bool out = g.value(n.out[0]).dim[1] == MNW_DIM(MNW_SYM_N_OUT);
+        CHECK_EQUAL(out ? MNW_INPUT_OUT_ADAPTER : MNW_INPUT_ADAPTER,
+                    static_cast<int>(g.value(slots).role));
+      }
+      // q, k, v, output, gate, up, down, or two of them in one; and the head.
+      const size_t each = p.arch == std::string("phi3") ? 4 : 7;
+      LONGS_EQUAL(adapters ? each * p.n_layers + 1 : 0, with_site.size());
+    }
   }
 }
 

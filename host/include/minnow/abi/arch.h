@@ -29,7 +29,7 @@ typedef struct mnw_build_options {
   uint32_t size;
   uint32_t n_ctx;       /* positions a sequence may have */
   uint32_t page_tokens; /* a page table has ceil(n_ctx / page_tokens) columns */
-  uint32_t adapters;    /* != 0: give every linear its site */
+  uint32_t adapters;    /* != 0: give every linear whose rows are those of the step, or its out rows, its site */
 } mnw_build_options;
 
 typedef struct mnw_model_info {

@@ -125,7 +125,7 @@ typedef struct mnw_plan_request {
   const mnw_graph* graph;
   void* const* weights;     /* by value id; NULL where the value is no weight of this backend */
   mnw_state* state;         /* NULL when the graph has no state */
-  mnw_adapters* adapters;   /* NULL when no linear has a site */
+  mnw_adapters* adapters;   /* NULL when no node has an adapter */
   int64_t max[MNW_N_SYMBOLS]; /* the range of each symbol is 0..max */
 } mnw_plan_request;
 
@@ -208,13 +208,18 @@ typedef struct mnw_backend {
   int (*state_import)(mnw_state* s, uint32_t layer, uint32_t page, const float* in, mnw_error* e);
   uint64_t (*state_bytes)(mnw_context* c, const mnw_state_spec* spec); /* what state_create will take */
 
-  /* Adapters (LoRA, arXiv:2106.09685). a is [rank,K], b is [N,rank], f32, copied; scale = alpha / rank.
-   * rank 0 clears the slot's site. NULL: the backend claims no linear with a site. */
+  /* Adapters (LoRA, arXiv:2106.09685). A pool serves the plans of one graph. It has n_slots slots, each of
+   * which may hold, for every site of the graph, a delta of at most max_rank; all are empty at first.
+   * adapters_set copies a [rank,K] and b [N,rank], f32, for the runs that are enqueued from then on; rank 0
+   * empties the slot's site, and so does a failure. It is not called on a slot that a run in flight has rows
+   * of; other slots may be in use. adapters_bytes: memory of the backend's own that the pool takes now.
+   * create NULL: the backend claims no node with an adapter. */
   int (*adapters_create)(mnw_context* c, const mnw_graph* g, uint32_t n_slots, uint32_t max_rank,
                          mnw_adapters** out, mnw_error* e);
   int (*adapters_set)(mnw_adapters* a, uint32_t slot, uint32_t site, uint32_t rank, const float* lora_a,
                       const float* lora_b, float scale, mnw_error* e);
   void (*adapters_free)(mnw_adapters* a);
+  uint64_t (*adapters_bytes)(mnw_adapters* a);
 
   /* Device memory for boundaries and logits. NULL: host memory. */
   int (*buffer_create)(mnw_context* c, uint64_t n_bytes, mnw_buffer** out, void** address, mnw_error* e);

@@ -52,7 +52,8 @@ typedef enum mnw_input {
   MNW_INPUT_ADAPTER = 6,   /* [T] adapter slot, or -1 */
   MNW_INPUT_PAGES = 7,     /* [S,P] page table of state group `index` */
   MNW_INPUT_SLOTS = 8,     /* [T] where to write in state group `index`, or -1 */
-  MNW_INPUT_BOUNDARY = 9   /* a value another partition made */
+  MNW_INPUT_BOUNDARY = 9,  /* a value another partition made */
+  MNW_INPUT_OUT_ADAPTER = 10 /* [O] adapter slot of the out rows, or -1 */
 } mnw_input;
 
 typedef struct mnw_value {

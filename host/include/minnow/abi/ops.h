@@ -34,12 +34,13 @@ typedef struct mnw_no_params {
  *   activation [T,K] too: that is how the rows whose logits are wanted are picked. */
 
 /* linear(x[..,T,K], w[N,K], [bias[N]], [adapter[T]]) -> [..,T,N]: y[t,n] = sum_k x[t,k] w[n,k] + bias[n].
- *   adapter[t] is the slot of the context's adapter pool for row t, or -1. The delta
- *   scale * B (A x) of the site is added before the bias.
+ *   With `adapter`, the matrix has a site of the adapter pool: adapter[t] is the slot of row t, or -1. The
+ *   delta scale * B (A x) that the slot holds for the site is added before the bias. A row without a slot,
+ *   or whose slot holds nothing for the site, has the bits of the linear without adapter.
  * qkv(x[T,K], wq, wk, wv, [bq], [bk], [bv], [adapter]) -> q[T,Nq], k[T,Nk], v[T,Nv]: three linears with
  *   one input; their sites are site, site + 1, site + 2. */
 typedef struct mnw_linear_params {
-  uint32_t adapter_site; /* index of this linear in the adapter pool, or MNW_NONE */
+  uint32_t adapter_site; /* read only if `adapter` is there; each matrix of a graph has its own */
 } mnw_linear_params;
 
 /* linear_id(x[T,E,K] or x[T,1,K], w[X,N,K], ids[T,E]) -> [T,E,N]: the matrix ids[t,e] applied to row
@@ -120,9 +121,11 @@ typedef struct mnw_moe_params {
   float scale;
 } mnw_moe_params;
 
-/* lm_head(x[O,K], w[V,K]) -> logits[O,V]: softcap(logit_scale * linear(x, w)); cap 0 means none. */
+/* lm_head(x[O,K], w[V,K], [adapter[O]]) -> logits[O,V]: softcap(logit_scale * linear(x, w)); cap 0 means
+ *   none. */
 typedef struct mnw_lm_head_params {
   float logit_scale, softcap;
+  uint32_t adapter_site;
 } mnw_lm_head_params;
 
 /* pool(x[T,K], seq[T], seq_len[S]) -> [S,K]: one vector per sequence from its rows of this step. */

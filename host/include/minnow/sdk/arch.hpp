@@ -68,23 +68,26 @@ class Builder {
     return Emit(MNW_OP_softcap, {x}, mnw_softcap_params{cap})[0];
   }
 
-  // Linear, Qkv and GluFfn take a site of the adapter pool each if the host wants adapters; their
-  // rows must then be those of the step.
+  // Linear, Qkv, GluFfn and LmHead take sites of the adapter pool if the host wants adapters and x
+  // has the step's rows or its out rows.
   Value Linear(Value x, Value w, Value bias = MNW_NONE) {
-    return Emit(MNW_OP_linear, {x, w, bias, Adapter()}, mnw_linear_params{Sites(1)})[0];
+    const Value adapter = Adapter(x);
+    return Emit(MNW_OP_linear, {x, w, bias, adapter}, mnw_linear_params{Sites(adapter, 1)})[0];
   }
   struct QkvValues {
     Value q, k, v;
   };
   QkvValues Qkv(Value x, Value wq, Value wk, Value wv, Value bq = MNW_NONE, Value bk = MNW_NONE,
                 Value bv = MNW_NONE) {
-    const auto out =
-        Emit(MNW_OP_qkv, {x, wq, wk, wv, bq, bk, bv, Adapter()}, mnw_linear_params{Sites(3)});
+    const Value adapter = Adapter(x);
+    const auto out = Emit(MNW_OP_qkv, {x, wq, wk, wv, bq, bk, bv, adapter},
+                          mnw_linear_params{Sites(adapter, 3)});
     return {out[0], out[1], out[2]};
   }
   Value GluFfn(Value x, Value gate, Value up, Value down, mnw_act act) {
-    return Emit(MNW_OP_glu_ffn, {x, gate, up, down, Adapter()},
-                mnw_glu_params{static_cast<uint32_t>(act), Sites(3)})[0];
+    const Value adapter = Adapter(x);
+    return Emit(MNW_OP_glu_ffn, {x, gate, up, down, adapter},
+                mnw_glu_params{static_cast<uint32_t>(act), Sites(adapter, 3)})[0];
   }
 
   Value RmsNorm(Value x, Value w, float eps) {
@@ -113,7 +116,9 @@ class Builder {
         params)[0];
   }
   Value LmHead(Value x, Value w, float logit_scale, float softcap) {
-    return Emit(MNW_OP_lm_head, {x, w}, mnw_lm_head_params{logit_scale, softcap})[0];
+    const Value adapter = Adapter(x);
+    return Emit(MNW_OP_lm_head, {x, w, adapter},
+                mnw_lm_head_params{logit_scale, softcap, Sites(adapter, 1)})[0];
   }
 
   // Any other op. Unused outputs are MNW_NONE.
@@ -135,9 +140,15 @@ class Builder {
     return b_.weight(b_.self, name.c_str(), static_cast<uint32_t>(dims.size()), dims.begin(),
                      flags);
   }
-  Value Adapter() { return options_.adapters ? Input(MNW_INPUT_ADAPTER) : MNW_NONE; }
-  uint32_t Sites(uint32_t n) {
-    if (!options_.adapters) return MNW_NONE;
+  // The slots of x's rows.
+  Value Adapter(Value x) {
+    const int64_t rows = options_.adapters ? Dim(x, 1) : 0;
+    if (rows == MNW_DIM(MNW_SYM_N_TOKENS)) return Input(MNW_INPUT_ADAPTER);
+    if (rows == MNW_DIM(MNW_SYM_N_OUT)) return Input(MNW_INPUT_OUT_ADAPTER);
+    return MNW_NONE;
+  }
+  uint32_t Sites(Value adapter, uint32_t n) {
+    if (adapter == MNW_NONE) return MNW_NONE;
     n_sites_ += n;
     return n_sites_ - n;
   }

@@ -101,7 +101,6 @@ class DecoderGraph {
     Value delta = MNW_NONE;  // what the block before gave, not added yet
     for (uint32_t l = 0; l < d_.n_layers; ++l) AddLayer(l, &x, &delta);
     b_.SetLayer(-1);
-    if (!chose_rows_) ChooseRows(&x, &delta);
     const Value y = b_.AddNorm(x, delta, b_.Weight("output_norm.weight", {d_.n_embd}), d_.eps).norm;
     b_.Output(b_.LmHead(y, head, 1, d_.logit_softcap), "logits");
 
@@ -137,7 +136,6 @@ class DecoderGraph {
     const Value rows = b_.Input(MNW_INPUT_OUT_ROWS);
     *x = b_.GetRows(*x, rows);
     *delta = b_.GetRows(*delta, rows);
-    chose_rows_ = true;
   }
 
   void AddLayer(uint32_t l, Value* x, Value* delta) {
@@ -153,8 +151,8 @@ class DecoderGraph {
     *delta = Attention(l, y);
     if (d_.post_norms) *delta = b_.RmsNorm(*delta, Norm(l, "post_attention_norm.weight"), d_.eps);
 
-    // The last feed-forward is the first work that other rows do not need; adapters go by all rows.
-    if (l + 1 == d_.n_layers && !b_.options().adapters) ChooseRows(x, delta);
+    // The last feed-forward is the first work that other rows do not need.
+    if (l + 1 == d_.n_layers) ChooseRows(x, delta);
     const auto added = b_.AddNorm(*x, *delta, Norm(l, "ffn_norm.weight"), d_.eps);
     *x = added.sum;
     *delta = FeedForward(l, added.norm);
@@ -219,7 +217,6 @@ class DecoderGraph {
   const Decoder& d_;
   Value rope_factors_ = MNW_NONE;
   std::map<uint32_t, uint32_t> groups_;  // state group by window, full attention first
-  bool chose_rows_ = false;
 };
 
 inline void BuildDecoder(Builder& builder, const Decoder& decoder, mnw_model_info* info) {

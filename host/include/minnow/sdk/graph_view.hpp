@@ -91,6 +91,32 @@ T Params(const mnw_node& node) {
   return Params<T>(node.params, node.params_size);
 }
 
+// Calls fn(site, i) for each input i of the node that is a matrix with a site of the adapter pool.
+// Returns the value that holds the slots of its rows; MNW_NONE if the node has no sites.
+template <class Fn>
+mnw_id ForEachSite(const mnw_node& n, Fn&& fn) {
+  const auto each = [&](uint32_t input, uint32_t first, uint32_t n_matrices,
+                        uint32_t site) -> mnw_id {
+    if (input >= n.n_in || n.in[input] == MNW_NONE) return MNW_NONE;
+    for (uint32_t i = 0; i < n_matrices; ++i) {
+      if (n.in[first + i] != MNW_NONE) fn(site == MNW_NONE ? site : site + i, first + i);
+    }
+    return n.in[input];
+  };
+  switch (n.op) {
+    case MNW_OP_linear:
+      return each(3, 1, 1, Params<mnw_linear_params>(n).adapter_site);
+    case MNW_OP_qkv:
+      return each(7, 1, 3, Params<mnw_linear_params>(n).adapter_site);
+    case MNW_OP_glu_ffn:
+      return each(4, 1, 3, Params<mnw_glu_params>(n).adapter_site);
+    case MNW_OP_lm_head:
+      return each(2, 1, 1, Params<mnw_lm_head_params>(n).adapter_site);
+    default:
+      return MNW_NONE;
+  }
+}
+
 // A graph with the strides of its arrays hidden.
 class GraphView {
  public:

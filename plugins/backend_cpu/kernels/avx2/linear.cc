@@ -50,6 +50,7 @@ void QuantizeRow(const float* x, int64_t k, int8_t* q, float* scale, int16_t* su
 
 constexpr LinearKernels kKernels = {
     .quantize_row = QuantizeRow,
+    .accumulate = AccumulateF32,
     .f32 = pack::Kernel<float>(false, MultiplyF32),
     .f16 = pack::Kernel<pack::F16>(false, MultiplyF16),
     .bf16 = pack::Kernel<pack::BF16>(false, MultiplyBF16),

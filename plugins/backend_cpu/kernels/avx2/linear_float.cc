@@ -1,6 +1,6 @@
 // F32, F16 and BF16 on AVX2 with FMA and F16C.
 //
-// y[t,n] = sum_k x[t,k] * W[n,k] in ascending k, one FMA each.   x: f32.   W: [N,K], packed by
+// y[t,n] (+)= sum_k x[t,k] * W[n,k] in ascending k, one FMA each.   x: f32.   W: [N,K], packed by
 // pack::Pack. Threads: caller's rows and panels; allocates nothing.  Bits: those of ref.
 #include "kernels/avx2/linear_formats.h"
 #include "kernels/avx2/linear_impl.h"
@@ -33,7 +33,13 @@ template <class Format, int R>
 [[gnu::noinline]] void FloatTile(const typename Format::Gguf* panel, const float* x, int64_t ld,
                                  int64_t k, const Output& out) {
   __m256 acc[R][2];
-  MINNOW_UNROLL for (int r = 0; r < R; ++r) acc[r][0] = acc[r][1] = _mm256_setzero_ps();
+  MINNOW_UNROLL for (int r = 0; r < R; ++r) {
+    MINNOW_UNROLL for (int h = 0; h < 2; ++h) {
+      acc[r][h] = out.add
+                      ? _mm256_maskload_ps(out.y + r * out.ldy + 8 * h, ColumnMask(out.columns, h))
+                      : _mm256_setzero_ps();
+    }
+  }
   for (int64_t i = 0; i < k; ++i) {
     const __m256 w[2] = {Format::Load(panel + kPanel * i), Format::Load(panel + kPanel * i + 8)};
     MINNOW_UNROLL for (int r = 0; r < R; ++r) {
@@ -51,7 +57,7 @@ template <class Format, int R>
 
 template <class Format>
 void MultiplyFloat(const void* panels, int64_t k, const Activations& x, int64_t t0, int64_t t1,
-                   int64_t p0, int64_t p1, int64_t n_total, float* y, int64_t ldy) {
+                   int64_t p0, int64_t p1, int64_t n_total, float* y, int64_t ldy, bool add) {
   const size_t stride = pack::PanelBytes<typename Format::Gguf>(k);
   for (int64_t p = p0; p < p1; ++p) {
     const auto* panel = reinterpret_cast<const typename Format::Gguf*>(
@@ -59,7 +65,7 @@ void MultiplyFloat(const void* panels, int64_t k, const Activations& x, int64_t 
     for (int64_t t = t0; t < t1;) {
       const int64_t rows = TileRows(t1 - t, 6);
       const float* in = x.f32 + t * x.ld;
-      const Output out = {y + t * ldy + p * kPanel, ldy, n_total - p * kPanel, false};
+      const Output out = {y + t * ldy + p * kPanel, ldy, n_total - p * kPanel, add};
       switch (rows) {
         case 1:
           FloatTile<Format, 1>(panel, in, x.ld, k, out);
@@ -89,17 +95,22 @@ void MultiplyFloat(const void* panels, int64_t k, const Activations& x, int64_t 
 
 void MultiplyF32(const void* panels, int64_t k, const Activations& x, int64_t t0, int64_t t1,
                  int64_t p0, int64_t p1, int64_t n_total, float* y, int64_t ldy) {
-  MultiplyFloat<F32>(panels, k, x, t0, t1, p0, p1, n_total, y, ldy);
+  MultiplyFloat<F32>(panels, k, x, t0, t1, p0, p1, n_total, y, ldy, false);
+}
+
+void AccumulateF32(const void* panels, int64_t k, const Activations& x, int64_t t0, int64_t t1,
+                   int64_t p0, int64_t p1, int64_t n_total, float* y, int64_t ldy) {
+  MultiplyFloat<F32>(panels, k, x, t0, t1, p0, p1, n_total, y, ldy, true);
 }
 
 void MultiplyF16(const void* panels, int64_t k, const Activations& x, int64_t t0, int64_t t1,
                  int64_t p0, int64_t p1, int64_t n_total, float* y, int64_t ldy) {
-  MultiplyFloat<F16>(panels, k, x, t0, t1, p0, p1, n_total, y, ldy);
+  MultiplyFloat<F16>(panels, k, x, t0, t1, p0, p1, n_total, y, ldy, false);
 }
 
 void MultiplyBF16(const void* panels, int64_t k, const Activations& x, int64_t t0, int64_t t1,
                   int64_t p0, int64_t p1, int64_t n_total, float* y, int64_t ldy) {
-  MultiplyFloat<BF16>(panels, k, x, t0, t1, p0, p1, n_total, y, ldy);
+  MultiplyFloat<BF16>(panels, k, x, t0, t1, p0, p1, n_total, y, ldy, false);
 }
 
 }  // namespace minnow::cpu::avx2

@@ -183,8 +183,8 @@ void UnpackRow(const void* panel, int64_t n, int64_t k, float* out) {
 }
 
 template <class Format>
-float FloatDot(const typename Format::Block* w, const Activations& x, int64_t t, int64_t k) {
-  float acc = 0;
+float FloatDot(const typename Format::Block* w, const Activations& x, int64_t t, int64_t k,
+               float acc) {
   for (int64_t i = 0; i < k; ++i) acc = std::fma(Format::Value(w[i]), x.f32[t * x.ld + i], acc);
   return acc;
 }
@@ -211,10 +211,20 @@ void Multiply(const void* panels, int64_t k, const Activations& x, int64_t t0, i
     const auto* w = Row<Format>(panels, n, k);
     for (int64_t t = t0; t < t1; ++t) {
       if constexpr (BlockElements<Format>() == 1) {
-        y[t * ldy + n] = FloatDot<Format>(w, x, t, k);
+        y[t * ldy + n] = FloatDot<Format>(w, x, t, k, 0);
       } else {
         y[t * ldy + n] = BlockDot<Format>(w, x, t, k);
       }
+    }
+  }
+}
+
+void Accumulate(const void* panels, int64_t k, const Activations& x, int64_t t0, int64_t t1,
+                int64_t p0, int64_t p1, int64_t n_total, float* y, int64_t ldy) {
+  for (int64_t n = p0 * kPanel; n < p1 * kPanel && n < n_total; ++n) {
+    const float* w = Row<F32>(panels, n, k);
+    for (int64_t t = t0; t < t1; ++t) {
+      y[t * ldy + n] = FloatDot<F32>(w, x, t, k, y[t * ldy + n]);
     }
   }
 }
@@ -247,6 +257,7 @@ constexpr LinearKernel Kernel() {
 
 constexpr LinearKernels kKernels = {
     .quantize_row = QuantizeRow,
+    .accumulate = Accumulate,
     .f32 = Kernel<F32>(),
     .f16 = Kernel<F16>(),
     .bf16 = Kernel<BF16>(),
