@@ -106,6 +106,16 @@ function Model:tokenize(text) end
 ---@return integer
 function Model:count(text) end
 
+---@class minnow.AdapterOptions
+---@field scale? number  -- 1; how much of the adapter
+
+---The same model through an adapter (LoRA): a file's path, or its name in the model directories. Calls through
+---several adapters, and without any, share their batches.
+---@param name string
+---@param options? minnow.AdapterOptions
+---@return minnow.Model
+function Model:adapter(name, options) end
+
 ---@class minnow.Pipeline
 
 ---@class minnow.PipelineSpec

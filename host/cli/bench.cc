@@ -34,8 +34,10 @@ std::vector<text::TokenId> RandomTokens(uint32_t n, uint32_t n_vocab, uint64_t s
   return tokens;
 }
 
-Result<double> Prefill(engine::Engine& engine, uint32_t n) {
+Result<double> Prefill(const OpenedModel& opened, uint32_t n) {
+  engine::Engine& engine = *opened.engine;
   engine::LogitsRequest request;
+  request.adapter = opened.adapter;
   request.tokens = RandomTokens(n, engine.instance().n_vocab(), 1);
   request.on_logits = [](size_t, std::span<const float>) {};
   const Clock::time_point start = Clock::now();
@@ -46,7 +48,8 @@ Result<double> Prefill(engine::Engine& engine, uint32_t n) {
   return n / Seconds(Clock::now() - start);
 }
 
-Result<double> Decode(engine::Engine& engine, uint32_t streams, uint32_t depth, uint32_t n) {
+Result<double> Decode(const OpenedModel& opened, uint32_t streams, uint32_t depth, uint32_t n) {
+  engine::Engine& engine = *opened.engine;
   std::mutex mutex;
   std::vector<Clock::time_point> times;  // of every token of every stream
   Clock::time_point all_began{};
@@ -56,6 +59,7 @@ Result<double> Decode(engine::Engine& engine, uint32_t streams, uint32_t depth, 
     results.push_back(promise->get_future());
     engine::GenerateRequest request;
     request.prompt = RandomTokens(std::max(depth, 1u), engine.instance().n_vocab(), s + 2);
+    request.adapter = opened.adapter;
     request.max_tokens = n + 1;  // the first comes with the prompt
     request.ignore_end = true;
     request.on_token = [&, first = true](std::string_view,
@@ -99,11 +103,10 @@ VerbResult Run(Options o) {
   if (o.repetitions == 0) return Error(Code::kInvalid, "-r must be at least 1");
   if (o.model.n_ctx == 0) o.model.n_ctx = std::max(o.prompt, o.depth + o.n + 2);
   MNW_ASSIGN(OpenedModel opened, OpenModel(o.model));
-  engine::Engine& engine = *opened.engine;
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   if (o.prompt > 0) {
     MNW_TRY(Measure(
-        fmt::format("pp{}", o.prompt), o.repetitions, [&] { return Prefill(engine, o.prompt); },
+        fmt::format("pp{}", o.prompt), o.repetitions, [&] { return Prefill(opened, o.prompt); },
         rows));
   }
   for (uint32_t b : o.streams) {
@@ -112,7 +115,7 @@ VerbResult Run(Options o) {
     const std::string name =
         fmt::format("tg{}{}{}", o.n, b > 1 ? fmt::format("@b{}", b) : "", depth);
     MNW_TRY(Measure(
-        name, o.repetitions, [&] { return Decode(engine, b, o.depth, o.n); }, rows));
+        name, o.repetitions, [&] { return Decode(opened, b, o.depth, o.n); }, rows));
   }
   if (o.json) PrintJson(rows);
   return kExitOk;
@@ -125,6 +128,7 @@ void AddBench(CLI::App& app) {
   CLI::App* verb =
       AddVerb(app, "bench", "Tokens per second of prefill and decode", [o] { return Run(*o); });
   AddModelOptions(*verb, o->model);
+  AddLoraOption(*verb, o->model);
   verb->add_option("-p,--prompt", o->prompt, "Tokens of the prefill; 0: skip");
   verb->add_option("-n,--tokens", o->n, "Tokens decoded in each stream; 0: skip");
   verb->add_option("-b,--batch", o->streams, "Numbers of streams, separated by commas")

@@ -24,6 +24,7 @@ VerbResult Run(const Options& o) {
   MNW_ASSIGN(request.prompt,
              opened.engine->model().EncodeTurn(engine::DocumentTurn(document, o.question)));
   request.labels = o.labels;
+  request.adapter = opened.adapter;
   MNW_ASSIGN(const engine::ClassifyResult result, Await<engine::ClassifyResult>([&](auto done) {
                request.on_done = done;
                return engine::Classify(*opened.engine, std::move(request));
@@ -50,6 +51,7 @@ void AddClassify(CLI::App& app) {
   CLI::App* verb = AddVerb(app, "classify", "The probability of each label for a document",
                            [o] { return Run(*o); });
   AddModelOptions(*verb, o->model);
+  AddLoraOption(*verb, o->model);
   verb->add_option("--labels", o->labels, "The labels, separated by commas")
       ->required()
       ->delimiter(',')

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iostream>
@@ -99,6 +100,10 @@ CLI::Option* AddModelOptions(CLI::App& verb, ModelOptions& o) {
       ->required();
 }
 
+void AddLoraOption(CLI::App& verb, ModelOptions& o) {
+  verb.add_option("--lora", o.lora, "LoRA adapter: a GGUF file, perhaps with =SCALE behind it");
+}
+
 Result<engine::RuntimeOptions> ToRuntimeOptions(const ModelOptions& o) {
   engine::RuntimeOptions r;
   r.plugin_dirs = o.plugin_dirs;
@@ -115,11 +120,31 @@ Result<engine::RuntimeOptions> ToRuntimeOptions(const ModelOptions& o) {
   return r;
 }
 
+namespace {
+
+// "PATH=0.5" as (PATH, 0.5). What stands behind the last = is a scale if it is a number.
+std::pair<std::string, float> SplitScale(const std::string& text) {
+  const size_t equals = text.rfind('=');
+  if (equals != std::string::npos && equals + 1 < text.size()) {
+    const char* const number = text.c_str() + equals + 1;
+    char* end = nullptr;
+    const float scale = std::strtof(number, &end);
+    if (*end == '\0') return {text.substr(0, equals), scale};
+  }
+  return {text, 1.0f};
+}
+
+}  // namespace
+
 Result<OpenedModel> OpenModel(const ModelOptions& options) {
   MNW_ASSIGN(const engine::RuntimeOptions runtime_options, ToRuntimeOptions(options));
   OpenedModel opened;
   MNW_ASSIGN(opened.runtime, engine::Runtime::Create(runtime_options));
   MNW_ASSIGN(opened.engine, opened.runtime->Open(options.model));
+  if (!options.lora.empty()) {
+    const auto [path, scale] = SplitScale(options.lora);
+    MNW_ASSIGN(opened.adapter, opened.runtime->OpenAdapter(*opened.engine, path, scale));
+  }
   return opened;
 }
 

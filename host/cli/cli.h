@@ -42,15 +42,18 @@ struct ModelOptions {
   std::vector<std::string> devices;
   std::vector<std::string> plugin_dirs, model_dirs;
   bool all_claims = false, strict_backend = false;
+  std::string lora;  // PATH[=SCALE], empty: none
 };
 void AddRuntimeOptions(CLI::App& verb, ModelOptions& options);        // all but the model itself
 CLI::Option* AddModelOptions(CLI::App& verb, ModelOptions& options);  // returns -m
+void AddLoraOption(CLI::App& verb, ModelOptions& options);
 Result<engine::RuntimeOptions> ToRuntimeOptions(const ModelOptions& options);
 
-// A runtime with its one model.
+// A runtime with its one model, and the adapter that its requests name.
 struct OpenedModel {
   std::unique_ptr<engine::Runtime> runtime;
   engine::Engine* engine;
+  engine::AdapterId adapter = 0;
 };
 Result<OpenedModel> OpenModel(const ModelOptions& options);
 

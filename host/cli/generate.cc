@@ -50,6 +50,7 @@ VerbResult Run(const Options& o) {
   const model::Model& model = opened.engine->model();
   engine::GenerateRequest request;
   MNW_ASSIGN(request.prompt, o.chat ? model.EncodeTurn(text) : model.EncodeText(text));
+  request.adapter = opened.adapter;
   request.max_tokens = o.n;
   request.sampling = o.sampling;
   request.n_logprobs = o.n_logprobs;
@@ -80,6 +81,7 @@ void AddGenerate(CLI::App& app) {
   CLI::App* verb = AddVerb(app, "generate", "Continue a text, or answer it as one chat turn",
                            [o] { return Run(*o); });
   AddModelOptions(*verb, o->model);
+  AddLoraOption(*verb, o->model);
   AddSamplingOptions(*verb, o->sampling);
   verb->add_option("-p,--prompt", o->prompt, "The text; - reads stdin")->required();
   verb->add_option("-n,--max-tokens", o->n, "Tokens of the answer, at most");

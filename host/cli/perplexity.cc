@@ -28,12 +28,13 @@ struct Sum {
   uint64_t n = 0;
 };
 
-Status ScoreChunk(engine::Engine& engine, const std::vector<text::TokenId>& tokens, Sum& sum,
+Status ScoreChunk(const OpenedModel& opened, const std::vector<text::TokenId>& tokens, Sum& sum,
                   std::optional<NpyWriter>& npy) {
   const size_t first = tokens.size() / 2, last = tokens.size() - 2;
   engine::LogitsRequest request;
   request.tokens.assign(tokens.begin(), tokens.end() - 1);
   request.n_last = static_cast<uint32_t>(last - first + 1);
+  request.adapter = opened.adapter;
   Status written;
   request.on_logits = [&](size_t position, std::span<const float> logits) {
     const double total = engine::LogSumExp(logits);
@@ -43,7 +44,7 @@ Status ScoreChunk(engine::Engine& engine, const std::vector<text::TokenId>& toke
   };
   MNW_TRY(AwaitStatus([&](auto done) {
     request.on_done = [done](Status s, engine::Usage) { done(std::move(s)); };
-    return engine.Logits(std::move(request));
+    return opened.engine->Logits(std::move(request));
   }));
   return written;
 }
@@ -71,7 +72,7 @@ VerbResult Run(Options o) {
     const auto begin = tokens.begin() + static_cast<ptrdiff_t>(i * o.chunk);
     std::vector<text::TokenId> chunk(begin, begin + o.chunk);
     if (vocabulary.add_bos) chunk[0] = vocabulary.bos;
-    MNW_TRY(ScoreChunk(*opened.engine, chunk, sum, npy));
+    MNW_TRY(ScoreChunk(opened, chunk, sum, npy));
     std::fprintf(stderr, "\rchunk %zu of %zu, perplexity %.4f", i + 1, n_chunks,
                  std::exp(sum.negative_logprob / static_cast<double>(sum.n)));
   }
@@ -93,6 +94,7 @@ void AddPerplexity(CLI::App& app) {
   CLI::App* verb =
       AddVerb(app, "perplexity", "How well a model predicts a text", [o] { return Run(*o); });
   AddModelOptions(*verb, o->model);
+  AddLoraOption(*verb, o->model);
   verb->remove_option(verb->get_option("--ctx-size"));
   verb->add_option("-f,--file", o->file, "The text; - is stdin")->required();
   verb->add_option("-c,--ctx-size", o->chunk, "Tokens of a chunk");

@@ -122,7 +122,7 @@ void AddFused(Recipes& recipes, const Type& type) {
        Unit::kRow,
        [=](Sketch& s) {
          const auto x = s.Input({k, kOut, 1, 1}), w = s.Weight(type.type, {k, 101, 1, 1}, 0.2f);
-         s.Output(s.Emit(MNW_OP_lm_head, {x, w}, mnw_lm_head_params{0.5f, 3})[0]);
+         s.Output(s.Emit(MNW_OP_lm_head, {x, w}, mnw_lm_head_params{0.5f, 3, MNW_NONE})[0]);
        },
        nullptr});
   // Three linears one after another, an activation between.
@@ -244,7 +244,7 @@ void AddLinear(Recipes& recipes) {
                        const auto table = s.Weight(MNW_TYPE_Q8_0, {64, 99, 1, 1});
                        const auto which = s.StepInput(MNW_INPUT_OUT_ROWS, ids);
                        const auto x = s.Emit(MNW_OP_get_rows, {table, which});
-                       s.Output(s.Emit(MNW_OP_lm_head, {x, table}, mnw_lm_head_params{1, 0})[0]);
+                       s.Output(s.Emit(MNW_OP_lm_head, {x, table}, mnw_lm_head_params{1, 0, MNW_NONE})[0]);
                      },
                      nullptr});
 }

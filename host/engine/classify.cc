@@ -73,6 +73,7 @@ Result<RequestId> Classify(Engine& engine, ClassifyRequest request) {
   score.prompt = std::move(request.prompt);
   score.tree = tree->nodes;
   score.priority = request.priority;
+  score.adapter = request.adapter;
   score.on_done = [tree, labels = std::move(request.labels), done = std::move(request.on_done)](
                       Status status, std::vector<float> logprobs, Usage usage) {
     if (status.ok()) return done(Finish(labels, *tree, logprobs, usage));

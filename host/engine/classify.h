@@ -32,6 +32,7 @@ struct ClassifyRequest {
   std::vector<std::string> labels;  // at least two, all different, none empty
   Priority priority = Priority::kInteractive;
   std::function<void(ClassifyResult)> on_done;
+  AdapterId adapter = 0;
 };
 
 Result<RequestId> Classify(Engine& engine, ClassifyRequest request);

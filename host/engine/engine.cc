@@ -49,8 +49,10 @@ Result<RequestId> Engine::Generate(GenerateRequest request) {
     return Error(Code::kInvalid, "a stop string is empty");
   }
   MNW_TRY(CheckPrompt(request.prompt, request.max_tokens));
+  const AdapterId adapter = request.adapter;
   return executor_.Submit(
-      queue_, MakeGenerateJob(std::move(request), instance_.has_model() ? &model() : nullptr));
+      queue_, MakeGenerateJob(std::move(request), instance_.has_model() ? &model() : nullptr),
+      adapter);
 }
 
 // How many paths of the tree may run side by side: as many as it has, within a few blocks of the
@@ -97,14 +99,16 @@ Result<RequestId> Engine::Score(ScoreRequest request) {
   }
   const uint32_t branches = Branches(request);
   MNW_TRY(CheckPrompt(request.prompt, deepest, branches));
-  return executor_.Submit(queue_, MakeScoreJob(std::move(request), branches));
+  const AdapterId adapter = request.adapter;
+  return executor_.Submit(queue_, MakeScoreJob(std::move(request), branches), adapter);
 }
 
 Result<RequestId> Engine::Logits(LogitsRequest request) {
   MNW_TRY(CheckGenerates());
   if (request.on_logits == nullptr) return Error(Code::kInvalid, "nobody takes the logits");
   MNW_TRY(CheckPrompt(request.tokens, 0));
-  return executor_.Submit(queue_, MakeLogitsJob(std::move(request)));
+  const AdapterId adapter = request.adapter;
+  return executor_.Submit(queue_, MakeLogitsJob(std::move(request)), adapter);
 }
 
 Result<RequestId> Engine::Embed(EmbedRequest request) {
@@ -113,8 +117,15 @@ Result<RequestId> Engine::Embed(EmbedRequest request) {
                  "the model generates text and has no embedding; use an encoder, such as BERT's");
   }
   MNW_TRY(CheckPrompt(request.tokens, 0));
-  return executor_.Submit(queue_, MakeEmbedJob(std::move(request)));
+  const AdapterId adapter = request.adapter;
+  return executor_.Submit(queue_, MakeEmbedJob(std::move(request)), adapter);
 }
+
+Result<AdapterId> Engine::LoadAdapter(const model::Adapter& adapter) {
+  return executor_.LoadAdapter(queue_, adapter);
+}
+
+Status Engine::UnloadAdapter(AdapterId id) { return executor_.UnloadAdapter(queue_, id); }
 
 void Engine::Cancel(RequestId id) { executor_.Cancel(id); }
 

@@ -25,12 +25,19 @@ class Engine {
 
   // An encoder embeds and does nothing else, other models do not embed (kUnsupported). Further
   // refusals: kOutOfRange (prompt and answer exceed the context; the message has the counts),
-  // kInvalid, kExhausted (queue full: retry later), kUnavailable (shutting down). Then on_done is
-  // not called.
+  // kInvalid, kNotFound (the adapter is not loaded), kExhausted (queue full: retry later),
+  // kUnavailable (shutting down). Then on_done is not called.
   Result<RequestId> Generate(GenerateRequest request);
   Result<RequestId> Score(ScoreRequest request);
   Result<RequestId> Logits(LogitsRequest request);
   Result<RequestId> Embed(EmbedRequest request);
+
+  // Puts an adapter, loaded for this instance, beside the model, between two steps. Requests that
+  // name it then run through it, in one batch with others. kExhausted: all places are taken.
+  Result<AdapterId> LoadAdapter(const model::Adapter& adapter);
+  // No new request may use it; those that do run to their ends, and then its memory is free.
+  // kNotFound if it is not loaded.
+  Status UnloadAdapter(AdapterId id);
 
   // The request ends with kCancelled within one step, unless it has ended already. Unknown ids are
   // ignored.

@@ -8,11 +8,13 @@
 namespace minnow::engine {
 
 struct ModelQueue {
-  ModelQueue(model::Instance& i, uint32_t step_tokens) : instance(i), pool(i, step_tokens) {}
+  ModelQueue(model::Instance& i, uint32_t step_tokens)
+      : instance(i), adapters(i.options().adapter_slots), pool(i, step_tokens) {}
 
   model::Instance& instance;
 
-  // Under the executor's mutex.
+  // Under the executor's mutex. Before the jobs, which hold uses of the adapters.
+  AdapterSlots adapters;
   std::deque<std::unique_ptr<Job>> arrived;
   std::vector<RequestId> cancelled;
   uint32_t n_queued = 0;  // arrived and waiting
@@ -61,7 +63,7 @@ void Executor::RemoveModel(ModelQueue* queue) {
   });
 }
 
-Result<RequestId> Executor::Submit(ModelQueue* queue, std::unique_ptr<Job> job) {
+Result<RequestId> Executor::Submit(ModelQueue* queue, std::unique_ptr<Job> job, AdapterId adapter) {
   {
     const std::lock_guard lock(mutex_);
     if (queue->leaving || stop_) return Error(Code::kUnavailable, "the engine is shutting down");
@@ -69,6 +71,7 @@ Result<RequestId> Executor::Submit(ModelQueue* queue, std::unique_ptr<Job> job) 
       return Error(Code::kExhausted, "the queue is full ({} requests wait); try again later",
                    queue->n_queued);
     }
+    MNW_ASSIGN(job->adapter, queue->adapters.Use(adapter));
     job->id = next_id_++;
     job->submitted = Clock::now();
     const RequestId id = job->id;
@@ -91,6 +94,48 @@ void Executor::Call(const std::function<void()>& task) {
   wake_.notify_all();
   called_.wait(lock,
                [&] { return std::find(tasks_.begin(), tasks_.end(), &task) == tasks_.end(); });
+}
+
+Result<AdapterId> Executor::LoadAdapter(ModelQueue* queue, const model::Adapter& adapter) {
+  AdapterSlot* slot = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    MNW_ASSIGN(slot, queue->adapters.Take());
+  }
+  Status status;
+  AdapterId id = 0;
+  Call([&] {
+    status = queue->instance.SetAdapter(slot->index, adapter);
+    const std::lock_guard lock(mutex_);
+    slot->state = status.ok() ? AdapterSlot::kReady : AdapterSlot::kFree;
+    if (status.ok()) id = slot->id = next_adapter_++;
+    Publish(*queue);
+  });
+  MNW_TRY(std::move(status));
+  return id;
+}
+
+Status Executor::UnloadAdapter(ModelQueue* queue, AdapterId id) {
+  {
+    const std::lock_guard lock(mutex_);
+    MNW_ASSIGN(AdapterSlot * slot, queue->adapters.Find(id));
+    slot->state = AdapterSlot::kLeaving;
+  }
+  Call([&] { FreeAdapters(*queue); });
+  return Status();
+}
+
+// Empties the slots whose adapter was unloaded and is no longer used.
+void Executor::FreeAdapters(ModelQueue& queue) {
+  std::unique_lock lock(mutex_);
+  while (AdapterSlot* slot = queue.adapters.Unused()) {
+    lock.unlock();
+    const Status status = queue.instance.ClearAdapter(slot->index);
+    if (!status.ok()) spdlog::warn("an adapter was not freed: {}", status.message());
+    lock.lock();
+    slot->state = AdapterSlot::kFree;
+    Publish(queue);
+  }
 }
 
 EngineStats Executor::stats(const ModelQueue* queue) const {
@@ -141,6 +186,7 @@ void Executor::Work() {
         RunStep(queue);
       }
     }
+    FreeAdapters(queue);
     lock.lock();
     Publish(queue);
     if (leaving) {
@@ -167,6 +213,8 @@ void Executor::Publish(ModelQueue& queue) {
   queue.stats.rows = queue.rows;
   queue.stats.running = static_cast<uint32_t>(queue.running.size());
   queue.stats.pages_used = queue.pool.used();
+  queue.stats.adapters = queue.adapters.loaded();
+  queue.stats.adapter_bytes = queue.instance.adapter_bytes();
 }
 
 void Executor::EndCancelled(ModelQueue& queue, std::span<const RequestId> ids) {

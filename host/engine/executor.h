@@ -27,6 +27,8 @@ struct EngineStats {
   uint64_t steps = 0, rows = 0;  // since the start
   uint32_t running = 0, queued = 0;
   uint32_t pages_used = 0, pages_total = 0;
+  uint32_t adapters = 0;       // loaded, or still in use after they were unloaded
+  uint64_t adapter_bytes = 0;  // memory of the backends' own
 };
 
 // One model's requests. Only the executor looks inside.
@@ -45,12 +47,16 @@ class Executor {
   // Ends what is left with kUnavailable; returns when the executor has let go of the instance.
   void RemoveModel(ModelQueue* queue);
 
-  Result<RequestId> Submit(ModelQueue* queue, std::unique_ptr<Job> job);
+  // kNotFound if the adapter is not loaded.
+  Result<RequestId> Submit(ModelQueue* queue, std::unique_ptr<Job> job, AdapterId adapter = 0);
   void Cancel(RequestId id);
   EngineStats stats(const ModelQueue* queue) const;
   // Calls `task` on the executor's thread between two steps and waits for it: how anything else
   // that calls the backend (opening and closing models) keeps out of its way.
   void Call(const std::function<void()>& task);
+  // See Engine.
+  Result<AdapterId> LoadAdapter(ModelQueue* queue, const model::Adapter& adapter);
+  Status UnloadAdapter(ModelQueue* queue, AdapterId id);
   // Can a request of this length run at all, in an empty cache?
   bool CanEverFit(const ModelQueue* queue, uint32_t length, uint32_t branches) const;
 
@@ -63,6 +69,7 @@ class Executor {
   void Deliver(ModelQueue& queue, std::span<const float> output);
   void EndJob(ModelQueue& queue, size_t index, Status status);
   void EndAll(ModelQueue& queue, const Status& status);
+  void FreeAdapters(ModelQueue& queue);
   void Publish(ModelQueue& queue);
 
   const EngineOptions options_;
@@ -71,6 +78,7 @@ class Executor {
   std::deque<const std::function<void()>*> tasks_;
   std::vector<std::unique_ptr<ModelQueue>> queues_;
   RequestId next_id_ = 1;
+  AdapterId next_adapter_ = 1;
   bool stop_ = false;
   std::thread thread_;
 };

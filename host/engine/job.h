@@ -14,6 +14,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/adapter_slots.h"
 #include "engine/page_pool.h"
 #include "engine/request.h"
 
@@ -63,6 +64,9 @@ class Job {
   // Calls on_done. `status` ok: the answer is complete.
   virtual void End(Status status) = 0;
 
+  // The slot of its rows, -1 without adapter.
+  int32_t adapter_slot() const { return adapter ? static_cast<int32_t>(adapter->index) : -1; }
+
   RequestId id = 0;
   std::vector<TokenId> tokens;
   size_t committed = 0;  // tokens whose rows are in the cache
@@ -70,6 +74,7 @@ class Job {
   const uint32_t branches;
   const uint32_t max_length;  // positions it may come to
   PageTable pages;
+  AdapterUse adapter;
   Usage usage;
   Clock::time_point submitted, started, first_token;
 

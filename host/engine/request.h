@@ -17,6 +17,7 @@ namespace minnow::engine {
 
 using TokenId = int32_t;
 using RequestId = uint64_t;  // never reused within an engine; 0 is none
+using AdapterId = uint64_t;  // likewise; 0 is the model without adapter
 
 // How the next token is chosen. Noise is a function of (seed, position, token), so the same request
 // gives the same answer whatever runs beside it. See abi/backend.h, mnw_sample_row, for the order
@@ -75,6 +76,7 @@ struct GenerateRequest {
   // null.
   std::function<void(std::string_view text, const GeneratedToken& token)> on_token;
   std::function<void(GenerateResult)> on_done;
+  AdapterId adapter = 0;
 };
 
 // Log-probabilities of continuations of a prompt. The continuations form a tree: node i continues
@@ -90,6 +92,7 @@ struct ScoreRequest {
   Priority priority = Priority::kInteractive;
   // logprobs[i]: natural log of the probability of node i's token after its ancestors.
   std::function<void(Status, std::vector<float> logprobs, Usage)> on_done;
+  AdapterId adapter = 0;
 };
 
 // The logits after each of the last n_last tokens of a sequence (perplexity, tests of numerics).
@@ -99,6 +102,7 @@ struct LogitsRequest {
   // `position`: index of the token after which these logits predict. The span dies with the call.
   std::function<void(size_t position, std::span<const float> logits)> on_logits;
   std::function<void(Status, Usage)> on_done;
+  AdapterId adapter = 0;
 };
 
 // One vector for a text, from a model that is an encoder.
@@ -106,6 +110,7 @@ struct EmbedRequest {
   std::vector<TokenId> tokens;  // with those that the model puts around a text
   Priority priority = Priority::kInteractive;
   std::function<void(Status, std::vector<float> embedding, Usage)> on_done;
+  AdapterId adapter = 0;
 };
 
 }  // namespace minnow::engine

@@ -41,7 +41,7 @@ Result<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& options) 
 }
 
 Result<Engine*> Runtime::Open(const std::string& name) {
-  MNW_ASSIGN(const std::string path, Resolve(name));
+  MNW_ASSIGN(const std::string path, Resolve(name, "model"));
   OpenModel* open = nullptr;
   {
     const std::lock_guard lock(mutex_);
@@ -73,11 +73,27 @@ Status Runtime::Load(const std::string& path, OpenModel& open) {
   return Status();
 }
 
-Result<std::string> Runtime::Resolve(const std::string& name) const {
+Result<AdapterId> Runtime::OpenAdapter(Engine& engine, const std::string& name, float scale) {
+  MNW_ASSIGN(const std::string path, Resolve(name, "adapter"));
+  OpenedAdapter* open = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    open = &adapters_[{&engine, path, scale}];
+  }
+  const std::lock_guard lock(open->opening);
+  if (open->id == 0) {
+    MNW_ASSIGN(const model::Adapter adapter,
+               model::Adapter::Load(path, engine.instance().adapter_target(), scale));
+    MNW_ASSIGN(open->id, engine.LoadAdapter(adapter));
+  }
+  return open->id;
+}
+
+Result<std::string> Runtime::Resolve(const std::string& name, const char* kind) const {
   std::error_code ec;
   if (fs::is_regular_file(name, ec)) return fs::canonical(name, ec).string();
   if (name.find('/') != std::string::npos || name.empty()) {
-    return Error(Code::kNotFound, "there is no model file '{}'", name);
+    return Error(Code::kNotFound, "there is no {} file '{}'", kind, name);
   }
   std::vector<std::string> dirs;
   if (const char* env = std::getenv("MINNOW_MODELS")) dirs.emplace_back(env);
@@ -94,14 +110,14 @@ Result<std::string> Runtime::Resolve(const std::string& name) const {
     if (fits.size() == 1) return fs::canonical(fits[0], ec).string();
     if (fits.size() > 1) {
       return Error(Code::kInvalid,
-                   "model '{}' may be any of {} files in '{}'; give the whole file name", name,
+                   "{} '{}' may be any of {} files in '{}'; give the whole file name", kind, name,
                    fits.size(), dir);
     }
     searched += (searched.empty() ? "" : ", ") + dir;
   }
   return Error(
       Code::kNotFound,
-      "there is no model '{}' ({}); give a path to a GGUF file, or its folder in MINNOW_MODELS",
+      "there is no {} '{}' ({}); give a path to a GGUF file, or its folder in MINNOW_MODELS", kind,
       name, searched.empty() ? "no model folder is set" : "searched " + searched);
 }
 

@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "engine/engine.h"
@@ -36,12 +37,21 @@ class Runtime {
   // long as the runtime. A name that fits nothing fails with the directories that were searched.
   Result<Engine*> Open(const std::string& name);
 
+  // Loads an adapter beside an open model; `name` as of a model. It is loaded once for each scale
+  // and stays as long as the model.
+  Result<AdapterId> OpenAdapter(Engine& engine, const std::string& name, float scale = 1);
+
   plugins::Registry& registry() { return registry_; }
 
  private:
   struct OpenModel;
+  struct OpenedAdapter {
+    std::mutex opening;
+    AdapterId id = 0;  // not loaded
+  };
   Runtime(const RuntimeOptions& options, plugins::Registry registry);
-  Result<std::string> Resolve(const std::string& name) const;
+  // `kind`, for messages: "model" or "adapter".
+  Result<std::string> Resolve(const std::string& name, const char* kind) const;
   Status Load(const std::string& path, OpenModel& open);
 
   RuntimeOptions options_;
@@ -51,6 +61,8 @@ class Runtime {
   Executor executor_;
   std::mutex mutex_;
   std::map<std::string, std::unique_ptr<OpenModel>> models_;  // by canonical path
+  // By engine, canonical path and scale.
+  std::map<std::tuple<const Engine*, std::string, float>, OpenedAdapter> adapters_;
 };
 
 }  // namespace minnow::engine

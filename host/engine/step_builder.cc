@@ -19,7 +19,8 @@ class Builder {
     step_.parts.clear();
     step_.out.clear();
     model::StepInputs& in = step_.inputs;
-    for (auto* v : {&in.tokens, &in.positions, &in.seq, &in.parent, &in.seq_len, &in.out_rows})
+    for (auto* v : {&in.tokens, &in.positions, &in.seq, &in.parent, &in.adapter, &in.seq_len,
+                    &in.out_rows, &in.out_adapter})
       v->clear();
     in.pages.resize(instance.n_groups());
     in.slots.resize(instance.n_groups());
@@ -74,11 +75,13 @@ class Builder {
     in.positions.push_back(static_cast<int32_t>(position));
     in.seq.push_back(static_cast<int32_t>(in.seq_len.size() - 1));
     in.parent.push_back(parent);
+    in.adapter.push_back(step_.parts.back().job->adapter_slot());
     --rows_left_;
   }
 
   void AddOut(size_t position, int32_t node) {
     step_.inputs.out_rows.push_back(static_cast<int32_t>(step_.inputs.tokens.size() - 1));
+    step_.inputs.out_adapter.push_back(step_.inputs.adapter.back());
     step_.out.push_back({step_.parts.size() - 1, position, node});
     --out_left_;
   }

@@ -16,7 +16,9 @@ namespace minnow::model {
 struct Instance::Part {
   plugins::Device* device;
   const graph::Partition* partition;
-  std::vector<void*> weight_of;  // by value id of the partition's graph
+  std::vector<void*> weight_of;      // by value id of the partition's graph
+  plugins::AdaptersHandle adapters;  // null if the graph has no sites
+  std::vector<uint32_t> sites;       // ascending
   plugins::PlanHandle plan;
   std::vector<mnw_binding> bindings;
 };
@@ -73,7 +75,10 @@ Result<std::unique_ptr<Instance>> Instance::Create(std::shared_ptr<const Model> 
                                                    std::span<plugins::Device* const> devices,
                                                    const InstanceOptions& options) {
   const auto create = [&]() -> Result<std::unique_ptr<Instance>> {
-    MNW_ASSIGN(graph::BuiltGraph built, model->BuildGraph());
+    const bool adapters =
+        options.adapter_slots > 0 && std::all_of(devices.begin(), devices.end(),
+                                                 [](const auto* d) { return d->has_adapters(); });
+    MNW_ASSIGN(graph::BuiltGraph built, model->BuildGraph(adapters));
     MNW_ASSIGN(std::unique_ptr<Instance> instance,
                Create(InstanceSource{std::move(built.graph), &model->file(), model->n_ctx()},
                       devices, options));
@@ -212,11 +217,13 @@ Status Instance::MakePart(size_t index, std::span<plugins::Device* const> device
   for (const mnw_id id : partition.whole) {
     part->weight_of.push_back(weights_[partition.backend]->handle_of[id]);
   }
+  MNW_TRY(CreateAdapters(*part));
   mnw_plan_request request{};
   request.size = sizeof request;
   request.graph = partition.graph.view();
   request.weights = part->weight_of.data();
   request.state = states_[partition.backend] ? states_[partition.backend]->handle.get() : nullptr;
+  request.adapters = part->adapters.get();
   request.max[MNW_SYM_N_TOKENS] = options_.max_tokens;
   request.max[MNW_SYM_N_SEQS] = options_.max_seqs;
   request.max[MNW_SYM_N_OUT] = options_.max_out;
@@ -264,6 +271,56 @@ Status Instance::LoadWeights(uint32_t index, plugins::Device& device,
   return Status();
 }
 
+Status Instance::CreateAdapters(Part& part) {
+  const graph::Graph& g = part.partition->graph;
+  for (const mnw_node& node : g.nodes()) {
+    sdk::ForEachSite(node, [&](uint32_t site, uint32_t) { part.sites.push_back(site); });
+  }
+  if (part.sites.empty()) return Status();
+  std::sort(part.sites.begin(), part.sites.end());
+  MNW_ASSIGN(part.adapters,
+             part.device->CreateAdapters(*g.view(), options_.adapter_slots, options_.adapter_rank));
+  return Status();
+}
+
+Status Instance::SetAdapter(uint32_t slot, const Adapter& adapter) {
+  const auto set = [&]() -> Status {
+    for (const auto& part : parts_) {
+      for (const AdapterDelta& d : adapter.deltas) {
+        if (!std::binary_search(part->sites.begin(), part->sites.end(), d.site)) continue;
+        MNW_TRY(part->device->SetAdapter(part->adapters.get(), slot, d.site, d.rank, d.a, d.b,
+                                         d.scale));
+      }
+    }
+    return Status();
+  };
+  Status status = set();
+  if (!status.ok()) {
+    if (Status cleared = ClearAdapter(slot); !cleared.ok()) return cleared;
+  }
+  CountAdapterBytes();
+  return status;
+}
+
+Status Instance::ClearAdapter(uint32_t slot) {
+  Status status;
+  for (const auto& part : parts_) {
+    for (const uint32_t site : part->sites) {
+      Status s = part->device->SetAdapter(part->adapters.get(), slot, site, 0, {}, {}, 0);
+      if (status.ok()) status = std::move(s);
+    }
+  }
+  CountAdapterBytes();
+  return status;
+}
+
+void Instance::CountAdapterBytes() {
+  adapter_bytes_ = 0;
+  for (const auto& part : parts_) {
+    if (part->adapters) adapter_bytes_ += part->device->AdaptersBytes(part->adapters.get());
+  }
+}
+
 Status Instance::Bind(Part& part, const StepInputs& in) {
   const graph::Graph& g = part.partition->graph;
   const int64_t symbols[MNW_N_SYMBOLS] = {static_cast<int64_t>(in.tokens.size()),
@@ -293,6 +350,10 @@ Status Instance::Bind(Part& part, const StepInputs& in) {
         return data(in.seq_len);
       case MNW_INPUT_OUT_ROWS:
         return data(in.out_rows);
+      case MNW_INPUT_ADAPTER:
+        return data(in.adapter);
+      case MNW_INPUT_OUT_ADAPTER:
+        return data(in.out_adapter);
       case MNW_INPUT_PAGES:
         return data(in.pages[v.index]);
       case MNW_INPUT_SLOTS:

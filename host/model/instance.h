@@ -13,6 +13,7 @@
 
 #include "base/status.h"
 #include "graph/partition.h"
+#include "model/adapter.h"
 #include "model/model.h"
 #include "plugins/device.h"
 
@@ -29,15 +30,19 @@ struct InstanceOptions {
   int32_t kv_type = MNW_TYPE_F16;
   bool all_claims = false;      // each device gets all that it claims, whatever the copies cost
   bool strict_backend = false;  // refuse any fallback from the first device
+  // Adapters that can be there at one time, and their largest rank. 0 slots, or a device whose
+  // backend has no adapters: none.
+  uint32_t adapter_slots = 16;
+  uint32_t adapter_rank = 256;
 };
 
 // The inputs of one step, as abi/ops.h describes them. Arrays over rows have n_tokens elements,
 // over sequences n_seqs; a group's pages are n_seqs rows of Instance::page_columns(), and nothing
 // in a recurrent group, whose slots are the sequences' blocks.
 struct StepInputs {
-  std::vector<int32_t> tokens, positions, seq, parent;
+  std::vector<int32_t> tokens, positions, seq, parent, adapter;
   std::vector<int32_t> seq_len;
-  std::vector<int32_t> out_rows;
+  std::vector<int32_t> out_rows, out_adapter;
   std::vector<std::vector<int32_t>> pages, slots;  // by state group
 };
 
@@ -77,6 +82,7 @@ class Instance {
   uint32_t output_width() const { return output_width_; }  // of a row of logits, of an embedding
   uint64_t weight_bytes() const { return weight_bytes_; }  // memory of the backends' own
   uint64_t state_bytes() const { return state_bytes_; }
+  uint64_t adapter_bytes() const { return adapter_bytes_; }
   const graph::Graph& graph() const { return placement_->graph; }
   const graph::Placement& placement() const { return *placement_; }
   std::span<const std::string> device_names() const { return device_names_; }  // by backend there
@@ -92,6 +98,15 @@ class Instance {
   Status EditPages(std::span<const mnw_page_edit> edits);
   Status Commit(uint32_t group, std::span<const int32_t> rows, std::span<const int32_t> slots);
 
+  // REQUIRES: made from a model.
+  AdapterTarget adapter_target() const {
+    return {model_->architecture(), graph(), options_.adapter_rank};
+  }
+  // Fills and empties a slot of the adapter pool. REQUIRES: no step that has rows of it is running;
+  // the adapter was loaded for this graph. A failure leaves the slot empty.
+  Status SetAdapter(uint32_t slot, const Adapter& adapter);
+  Status ClearAdapter(uint32_t slot);
+
  private:
   struct Part;
   class Completion;
@@ -103,6 +118,8 @@ class Instance {
   void SizeGroups(plugins::Device& device, mnw_state_spec spec);
   Status LoadWeights(uint32_t index, plugins::Device& device, const formats::GgufReader* file);
   Status MakePart(size_t index, std::span<plugins::Device* const> devices);
+  Status CreateAdapters(Part& part);
+  void CountAdapterBytes();
   Status Bind(Part& part, const StepInputs& inputs);
   Status RunPart(size_t index);
 
@@ -111,7 +128,7 @@ class Instance {
   uint32_t n_ctx_ = 0, n_vocab_ = 0, output_width_ = 0;
   bool is_encoder_ = false;
   mnw_id output_ = MNW_NONE;  // the logits or the embeddings
-  uint64_t weight_bytes_ = 0, state_bytes_ = 0;
+  uint64_t weight_bytes_ = 0, state_bytes_ = 0, adapter_bytes_ = 0;
   std::vector<std::string> device_names_;
   std::unique_ptr<graph::Placement> placement_;
   std::vector<mnw_state_group> groups_;

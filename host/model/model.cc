@@ -69,7 +69,7 @@ Status Model::LoadText() {
   return Status();
 }
 
-Result<graph::BuiltGraph> Model::BuildGraph() const {
+Result<graph::BuiltGraph> Model::BuildGraph(bool adapters) const {
   std::vector<graph::TensorInfo> tensors;
   for (const formats::GgufTensor& t : file_.tensors()) {
     tensors.push_back({std::string(t.name), t.type, t.ne});
@@ -78,6 +78,7 @@ Result<graph::BuiltGraph> Model::BuildGraph() const {
   options.size = sizeof options;
   options.n_ctx = n_ctx_;
   options.page_tokens = kPageTokens;
+  options.adapters = adapters;
   const Metadata metadata(file_);
   return graph::BuildGraph(*arch_, metadata.abi(), options, tensors);
 }

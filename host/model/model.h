@@ -41,8 +41,8 @@ class Model {
   // Null if the file has none.
   const text::ChatTemplate* chat_template() const { return template_ ? &*template_ : nullptr; }
 
-  // The graph, made anew: a pure function of the file and of n_ctx.
-  Result<graph::BuiltGraph> BuildGraph() const;
+  // The graph, made anew: a pure function of the file and of n_ctx. `adapters`: with their sites.
+  Result<graph::BuiltGraph> BuildGraph(bool adapters = false) const;
 
   // Plain text as it is, with BOS where the model wants one. Control tokens in it are ordinary
   // text.

@@ -52,6 +52,7 @@ struct TableFree {
 };
 using PlanHandle = std::unique_ptr<mnw_plan, TableFree<mnw_plan>>;
 using StateHandle = std::unique_ptr<mnw_state, TableFree<mnw_state>>;
+using AdaptersHandle = std::unique_ptr<mnw_adapters, TableFree<mnw_adapters>>;
 
 // The weights of one load_weights call, in the order of its sources. Move-only.
 class WeightHandles {
@@ -108,6 +109,15 @@ class Device {
   // to know.
   Status ExportPage(mnw_state* state, uint32_t layer, uint32_t page, std::span<float> out);
   Status ImportPage(mnw_state* state, uint32_t layer, uint32_t page, std::span<const float> in);
+
+  bool has_adapters() const;
+  // A pool for the plans of this graph.
+  Result<AdaptersHandle> CreateAdapters(const mnw_graph& graph, uint32_t n_slots,
+                                        uint32_t max_rank);
+  // REQUIRES: a is [rank,K], b is [N,rank] of the site.
+  Status SetAdapter(mnw_adapters* adapters, uint32_t slot, uint32_t site, uint32_t rank,
+                    std::span<const float> a, std::span<const float> b, float scale);
+  uint64_t AdaptersBytes(mnw_adapters* adapters);  // 0 if the backend cannot tell
 
  private:
   Device() = default;

@@ -7,7 +7,8 @@ namespace minnow::script {
 
 class EngineModels::EngineModel : public ModelApi {
  public:
-  explicit EngineModel(engine::Engine& engine) : engine_(engine) {}
+  EngineModel(engine::Engine& engine, engine::AdapterId adapter)
+      : engine_(engine), adapter_(adapter) {}
 
   const std::string& name() const override { return model().name(); }
 
@@ -24,19 +25,25 @@ class EngineModels::EngineModel : public ModelApi {
   }
 
   Result<engine::RequestId> Generate(engine::GenerateRequest request) override {
+    request.adapter = adapter_;
     return engine_.Generate(std::move(request));
   }
 
   Result<engine::RequestId> Classify(engine::ClassifyRequest request) override {
+    request.adapter = adapter_;
     return engine::Classify(engine_, std::move(request));
   }
 
   void Cancel(engine::RequestId id) override { engine_.Cancel(id); }
 
+  engine::Engine& engine() const { return engine_; }
+  engine::AdapterId adapter() const { return adapter_; }
+
  private:
   const model::Model& model() const { return engine_.instance().model(); }
 
   engine::Engine& engine_;
+  const engine::AdapterId adapter_;
 };
 
 EngineModels::EngineModels(engine::Runtime& runtime) : runtime_(runtime) {}
@@ -44,9 +51,23 @@ EngineModels::~EngineModels() = default;
 
 Result<ModelApi*> EngineModels::Open(const std::string& name) {
   MNW_ASSIGN(engine::Engine * engine, runtime_.Open(name));
+  return Find(*engine, 0);
+}
+
+Result<ModelApi*> EngineModels::OpenAdapter(ModelApi& model, const std::string& name, float scale) {
+  const auto& base = static_cast<EngineModel&>(model);
+  if (base.adapter() != 0) {
+    return Error(Code::kInvalid, "model '{}' has an adapter already; take it from the base",
+                 base.name());
+  }
+  MNW_ASSIGN(const engine::AdapterId id, runtime_.OpenAdapter(base.engine(), name, scale));
+  return Find(base.engine(), id);
+}
+
+ModelApi* EngineModels::Find(engine::Engine& engine, engine::AdapterId adapter) {
   std::lock_guard lock(mutex_);
-  std::unique_ptr<EngineModel>& model = models_[engine];
-  if (!model) model = std::make_unique<EngineModel>(*engine);
+  std::unique_ptr<EngineModel>& model = models_[{&engine, adapter}];
+  if (!model) model = std::make_unique<EngineModel>(engine, adapter);
   return model.get();
 }
 

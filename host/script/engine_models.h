@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include "engine/runtime.h"
 #include "script/model_api.h"
@@ -17,13 +18,16 @@ class EngineModels : public Models {
   ~EngineModels() override;
 
   Result<ModelApi*> Open(const std::string& name) override;
+  Result<ModelApi*> OpenAdapter(ModelApi& model, const std::string& name, float scale) override;
 
  private:
   class EngineModel;
+  ModelApi* Find(engine::Engine& engine, engine::AdapterId adapter);
 
   engine::Runtime& runtime_;
   std::mutex mutex_;
-  std::map<engine::Engine*, std::unique_ptr<EngineModel>> models_;  // guarded by mutex_
+  // Guarded by mutex_.
+  std::map<std::pair<engine::Engine*, engine::AdapterId>, std::unique_ptr<EngineModel>> models_;
 };
 
 }  // namespace minnow::script

@@ -2,6 +2,7 @@
 #include "script/lua_model.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "script/lua_modules.h"
@@ -205,53 +206,99 @@ int Index(lua_State* L) {
   return state.Raise(L);
 }
 
-ModelApi* FindOpen(State& state, const char* name) {
+// --- Opening. What a handle is opened with is its key in open_models and lies on top of the stack.
+
+using Opener = std::function<Result<ModelApi*>()>;
+
+ModelApi* FindOpen(State& state, const char* key) {
   const auto& open = state.environment().open_models;
-  const auto found = open.find(name);
+  const auto found = open.find(key);
   return found == open.end() ? nullptr : found->second;
 }
 
-Status AddOpen(State& state, const std::string& name, Result<ModelApi*> opened) {
-  MNW_ASSIGN(state.environment().open_models[name], std::move(opened));
+Status AddOpen(State& state, const std::string& key, Result<ModelApi*> opened) {
+  MNW_ASSIGN(state.environment().open_models[key], std::move(opened));
   return {};
 }
 
 int FinishOpen(lua_State* L, int, lua_KContext id) {
   State& state = State::From(L);
   if (!state.Try(state.Take(static_cast<State::CallId>(id), state.value()))) return state.Raise(L);
-  PushModel(L, FindOpen(state, lua_tostring(L, 1)));
+  PushModel(L, FindOpen(state, lua_tostring(L, -1)));
   return 1;
 }
 
-void StartOpen(State& state, State::CallId id, std::string name) {
-  Environment& environment = state.environment();
-  auto open = [&models = environment.models, &state, id,
-               name = std::move(name)]() -> Loop::Function {
-    return [&state, id, name, opened = models.Open(name)] {
-      const Status status = AddOpen(state, name, opened);
+void StartOpen(State& state, State::CallId id, std::string key, Opener opener) {
+  auto open = [&state, id, key = std::move(key), opener = std::move(opener)]() -> Loop::Function {
+    return [&state, id, key, opened = opener()] {
+      const Status status = AddOpen(state, key, opened);
       state.Complete(id, status.ok() ? Result<Json>(Json()) : Result<Json>(status));
     };
   };
-  environment.loop.Work(std::move(open), state.address());
+  state.environment().loop.Work(std::move(open), state.address());
+}
+
+int PushOpened(lua_State* L, const char* what, Opener (*opener)(lua_State*, Models&)) {
+  State& state = State::From(L);
+  Models& models = state.environment().models;
+  const char* key = lua_tostring(L, -1);
+  if (!FindOpen(state, key) && !state.environment().may_block) {
+    state.RequireWait(L, what);
+    const State::CallId id = state.NewCall();
+    StartOpen(state, id, key, opener(L, models));
+    return state.Wait(L, id, FinishOpen);
+  }
+  if (!FindOpen(state, key) && !state.Try(AddOpen(state, key, opener(L, models)()))) {
+    return state.Raise(L);
+  }
+  PushModel(L, FindOpen(state, key));
+  return 1;
 }
 
 int Model(lua_State* L) {
-  State& state = State::From(L);
   luaL_checktype(L, 1, LUA_TSTRING);
   lua_settop(L, 1);
-  const char* name = lua_tostring(L, 1);
-  if (!FindOpen(state, name) && !state.environment().may_block) {
-    state.RequireWait(L, "opening a model by a name that only a document knows");
-    const State::CallId id = state.NewCall();
-    StartOpen(state, id, name);
-    return state.Wait(L, id, FinishOpen);
-  }
-  if (!FindOpen(state, name) &&
-      !state.Try(AddOpen(state, name, state.environment().models.Open(name)))) {
-    return state.Raise(L);
-  }
-  PushModel(L, FindOpen(state, name));
-  return 1;
+  return PushOpened(L, "opening a model by a name that only a document knows",
+                    [](lua_State* L, Models& models) -> Opener {
+                      return [&models, name = std::string(lua_tostring(L, 1))] {
+                        return models.Open(name);
+                      };
+                    });
+}
+
+struct AdapterArguments {
+  ModelApi* model;
+  std::string name;
+  float scale = 1;
+};
+
+Result<AdapterArguments> ReadAdapter(lua_State* L) {
+  AdapterArguments a;
+  MNW_ASSIGN(a.model, ReadModel(L, "adapter"));
+  MNW_ASSIGN(a.name, ReadString(L, 2, "adapter: the name"));
+  MNW_TRY(ReadOptions(L, 3, "adapter", {{"scale", &a.scale}}));
+  return a;
+}
+
+// No model's name begins with a line break.
+Status MakeAdapterKey(lua_State* L, std::string& key) {
+  MNW_ASSIGN(const AdapterArguments a, ReadAdapter(L));
+  key = fmt::format("\n{}\n{}\n{}", fmt::ptr(a.model), a.scale, a.name);
+  return {};
+}
+
+int Adapter(lua_State* L) {
+  State& state = State::From(L);
+  lua_settop(L, 3);
+  if (!state.Try(MakeAdapterKey(L, state.text()))) return state.Raise(L);
+  lua_pushlstring(L, state.text().data(), state.text().size());
+  return PushOpened(L, "opening an adapter by a name that only a document knows",
+                    [](lua_State* L, Models& models) -> Opener {
+                      return [&models, arguments = ReadAdapter(L)]() -> Result<ModelApi*> {
+                        MNW_ASSIGN(const AdapterArguments a, arguments);
+                        return models.OpenAdapter(*a.model, a.name, a.scale);
+                      };
+                    });
 }
 
 }  // namespace
@@ -324,9 +371,10 @@ void OpenModel(lua_State* L) {
   lua_pushcfunction(L, Model);
   lua_setfield(L, -2, "model");
 
-  constexpr luaL_Reg kMethods[] = {{"generate", Generate}, {"chat", Chat},         {"ask", Ask},
-                                   {"classify", Classify}, {"tokenize", Tokenize}, {"count", Count},
-                                   {"stream", Stream},     {nullptr, nullptr}};
+  constexpr luaL_Reg kMethods[] = {
+      {"generate", Generate}, {"chat", Chat},         {"ask", Ask},
+      {"classify", Classify}, {"tokenize", Tokenize}, {"count", Count},
+      {"stream", Stream},     {"adapter", Adapter},   {nullptr, nullptr}};
   lua_newtable(L);
   luaL_newlib(L, kMethods);
   lua_pushcclosure(L, Index, 1);

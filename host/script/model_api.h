@@ -40,6 +40,8 @@ class Models {
 
   // Opens the model, or finds it open; may take as long as reading its file does.
   virtual Result<ModelApi*> Open(const std::string& name) = 0;
+  // The same model through an adapter. `model` is one of these.
+  virtual Result<ModelApi*> OpenAdapter(ModelApi& model, const std::string& name, float scale) = 0;
 };
 
 }  // namespace minnow::script

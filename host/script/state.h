@@ -49,7 +49,7 @@ struct Environment {
   engine::Priority priority = engine::Priority::kBatch;
   std::FILE* print_to = stderr;
   bool may_block = false;                          // models are opened in place
-  std::map<std::string, ModelApi*> open_models{};  // by the name that scripts use
+  std::map<std::string, ModelApi*> open_models{};  // by what scripts opened them with
 };
 
 class State {

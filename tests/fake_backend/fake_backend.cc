@@ -38,6 +38,9 @@ StepInputs ToStepInputs(const Pending& step) {
       case MNW_INPUT_ADAPTER:
         in.adapter = data;
         break;
+      case MNW_INPUT_OUT_ADAPTER:
+        in.out_adapter = data;
+        break;
       case MNW_INPUT_PAGES:
         in.groups[value->index].pages = data;
         break;
@@ -49,6 +52,10 @@ StepInputs ToStepInputs(const Pending& step) {
     }
   }
   return in;
+}
+
+int32_t SlotOf(const StepInputs& in, int32_t row) {
+  return in.adapter.empty() ? -1 : in.adapter[static_cast<size_t>(row)];
 }
 
 // "" or what is wrong with the step.
@@ -74,7 +81,15 @@ std::string Complete(const Pending& step, const FakeAnswer& answer) {
       return fmt::format("output '{}' has {} rows for {} contexts", value.name ? value.name : "",
                          rows, contexts.size());
     }
-    for (size_t r = 0; r < rows; ++r) answer(contexts[r], {out + r * width, width});
+    for (size_t r = 0; r < rows; ++r) {
+      const int32_t slot = per_out_row ? SlotOf(in, in.out_rows[r]) : -1;
+      if (slot >= static_cast<int32_t>(step.marks.size())) {
+        return fmt::format("out row {}: there is no adapter slot {}", r, slot);
+      }
+      const int32_t mark = slot < 0 ? 0 : step.marks[static_cast<size_t>(slot)];
+      if (mark != 0) contexts[r].insert(contexts[r].begin(), mark);
+      answer(contexts[r], {out + r * width, width});
+    }
   }
   return "";
 }
@@ -194,6 +209,11 @@ void FakeBackend::FailNextPlan(mnw_code code) {
   impl_->fail_plan = code;
 }
 
+void FakeBackend::FailNextAdapter() {
+  const std::lock_guard lock(impl_->mutex);
+  impl_->fail_adapter = true;
+}
+
 FakeCounters FakeBackend::counters() const {
   const std::lock_guard lock(impl_->mutex);
   return impl_->counters;
@@ -217,6 +237,24 @@ uint32_t FakeBackend::PagesHeld(uint32_t group) const {
 void FakeBackend::ForgetPage(uint32_t group, uint32_t page) {
   const std::lock_guard lock(impl_->mutex);
   if (!impl_->states.empty()) impl_->states.back()->cells.Forget(group, page);
+}
+
+uint32_t FakeBackend::AdaptersHeld() const {
+  const std::lock_guard lock(impl_->mutex);
+  uint32_t n = 0;
+  if (impl_->adapter_pools.empty()) return n;
+  for (const auto& slot : impl_->adapter_pools.back()->slots) n += !slot.empty();
+  return n;
+}
+
+Tokens FakeAdapters::Marks() const {
+  Tokens marks;
+  for (const auto& slot : slots) {
+    float sum = 0;
+    for (const auto& [site, scale] : slot) sum += scale;
+    marks.push_back(static_cast<int32_t>(sum));
+  }
+  return marks;
 }
 
 }  // namespace minnow::test

@@ -3,7 +3,8 @@
 // It claims every node of any graph. run() returns at once; its own thread completes the step
 // later, by itself or when the test says so. Instead of computing the network it keeps token ids in
 // its pages (fake_state.h) and fills each row of the output from the tokens that the row stands on,
-// so that an error in paging, parents, sharing or cancellation shows as a wrong token. Every breach
+// so that an error in paging, parents, sharing or cancellation shows as a wrong token; an adapter
+// counts as one more token before the first. Every breach
 // of the contract is recorded in violations(), and fails the call or the step it happened in.
 //
 // One object at a time, since the table's open() cannot tell whose it is; any number of contexts.
@@ -43,7 +44,7 @@ struct FakeOptions {
 
 struct FakeCounters {
   // Now.
-  uint32_t contexts = 0, weights = 0, plans = 0, states = 0;
+  uint32_t contexts = 0, weights = 0, plans = 0, states = 0, adapter_pools = 0;
   // Since the beginning.
   uint32_t weights_handed = 0, runs = 0, completed = 0, pages_copied = 0, pages_zeroed = 0;
   uint64_t rows = 0, rows_out = 0, rows_committed = 0;
@@ -72,6 +73,7 @@ class FakeBackend {
   void FailNextRun(mnw_code code, bool late);
   void FailNextState();  // MNW_OUT_OF_MEMORY
   void FailNextPlan(mnw_code code);
+  void FailNextAdapter();  // MNW_OUT_OF_MEMORY, when a site is filled
 
   FakeCounters counters() const;
   std::vector<FakeRun> runs() const;
@@ -80,6 +82,8 @@ class FakeBackend {
   // Of the youngest state: pages that hold something, and what the host's allocator took back.
   uint32_t PagesHeld(uint32_t group) const;
   void ForgetPage(uint32_t group, uint32_t page);
+  // Of the youngest pool of adapters: slots that hold something.
+  uint32_t AdaptersHeld() const;
 
  private:
   std::unique_ptr<Impl> impl_;

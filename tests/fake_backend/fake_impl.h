@@ -7,6 +7,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <deque>
+#include <map>
 #include <mutex>
 #include <set>
 #include <string>
@@ -36,10 +37,22 @@ struct FakeStateHandle {
   FakeState cells;
 };
 
+struct FakeAdapters {
+  FakeContext* context;
+  uint32_t max_rank;
+  std::set<uint32_t> sites;
+  std::vector<std::map<uint32_t, float>> slots;  // what is set: site -> scale
+
+  // The token that rows of each slot stand on, since it changes what they give: the sum of the
+  // slot's scales. 0 where the slot is empty.
+  Tokens Marks() const;
+};
+
 struct FakePlan {
   FakeContext* context;
   const mnw_graph* graph;
   FakeStateHandle* state;
+  FakeAdapters* adapters;
   int64_t max[MNW_N_SYMBOLS];
 };
 
@@ -49,6 +62,7 @@ struct Pending {
   FakePlan* plan;
   mnw_run_args args;
   std::vector<std::pair<const mnw_value*, Tokens>> inputs;  // the i32 ones
+  Tokens marks;                                             // of the adapter slots
   int fail_code = MNW_OK;
   std::chrono::steady_clock::time_point due;
 };
@@ -64,8 +78,9 @@ struct FakeBackend::Impl {
   std::vector<FakeRun> runs;
   std::vector<std::string> violations;
   std::vector<FakeStateHandle*> states;
+  std::vector<FakeAdapters*> adapter_pools;
   int fail_run = MNW_OK, fail_run_late = MNW_OK, fail_plan = MNW_OK;
-  bool fail_state = false;
+  bool fail_state = false, fail_adapter = false;
   std::thread worker;
 
   void Work();

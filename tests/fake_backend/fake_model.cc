@@ -113,8 +113,10 @@ int Build(const mnw_metadata* m, const mnw_build_options* o, const mnw_builder* 
   }
   if (recurrent) x = RecurrentLayer(b, static_cast<uint32_t>(n_layers), x);
   x = b.Emit(MNW_OP_get_rows, -1, {x, b.Input(MNW_INPUT_OUT_ROWS)}, mnw_no_params{});
-  builder->output(builder->self,
-                  b.Emit(MNW_OP_lm_head, -1, {x, table}, mnw_lm_head_params{1.0f, 0.0f, MNW_NONE}), "logits");
+  const mnw_id adapter = o->adapters ? b.Input(MNW_INPUT_OUT_ADAPTER) : MNW_NONE;
+  const mnw_lm_head_params head = {1.0f, 0.0f,
+                                   o->adapters ? static_cast<uint32_t>(n_layers) : MNW_NONE};
+  builder->output(builder->self, b.Emit(MNW_OP_lm_head, -1, {x, table, adapter}, head), "logits");
   return MNW_OK;
 }
 

@@ -73,6 +73,12 @@ std::string FakeState::CheckShapes(const StepInputs& in) const {
       return fmt::format("out row {} of {} rows", row, n);
     }
   }
+  for (size_t i = 0; i < in.out_adapter.size(); ++i) {
+    const int32_t of_row = At(in.adapter, static_cast<size_t>(in.out_rows[i]), -1);
+    if (in.out_adapter[i] != of_row) {
+      return fmt::format("out row {}: adapter {}, its row has {}", i, in.out_adapter[i], of_row);
+    }
+  }
   for (const auto& [g, inputs] : in.groups) {
     if (g >= groups_.size()) return fmt::format("state group {} is not in the state", g);
     if (in.positions.size() != n || inputs.slots.size() != n) {

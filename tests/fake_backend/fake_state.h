@@ -22,7 +22,7 @@ struct StepInputs {
     std::span<const int32_t> pages;  // [S,P]
     std::span<const int32_t> slots;  // [T]
   };
-  std::span<const int32_t> tokens, positions, seq, parent, seq_len, out_rows, adapter;
+  std::span<const int32_t> tokens, positions, seq, parent, seq_len, out_rows, adapter, out_adapter;
   std::map<uint32_t, Group> groups;  // by number of the state group
   uint32_t n_seqs = 0;
 };

@@ -1,7 +1,9 @@
 // The functions behind the fake backend's table.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <minnow/sdk/graph_view.hpp>
 
 #include "fake_backend/fake_impl.h"
 
@@ -182,6 +184,16 @@ void FreeWeights(mnw_context* handle, const mnw_weight* weights, uint32_t n) {
 int Plan(mnw_context* handle, const mnw_plan_request* r, mnw_plan** out, mnw_error* e) {
   auto* c = reinterpret_cast<FakeContext*>(handle);
   Call call(c, "plan", Alone::kNo);
+  auto* adapters = reinterpret_cast<FakeAdapters*>(r->adapters);
+  for (uint32_t i = 0; i < r->graph->n_nodes; ++i) {
+    std::string wrong;
+    sdk::ForEachSite(*mnw_node_at(r->graph, i), [&](uint32_t site, uint32_t) {
+      if (!adapters || adapters->sites.count(site) == 0) {
+        wrong = fmt::format("site {} is not in the request's pool of adapters", site);
+      }
+    });
+    if (!wrong.empty()) return call.Finish(e, wrong);
+  }
   bool needs_state = false;
   for (mnw_id i = 0; i < r->graph->n_values; ++i) {
     const mnw_value& value = *mnw_value_at(r->graph, i);
@@ -197,7 +209,7 @@ int Plan(mnw_context* handle, const mnw_plan_request* r, mnw_plan** out, mnw_err
     return Fail(e, code, "injected into plan");
   }
   *out = reinterpret_cast<mnw_plan*>(
-      new FakePlan{c, r->graph, state, {r->max[0], r->max[1], r->max[2]}});
+      new FakePlan{c, r->graph, state, adapters, {r->max[0], r->max[1], r->max[2]}});
   ++call.backend().counters.plans;
   return call.Finish(e);
 }
@@ -222,7 +234,11 @@ int Run(mnw_plan* handle, const mnw_run_args* args, mnw_error* e) {
     }
   }
   std::string wrong;
-  Pending step = {p, *args, ReadInputs(*p, *args, &wrong), MNW_OK,
+  Pending step = {p,
+                  *args,
+                  ReadInputs(*p, *args, &wrong),
+                  p->adapters ? p->adapters->Marks() : Tokens(),
+                  MNW_OK,
                   std::chrono::steady_clock::now() + backend.options.delay};
   if (!args->done) wrong = "no done";
   if (const int code = call.Finish(e, wrong)) return code;
@@ -314,6 +330,74 @@ uint64_t StateBytes(mnw_context*, const mnw_state_spec* spec) {
   return bytes;
 }
 
+int AdaptersCreate(mnw_context* handle, const mnw_graph* g, uint32_t n_slots, uint32_t max_rank,
+                   mnw_adapters** out, mnw_error* e) {
+  auto* c = reinterpret_cast<FakeContext*>(handle);
+  Call call(c, "adapters_create", Alone::kNo);
+  auto* a = new FakeAdapters{c, max_rank, {}, {}};
+  a->slots.resize(n_slots);
+  for (uint32_t i = 0; i < g->n_nodes; ++i) {
+    sdk::ForEachSite(*mnw_node_at(g, i), [&](uint32_t site, uint32_t) { a->sites.insert(site); });
+  }
+  *out = reinterpret_cast<mnw_adapters*>(a);
+  call.backend().adapter_pools.push_back(a);
+  ++call.backend().counters.adapter_pools;
+  return call.Finish(e);
+}
+
+// True if a run in flight has rows of the slot.
+bool InUse(const FakeBackend::Impl& backend, const FakeAdapters* pool, uint32_t slot) {
+  for (const Pending& step : backend.queue) {
+    if (step.plan->adapters != pool) continue;
+    for (const auto& [value, data] : step.inputs) {
+      if (value->role != MNW_INPUT_ADAPTER) continue;
+      if (std::find(data.begin(), data.end(), static_cast<int32_t>(slot)) != data.end())
+        return true;
+    }
+  }
+  return false;
+}
+
+int AdaptersSet(mnw_adapters* handle, uint32_t slot, uint32_t site, uint32_t rank,
+                const float* lora_a, const float* lora_b, float scale, mnw_error* e) {
+  auto* a = reinterpret_cast<FakeAdapters*>(handle);
+  Call call(a->context, "adapters_set", Alone::kNo);
+  if (slot >= a->slots.size() || a->sites.count(site) == 0) {
+    return call.Finish(e, fmt::format("there is no slot {} with a site {}", slot, site));
+  }
+  if (InUse(call.backend(), a, slot)) {
+    return call.Finish(e, fmt::format("a run in flight has rows of slot {}", slot));
+  }
+  a->slots[slot].erase(site);
+  if (rank == 0) return call.Finish(e);
+  if (rank > a->max_rank || !lora_a || !lora_b) {
+    return call.Finish(e, fmt::format("rank {} of {}, or no matrices", rank, a->max_rank));
+  }
+  if (std::exchange(call.backend().fail_adapter, false)) {
+    return Fail(e, MNW_OUT_OF_MEMORY, "injected into adapters_set");
+  }
+  a->slots[slot][site] = scale;
+  return call.Finish(e);
+}
+
+void AdaptersFree(mnw_adapters* handle) {
+  auto* a = reinterpret_cast<FakeAdapters*>(handle);
+  {
+    Call call(a->context, "adapters_free", Alone::kYes);
+    std::erase(call.backend().adapter_pools, a);
+    --call.backend().counters.adapter_pools;
+  }
+  delete a;
+}
+
+uint64_t AdaptersBytes(mnw_adapters* handle) {
+  auto* a = reinterpret_cast<FakeAdapters*>(handle);
+  const std::lock_guard lock(a->context->backend->mutex);
+  uint64_t n = 0;
+  for (const auto& slot : a->slots) n += slot.size();
+  return n;
+}
+
 mnw_backend MakeTable() {
   mnw_backend t = {};
   t.size = sizeof t;
@@ -334,6 +418,10 @@ mnw_backend MakeTable() {
   t.state_export = StateExport;
   t.state_import = StateImport;
   t.state_bytes = StateBytes;
+  t.adapters_create = AdaptersCreate;
+  t.adapters_set = AdaptersSet;
+  t.adapters_free = AdaptersFree;
+  t.adapters_bytes = AdaptersBytes;
   return t;
 }
 

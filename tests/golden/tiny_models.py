@@ -173,13 +173,13 @@ def logits_of(module, chunks):
         return module(input_ids=torch.tensor(chunks), use_cache=False).logits.float().numpy()
 
 
-def _interleave(weight, heads):
+def interleave(weight, heads):
     """Rows of each head from rope's half-split order (transformers) to its paired order (GGUF's llama)."""
     return weight.reshape(heads, 2, weight.shape[0] // heads // 2, -1).swapaxes(1, 2).reshape(weight.shape)
 
 
 def _split(weight, heads):
-    """The inverse of _interleave."""
+    """The inverse of interleave."""
     return weight.reshape(heads, weight.shape[0] // heads // 2, 2, -1).swapaxes(1, 2).reshape(weight.shape)
 
 
@@ -197,7 +197,7 @@ OUTER_NAMES = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.wei
                "lm_head.weight": "output.weight"}
 
 
-def _gguf_name(layout, name):
+def gguf_name(layout, name):
     if name in OUTER_NAMES:
         return OUTER_NAMES[name]
     _, _, index, rest = name.split(".", 3)
@@ -205,7 +205,7 @@ def _gguf_name(layout, name):
     return f"blk.{index}.{(GEMMA2_BLOCK_NAMES if layout.arch == 'gemma2' else BLOCK_NAMES)[stem]}.{kind}"
 
 
-def _paired_heads(layout, shape, gguf_name):
+def paired_heads(layout, shape, gguf_name):
     """How many heads' rows stand in paired order in this tensor; 0 for none."""
     if layout.arch != "llama":
         return 0
@@ -215,11 +215,11 @@ def _paired_heads(layout, shape, gguf_name):
 def gguf_tensors(layout, shape, module):
     """(GGUF name, float32 array) of every tensor, in GGUF's conventions."""
     for name, p in module.named_parameters():
-        name, x = _gguf_name(layout, name), p.detach().numpy()
+        name, x = gguf_name(layout, name), p.detach().numpy()
         if layout.arch == "gemma2" and name.endswith("norm.weight"):
             x = x + 1.0
-        if heads := _paired_heads(layout, shape, name):
-            x = _interleave(x, heads)
+        if heads := paired_heads(layout, shape, name):
+            x = interleave(x, heads)
         yield name, x
     rope = module.config.rope_parameters
     if rope["rope_type"] == "llama3":
@@ -231,11 +231,27 @@ def gguf_tensors(layout, shape, module):
 
 def set_from_gguf(layout, shape, module, gguf_name, x):
     """Give the module a matrix that stands in GGUF's order."""
-    if heads := _paired_heads(layout, shape, gguf_name):
+    if heads := paired_heads(layout, shape, gguf_name):
         x = _split(x, heads)
     with torch.no_grad():
-        [p] = [p for name, p in module.named_parameters() if _gguf_name(layout, name) == gguf_name]
+        [p] = [p for name, p in module.named_parameters() if gguf_name(layout, name) == gguf_name]
         p.copy_(torch.from_numpy(np.ascontiguousarray(x)))
+
+
+def write_adapter(path, layout, pairs, alpha):
+    """Write a LoRA adapter as llama.cpp's convert_lora_to_gguf.py does: `pairs` maps names of matrices, in GGUF's
+    order of rows, to (A [rank, in], B [out, rank])."""
+    w = gguf.GGUFWriter(path, layout.arch)
+    w.add_type("adapter")
+    w.add_string("adapter.type", "lora")
+    w.add_float32("adapter.lora.alpha", alpha)
+    for name, (a, b) in pairs.items():
+        w.add_tensor(f"{name}.lora_a", np.ascontiguousarray(a))
+        w.add_tensor(f"{name}.lora_b", np.ascontiguousarray(b))
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
 
 
 def _llama3_factors(rope, head_dim):

@@ -8,7 +8,8 @@ Beside each NAME.gguf stands NAME.logits.json: {"cases": [{"tokens": [...], "pos
 transformers' float32 answer at `positions`. Everything is seeded: the files change only when this script,
 tiny_models.py or the libraries' random numbers do. `quantized.gguf` has every tensor type: random blocks, whose
 meaning as float32 (by the gguf package) is what transformers computes with, so its logits hold no rounding of
-activations. Needs torch, transformers, tokenizers, gguf, numpy.
+activations. NAME.lora.gguf is a random adapter for NAME.gguf; NAME.lora.logits.json is transformers' answer with the
+adapter merged into the weights. Needs torch, transformers, tokenizers, gguf, numpy.
 """
 import json
 import pathlib
@@ -90,6 +91,31 @@ def write(folder, name, layout, shape, tokenizer, quantize=False):
     (folder / f"{name}.logits.json").write_text(json.dumps({"cases": cases}, separators=(",", ":")) + "\n")
 
 
+def merge_random_adapter(layout, shape, module, dtype, alpha=12.0):
+    """Merge random pairs of several ranks into the module; return them by GGUF name."""
+    rng = np.random.default_rng(2)
+    pairs = {}
+    for i, (name, x) in enumerate(list(tiny_models.gguf_tensors(layout, shape, module))):
+        if x.ndim != 2 or name == "token_embd.weight":
+            continue
+        rank = (4, 8, 19)[i % 3]
+        a = (rng.standard_normal((rank, x.shape[1]), np.float32) / np.sqrt(x.shape[1])).astype(dtype)
+        b = (rng.standard_normal((x.shape[0], rank), np.float32) * 0.05).astype(dtype)
+        pairs[name] = (a, b)
+        merged = x + alpha / rank * (b.astype(np.float64) @ a.astype(np.float64))
+        tiny_models.set_from_gguf(layout, shape, module, name, merged.astype(np.float32))
+    return pairs, alpha
+
+
+def write_adapter(folder, name, layout, shape, tokenizer, dtype):
+    module = tiny_models.make_module(layout, shape, VOCABULARY)
+    tokens = ([0] if layout.add_bos else []) + tokenizer.encode(tiny_models.make_text(300, seed=3)).ids
+    pairs, alpha = merge_random_adapter(layout, shape, module, dtype)
+    tiny_models.write_adapter(folder / f"{name}.lora.gguf", layout, pairs, alpha)
+    case = make_case(module, tokens[:POSITIONS[-1] + 1], POSITIONS)
+    (folder / f"{name}.lora.logits.json").write_text(json.dumps({"cases": [case]}, separators=(",", ":")) + "\n")
+
+
 def main():
     folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "models")
     folder.mkdir(exist_ok=True)
@@ -97,6 +123,8 @@ def main():
     tokenizer = tiny_models.make_tokenizer(VOCABULARY)
     for name, layout in tiny_models.LAYOUTS.items():
         write(folder, name, layout, layout.small, tokenizer)
+    for name, dtype in (("llama", np.float32), ("phi3", np.float16)):  # rows in paired order; joint q, k, v and gate, up
+        write_adapter(folder, name, tiny_models.LAYOUTS[name], tiny_models.LAYOUTS[name].small, tokenizer, dtype)
     write(folder, "quantized", tiny_models.LAYOUTS["llama"], QUANTIZED_SHAPE, tokenizer, quantize=True)
 
 

@@ -109,12 +109,13 @@ inline std::vector<engine::TokenId> TokensOf(const engine::GenerateResult& resul
 
 // The logits of the last n_last tokens, row after row.
 inline std::vector<float> LogitsOf(engine::Engine& engine, std::vector<engine::TokenId> tokens,
-                                   uint32_t n_last) {
+                                   uint32_t n_last, engine::AdapterId adapter = 0) {
   Asked<Status> asked;
   const auto logits = std::make_shared<std::vector<float>>();
   engine::LogitsRequest request;
   request.tokens = std::move(tokens);
   request.n_last = n_last;
+  request.adapter = adapter;
   request.on_logits = [logits](size_t, std::span<const float> row) {
     logits->insert(logits->end(), row.begin(), row.end());
   };

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <memory>
+#include <minnow/sdk/graph_view.hpp>
 #include <thread>
 #include <vector>
 
@@ -147,6 +148,30 @@ inline std::vector<engine::TokenId> Expected(const engine::GenerateRequest& requ
   }
   context.erase(context.begin(), context.begin() + static_cast<ptrdiff_t>(request.prompt.size()));
   return context;
+}
+
+// An adapter for the fake model: `mark` is the token that its requests stand on.
+inline model::Adapter FakeAdapter(const model::Instance& instance, int32_t mark) {
+  model::Adapter adapter;
+  for (const mnw_node& node : instance.graph().nodes()) {
+    sdk::ForEachSite(node, [&](uint32_t site, uint32_t) {
+      adapter.deltas.push_back({site, 1, 0, {1}, {1}});
+    });
+  }
+  CHECK_TEXT(adapter.deltas.size() > 1, "a fake model without sites");
+  // Different parts, so that each of them counts.
+  adapter.deltas[0].scale = static_cast<float>(mark - 1);
+  adapter.deltas[1].scale = 1;
+  return adapter;
+}
+
+// The fake's answer through that adapter.
+inline FakeAnswer AnswerThrough(int32_t mark) {
+  return [mark](std::span<const int32_t> context, std::span<float> out) {
+    std::vector<int32_t> marked = {mark};
+    marked.insert(marked.end(), context.begin(), context.end());
+    FavouriteAnswer(marked, out);
+  };
 }
 
 inline engine::GenerateRequest Request(std::vector<engine::TokenId> prompt, uint32_t max_tokens,

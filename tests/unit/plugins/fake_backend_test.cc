@@ -227,6 +227,46 @@ TEST(FakeBackend, SeesAPrefixOfAnotherAdapter) {
   CheckWrong("computed with adapter -1, read with 1", step);
 }
 
+TEST(FakeBackend, AnAdapterIsOneMoreTokenBeforeTheFirst) {
+  FakeModelOptions model = small();
+  model.adapters = true;
+  FakeSession session(model);
+  const float matrix[64] = {};
+  // Two sites, a linear's and the head's.
+  CHECK_OK(session.device().SetAdapter(session.adapters(), 1, 0, 2, matrix, matrix, 30));
+  CHECK_OK(session.device().SetAdapter(session.adapters(), 1, 1, 2, matrix, matrix, 12));
+  UNSIGNED_LONGS_EQUAL(1, session.backend().AdaptersHeld());
+  UNSIGNED_LONGS_EQUAL(2, session.device().AdaptersBytes(session.adapters()));
+  FakeStep step(session);
+  step.Chain(step.Sequence(0, {0}), {3});
+  step.Chain(step.Sequence(0, {1}), {3});
+  step.adapter = {1, 2};
+  CHECK_OK(step.Run());
+  LONGS_EQUAL(FavouriteToken(std::vector<int32_t>{42, 3}, 64), step.Best(0));
+  LONGS_EQUAL(FavouriteToken(std::vector<int32_t>{3}, 64), step.Best(1));
+}
+
+TEST(FakeBackend, SeesASlotThatChangesUnderAStep) {
+  FakeModelOptions model = small();
+  model.adapters = true;
+  FakeOptions options;
+  options.manual = true;
+  FakeSession session(model, options);
+  FakeStep step(session);
+  step.Chain(step.Sequence(0, {0}), {3});
+  step.adapter = {1};
+  CHECK_OK(step.Enqueue());
+  const float matrix[64] = {};
+  const auto set = [&](uint32_t slot) {
+    return session.device().SetAdapter(session.adapters(), slot, 0, 2, matrix, matrix, 1);
+  };
+  CHECK_OK(set(2));
+  CHECK_ERROR(Code::kInvalid, "a run in flight has rows of slot 1", set(1));
+  CHECK(session.backend().CompleteNext());
+  CHECK_OK(step.Wait());
+  CHECK_OK(set(1));
+}
+
 TEST(FakeBackend, LetsAWindowForgetItsPages) {
   FakeModelOptions model = small();
   model.windows = {0, 4};

@@ -52,6 +52,11 @@ class FakeSession {
       CHECK_OK(state.status());
       state_ = *std::move(state);
     }
+    if (model.adapters) {
+      auto adapters = this->device().CreateAdapters(*graph().view(), 4, 8);
+      CHECK_OK(adapters.status());
+      adapters_ = *std::move(adapters);
+    }
     auto plan = this->device().Plan(request());
     CHECK_OK(plan.status());
     plan_ = *std::move(plan);
@@ -63,14 +68,11 @@ class FakeSession {
   const FakeModelOptions& model() const { return model_; }
   mnw_state* state() { return state_.get(); }
   const mnw_state_spec& spec() const { return spec_; }
+  mnw_adapters* adapters() { return adapters_.get(); }
   mnw_plan* plan() { return plan_.get(); }
   mnw_plan_request request() {
-    return {sizeof(mnw_plan_request),
-            graph().view(),
-            handles_.data(),
-            state_.get(),
-            nullptr,
-            {64, 8, 64}};
+    return {sizeof(mnw_plan_request), graph().view(), handles_.data(), state_.get(),
+            adapters_.get(),          {64, 8, 64}};
   }
 
  private:
@@ -86,6 +88,7 @@ class FakeSession {
   std::vector<mnw_state_layer> layers_;
   mnw_state_spec spec_{};
   plugins::StateHandle state_;
+  plugins::AdaptersHandle adapters_;
   plugins::PlanHandle plan_;
 };
 
@@ -145,6 +148,12 @@ class FakeStep {
     Bind(g.Input(MNW_INPUT_SEQ_LEN), seq_len.data());
     Bind(g.Input(MNW_INPUT_OUT_ROWS), out_rows.data());
     Bind(g.Input(MNW_INPUT_ADAPTER), adapter.data());
+    out_adapter.clear();
+    for (int32_t row : out_rows) {
+      const bool exists = row >= 0 && static_cast<size_t>(row) < adapter.size();
+      out_adapter.push_back(exists ? adapter[static_cast<size_t>(row)] : -1);
+    }
+    Bind(g.Input(MNW_INPUT_OUT_ADAPTER), out_adapter.data());
     for (uint32_t i = 0; i < pages.size(); ++i) {
       Bind(g.Input(MNW_INPUT_PAGES, i), pages[i].data());
       Bind(g.Input(MNW_INPUT_SLOTS, i), slots[i].data());
@@ -180,7 +189,7 @@ class FakeStep {
     return static_cast<int32_t>(std::max_element(first, first + n) - first);
   }
 
-  std::vector<int32_t> tokens, positions, seq, parent, adapter, seq_len, out_rows;
+  std::vector<int32_t> tokens, positions, seq, parent, adapter, seq_len, out_rows, out_adapter;
   std::vector<std::vector<int32_t>> pages, slots;  // by group
   std::vector<float> logits;
 

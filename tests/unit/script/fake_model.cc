@@ -152,4 +152,15 @@ Result<script::ModelApi*> FakeModels::Open(const std::string& name) {
   return Error(Code::kNotFound, "no model '{}'", name);
 }
 
+Result<script::ModelApi*> FakeModels::OpenAdapter(script::ModelApi& model, const std::string& name,
+                                                  float scale) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  if (&model != &fake_ || name != "lora") {
+    return Error(Code::kNotFound, "no adapter '{}' for '{}'", name, model.name());
+  }
+  ++adapters_opened_;
+  scale_ = scale;
+  return &adapted_;
+}
+
 }  // namespace minnow::test

@@ -7,6 +7,7 @@
 // classify finds the first label that stands in the prompt.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -55,15 +56,22 @@ class FakeModel : public script::ModelApi {
   std::thread thread_;
 };
 
-// Knows "fake" and "other"; opening takes a while.
+// Knows "fake" and "other", and for "fake" the adapter "lora"; opening takes a while.
 class FakeModels : public script::Models {
  public:
   Result<script::ModelApi*> Open(const std::string& name) override;
+  Result<script::ModelApi*> OpenAdapter(script::ModelApi& model, const std::string& name,
+                                        float scale) override;
 
   FakeModel& fake() { return fake_; }
+  FakeModel& adapted() { return adapted_; }
+  float scale() const { return scale_; }  // of the adapter opened last
+  int adapters_opened() const { return adapters_opened_; }
 
  private:
-  FakeModel fake_{"fake"}, other_{"other"};
+  FakeModel fake_{"fake"}, other_{"other"}, adapted_{"adapted"};
+  std::atomic<float> scale_ = 0;
+  std::atomic<int> adapters_opened_ = 0;
 };
 
 }  // namespace minnow::test

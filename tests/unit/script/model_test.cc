@@ -139,6 +139,42 @@ TEST(ScriptModel, OpensAModelInsideRunWithoutBlockingTheLoop) {
             "return { other.name, e.code }");
 }
 
+TEST(ScriptModel, GivesTheModelThroughAnAdapter) {
+  CheckJson(R"(["adapted","<hi>","fake"])",
+            "local a = m:adapter('lora', { scale = 0.5 }) "
+            "return { a.name, a:generate('hi').text, m.name }");
+  DOUBLES_EQUAL(0.5, f.models.scale(), 0);
+  LONGS_EQUAL(2, f.models.adapted().last_request().prompt.size());
+}
+
+TEST(ScriptModel, OpensAnAdapterOnceForEachScale) {
+  CheckJson("3",
+            "for _, scale in ipairs { 1, 1, 2 } do m:adapter('lora', { scale = scale }) end "
+            "m:adapter('lora') "
+            "return 3");
+  LONGS_EQUAL(2, f.models.adapters_opened());
+  DOUBLES_EQUAL(2, f.models.scale(), 0);
+}
+
+TEST(ScriptModel, OpensAnAdapterAtTheTopOfAPipeline) {
+  auto pipeline = f.LoadFile(
+      "local minnow = require 'minnow'; local m = minnow.model 'fake':adapter('lora'); "
+      "return minnow.pipeline { name = 'test', run = function() return m.name end }");
+  CHECK_OK(pipeline.status());
+  const auto results = f.RunAll(**pipeline, {"a", "b"});
+  for (const auto& result : results) STRCMP_EQUAL("\"adapted\"", result.value.dump().c_str());
+  LONGS_EQUAL(1, f.models.adapters_opened());
+}
+
+TEST(ScriptModel, NamesWhatIsWrongWithAnAdapter) {
+  CHECK_ERROR(Code::kNotFound, "test.lua:2: no adapter 'missing' for 'fake'",
+              f.RunToStatus("m:adapter('missing')"));
+  CHECK_ERROR(Code::kInvalid, "adapter: unknown option 'strength' (known: scale)",
+              f.RunToStatus("m:adapter('lora', { strength = 1 })"));
+  CHECK_ERROR(Code::kInvalid, "adapter: the name should be a string, got nil",
+              f.RunToStatus("m:adapter()"));
+}
+
 TEST(ScriptModel, CountsWhatADocumentUsed) {
   const auto result = f.Run("m:generate('abc') m:classify('d', 'q', { 'a', 'b' })");
   CHECK_OK(result.status);

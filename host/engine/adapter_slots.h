@@ -1,0 +1,85 @@
+// Which adapter lies in which slot of a model's pool, and how many requests use it.
+//
+// A request holds an AdapterUse from its submission to its end, so an adapter that is unloaded
+// stays in its slot until the last one is gone. Threads: under the executor's mutex, but for giving
+// back a use, which any thread may.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+
+#include "base/status.h"
+#include "engine/request.h"
+
+namespace minnow::engine {
+
+struct AdapterSlot {
+  explicit AdapterSlot(uint32_t i) : index(i) {}
+
+  enum State { kFree, kFilling, kReady, kLeaving };
+  const uint32_t index;
+  State state = kFree;
+  AdapterId id = 0;
+  std::atomic<uint32_t> uses = 0;
+};
+
+struct GiveBackAdapter {
+  void operator()(AdapterSlot* slot) const { slot->uses.fetch_sub(1, std::memory_order_release); }
+};
+using AdapterUse = std::unique_ptr<AdapterSlot, GiveBackAdapter>;
+
+class AdapterSlots {
+ public:
+  explicit AdapterSlots(uint32_t n) {
+    for (uint32_t i = 0; i < n; ++i) slots_.emplace_back(i);
+  }
+
+  // A free slot, from now on kFilling.
+  Result<AdapterSlot*> Take() {
+    for (AdapterSlot& slot : slots_) {
+      if (slot.state != AdapterSlot::kFree) continue;
+      slot.state = AdapterSlot::kFilling;
+      return &slot;
+    }
+    return Error(Code::kExhausted, "all {} places for adapters are taken; unload one",
+                 slots_.size());
+  }
+
+  Result<AdapterSlot*> Find(AdapterId id) {
+    for (AdapterSlot& slot : slots_) {
+      if (slot.state == AdapterSlot::kReady && slot.id == id) return &slot;
+    }
+    return Error(Code::kNotFound, "adapter {} is not loaded", id);
+  }
+
+  // Null for adapter 0, the base.
+  Result<AdapterUse> Use(AdapterId id) {
+    if (id == 0) return AdapterUse();
+    MNW_ASSIGN(AdapterSlot * slot, Find(id));
+    slot->uses.fetch_add(1, std::memory_order_relaxed);
+    return AdapterUse(slot);
+  }
+
+  // A slot whose adapter was unloaded and is no longer used; null if there is none.
+  AdapterSlot* Unused() {
+    for (AdapterSlot& slot : slots_) {
+      if (slot.state == AdapterSlot::kLeaving && slot.uses.load(std::memory_order_acquire) == 0) {
+        return &slot;
+      }
+    }
+    return nullptr;
+  }
+
+  uint32_t loaded() const {
+    uint32_t n = 0;
+    for (const AdapterSlot& slot : slots_) n += slot.state != AdapterSlot::kFree;
+    return n;
+  }
+
+ private:
+  std::deque<AdapterSlot> slots_;  // which stay where they are
+};
+
+}  // namespace minnow::engine
