@@ -171,6 +171,7 @@ Recipes AllRecipes() {
   AddElementwise(recipes);
   AddRowOps(recipes);
   AddLinear(recipes);
+  AddAdapters(recipes);
   AddSequence(recipes);
   AddAttention(recipes);
   AddRecurrent(recipes);

@@ -49,6 +49,7 @@ using Recipes = std::vector<Recipe>;
 void AddElementwise(Recipes& recipes);
 void AddRowOps(Recipes& recipes);     // norms, reductions, movement, rope
 void AddLinear(Recipes& recipes);     // everything that multiplies by a matrix
+void AddAdapters(Recipes& recipes);   // the same with adapters
 void AddSequence(Recipes& recipes);   // seq_attention, pool
 void AddAttention(Recipes& recipes);  // kv_write and attention
 void AddRecurrent(Recipes& recipes);

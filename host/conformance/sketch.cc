@@ -85,6 +85,11 @@ mnw_id Sketch::State(uint32_t layer, uint32_t group, uint32_t heads, uint32_t k_
   return Keep(draft_.AddState(layer, group, heads, k_dim, v_dim));
 }
 
+void Sketch::Delta(uint32_t slot, uint32_t site, uint32_t rank, int64_t k, int64_t n) {
+  deltas_.push_back(
+      {slot, site, rank, random_.Normals(rank * k, 0.1f), random_.Normals(n * rank, 0.3f)});
+}
+
 mnw_id Sketch::View(mnw_id of, const Dims& dims, const std::array<int64_t, 4>& strides,
                     uint64_t offset) {
   return Keep(draft_.AddView(of, dims, strides, offset));

@@ -49,6 +49,12 @@ class Random {
   std::normal_distribution<float> normal_;
 };
 
+// What a slot of the pool of adapters holds for a site.
+struct SketchDelta {
+  uint32_t slot, site, rank;
+  std::vector<float> a, b;  // [rank,K], [N,rank]
+};
+
 class Sketch {
  public:
   Sketch(uint64_t seed, const Symbols& symbols) : random_(seed), symbols_(symbols) {}
@@ -72,6 +78,9 @@ class Sketch {
   mnw_id State(uint32_t layer, uint32_t group, uint32_t heads, uint32_t k_dim, uint32_t v_dim,
                mnw_type type = MNW_TYPE_F32);
 
+  // Random numbers; k and n are those of the site's matrix.
+  void Delta(uint32_t slot, uint32_t site, uint32_t rank, int64_t k, int64_t n);
+
   mnw_id View(mnw_id of, const Dims& dims, const std::array<int64_t, 4>& strides,
               uint64_t offset = 0);
   mnw_id Reshape(mnw_id of, const Dims& dims);
@@ -88,6 +97,7 @@ class Sketch {
   const graph::Graph& graph() const { return *graph_; }
   const Inputs& inputs() const { return inputs_; }
   std::span<const std::byte> weight(mnw_id id) const { return weights_.at(id); }
+  std::span<const SketchDelta> deltas() const { return deltas_; }
   bool has_state() const { return !layers_.empty(); }
   const mnw_state_spec& state_spec() const { return spec_; }
   std::span<const mnw_state_layer> state_layers() const { return layers_; }
@@ -105,6 +115,7 @@ class Sketch {
   std::map<mnw_id, Bytes> weights_;
   Inputs inputs_;
   int n_outputs_ = 0;
+  std::vector<SketchDelta> deltas_;
   std::vector<uint32_t> n_pages_;       // by group
   std::map<uint32_t, mnw_type> types_;  // by layer
   std::vector<mnw_state_group> groups_;

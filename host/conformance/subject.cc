@@ -239,12 +239,14 @@ Result<std::unique_ptr<Program>> Program::Make(Context& context, const Sketch& s
   std::unique_ptr<Program> p(new Program(context, sketch));
   MNW_TRY(p->LoadWeights());
   if (sketch.has_state()) MNW_TRY(p->MakeState());
+  if (!sketch.deltas().empty()) MNW_TRY(p->MakeAdapters());
   MNW_TRY(p->MakePlan(max));
   return p;
 }
 
 Program::~Program() {
   if (plan_) subject().Do("free_plan", [&] { table().free_plan(plan_); });
+  if (adapters_) subject().Do("adapters_free", [&] { table().adapters_free(adapters_); });
   if (state_) subject().Do("state_free", [&] { table().state_free(state_); });
   for (const auto& [id, weight] : weights_) {
     subject().Do("free_weights", [&] { table().free_weights(context_.get(), &weight, 1); });
@@ -304,6 +306,29 @@ Status Program::MakeState() {
   });
 }
 
+Status Program::MakeAdapters() {
+  if (!MNW_HAS(&table(), mnw_backend, adapters_bytes) || !table().adapters_create) {
+    return Error(Code::kInternal, "it claims an op with adapters, but has no adapters_create");
+  }
+  constexpr uint32_t kSlots = 4, kMaxRank = 32;
+  MNW_TRY(subject().Call("adapters_create", [&](mnw_error* e) {
+    return table().adapters_create(context_.get(), graph_.view(), kSlots, kMaxRank, &adapters_, e);
+  }));
+  if (!adapters_) return Error(Code::kInternal, "adapters_create() succeeded and gave no pool");
+  for (const SketchDelta& d : sketch_.deltas()) {
+    // Copied by the call: gone after it.
+    Guarded a(ToBytes(d.a)), b(ToBytes(d.b));
+    a.MakeReadOnly();
+    b.MakeReadOnly();
+    MNW_TRY(subject().Call("adapters_set", [&](mnw_error* e) {
+      return table().adapters_set(adapters_, d.slot, d.site, d.rank,
+                                  reinterpret_cast<const float*>(a.data()),
+                                  reinterpret_cast<const float*>(b.data()), 0.5f, e);
+    }));
+  }
+  return Status();
+}
+
 Status Program::MakePlan(const Symbols& max) {
   std::vector<void*> handles(sketch_.graph().values().size());
   for (const auto& [id, weight] : weights_) handles[id] = weight.handle;
@@ -311,6 +336,7 @@ Status Program::MakePlan(const Symbols& max) {
   request.graph = graph_.view();
   request.weights = handles.data();
   request.state = state_;
+  request.adapters = adapters_;
   std::copy(max.begin(), max.end(), request.max);
   Guarded in = HostStruct(request, subject().age);
   MNW_TRY(subject().Call("plan", [&](mnw_error* e) {

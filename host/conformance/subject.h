@@ -156,6 +156,7 @@ class Program {
   Program(Context& context, const Sketch& sketch);
   Status LoadWeights();
   Status MakeState();
+  Status MakeAdapters();
   Status MakePlan(const Symbols& max);
   Result<Outputs> RunStep(const Step& step, bool linger);
   size_t PageFloats(uint32_t layer) const;
@@ -169,6 +170,7 @@ class Program {
   std::vector<std::pair<mnw_id, mnw_weight>> weights_;
   std::unique_ptr<Guarded> spec_, groups_, layers_;
   mnw_state* state_ = nullptr;
+  mnw_adapters* adapters_ = nullptr;
   mnw_plan* plan_ = nullptr;
   std::unique_ptr<Completion> completion_;
 };

@@ -328,7 +328,7 @@ Result<AdaptersHandle> Device::CreateAdapters(const mnw_graph& graph, uint32_t n
                                               uint32_t max_rank) {
   MNW_TRY(Optional(has_adapters(), "adapters"));
   mnw_adapters* adapters = nullptr;
-  MNW_TRY(Guarded("adapters_create", [&](mnw_error* e) {
+  MNW_TRY(Guarded<ProcessState>("adapters_create", [&](mnw_error* e) {
     return table_->adapters_create(context_, &graph, n_slots, max_rank, &adapters, e);
   }));
   if (!adapters) return Breach("adapters_create gave no pool");
@@ -338,7 +338,7 @@ Result<AdaptersHandle> Device::CreateAdapters(const mnw_graph& graph, uint32_t n
 Status Device::SetAdapter(mnw_adapters* adapters, uint32_t slot, uint32_t site, uint32_t rank,
                           std::span<const float> a, std::span<const float> b, float scale) {
   MNW_TRY(Optional(has_adapters() && table_->adapters_set, "adapters_set"));
-  return Guarded("adapters_set", [&](mnw_error* e) {
+  return Guarded<FloatModeOnly>("adapters_set", [&](mnw_error* e) {
     return table_->adapters_set(adapters, slot, site, rank, a.data(), b.data(), scale, e);
   });
 }
@@ -346,7 +346,7 @@ Status Device::SetAdapter(mnw_adapters* adapters, uint32_t slot, uint32_t site, 
 uint64_t Device::AdaptersBytes(mnw_adapters* adapters) {
   uint64_t bytes = 0;
   if (!has_adapters() || !table_->adapters_bytes) return 0;
-  const Status status = Guarded("adapters_bytes", [&](mnw_error*) {
+  const Status status = Guarded<FloatModeOnly>("adapters_bytes", [&](mnw_error*) {
     bytes = table_->adapters_bytes(adapters);
     return MNW_OK;
   });

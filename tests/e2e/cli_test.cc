@@ -14,6 +14,7 @@ using nlohmann::json;
 
 const std::string kMinnow = MINNOW_BINARY_DIR "/bin/minnow";
 const std::string kTiny = MINNOW_SOURCE_DIR "/tests/golden/models/llama.gguf";
+const std::string kAdapter = MINNOW_SOURCE_DIR "/tests/golden/models/llama.lora.gguf";
 const std::string kModels = MINNOW_SOURCE_DIR "/models";
 const std::string kDemo = kModels + "/minnow-demo.Q8_0.gguf";
 const std::string kTriage = MINNOW_SOURCE_DIR "/examples/triage";
@@ -94,6 +95,47 @@ TEST(Cli, GenerateGivesTheSameTokensWhateverTheThreadsAndTheInstructionSet) {
     arguments.insert(arguments.end(), more.begin(), more.end());
     CHECK(first["tokens"] == ParseLine(Minnow(arguments))["tokens"]);
   }
+}
+
+TEST(Cli, AnAdapterChangesTheModelByItsScale) {
+  const auto logprobs = [](std::vector<std::string> more) {
+    more.insert(more.begin(),
+                {"generate", "-m", kTiny, "-p", "abc def", "-n", "2", "--logprobs", "3", "--json"});
+    return ParseLine(Minnow(more))["logprobs"];
+  };
+  const json base = logprobs({}), through = logprobs({"--lora", kAdapter});
+  CHECK(base != through);
+  CHECK(base == logprobs({"--lora", kAdapter + "=0"}));
+  CHECK(through == logprobs({"--lora", kAdapter + "=1"}));
+  CHECK(through != logprobs({"--lora", kAdapter + "=0.5"}));
+}
+
+TEST(Cli, AnAdapterThatDoesNotFitIsRefusedByName) {
+  const auto generate = [](const std::string& model, const std::string& lora) {
+    return Minnow({"generate", "-m", model, "-p", "a", "--lora", lora});
+  };
+  CheckRefused(3, "llama.gguf': it has no 'general.type'", generate(kTiny, kTiny));
+  const std::string other = MINNOW_SOURCE_DIR "/tests/golden/models/phi3.gguf";
+  CheckRefused(3, "'general.architecture' is 'llama', must be 'phi3'", generate(other, kAdapter));
+  CheckRefused(2, "no adapter file '/nowhere/x.gguf'", generate(kTiny, "/nowhere/x.gguf=2"));
+}
+
+TEST(Cli, ScriptsMixAdaptersInOneBatch) {
+  const TempDir dir;
+  const std::string script = dir / "mix.lua";
+  Write(script,
+        "local minnow = require 'minnow'\n"
+        "local slm = minnow.model(...)\n"
+        "local tuned = slm:adapter(select(2, ...))\n"
+        "local a, b, c = minnow.all {\n"
+        "  function() return slm:generate('abc def', { max_tokens = 8 }).text end,\n"
+        "  function() return tuned:generate('abc def', { max_tokens = 8 }).text end,\n"
+        "  function() return slm:generate('abc def', { max_tokens = 8 }).text end,\n"
+        "}\n"
+        "print(minnow.json.encode { a == c, a == b })\n");
+  const CommandResult r = Minnow({"run", script, kTiny, kAdapter});
+  LONGS_EQUAL_TEXT(0, r.exit_code, r.err.c_str());
+  STRCMP_EQUAL("[true,false]\n", r.out.c_str());
 }
 
 TEST(Cli, SampledTokensDependOnTheSeedAlone) {

@@ -60,7 +60,7 @@ TEST(DecodedTypes, LinearHeadAndTableHaveTheBitsOfTheirF32Meaning) {
     const Twins w(m, type, {k, n, 1, 1}, random), v(m, type, {k, 1, 1, 1}, random);
     for (const auto& [matrix, vector] : {std::pair{w.decoded, v.decoded}, {w.plain, v.plain}}) {
       m.Output(m.Emit(MNW_OP_linear, {x, matrix, bias}, kNoSite)[0]);
-      m.Output(m.Emit(MNW_OP_lm_head, {x, matrix}, mnw_lm_head_params{0.5f, 30})[0]);
+      m.Output(m.Emit(MNW_OP_lm_head, {x, matrix}, mnw_lm_head_params{0.5f, 30, MNW_NONE})[0]);
       m.Output(m.Emit(MNW_OP_get_rows, {matrix, ids}));
       m.Output(m.Emit(MNW_OP_rms_norm, {x, vector}, mnw_norm_params{1e-5f, 0, 0})[0]);
     }

@@ -159,7 +159,7 @@ TEST(Decompose, LmHead) {
 
 TEST(Decompose, EveryMatrixKeepsItsSite) {
   const mnw_id slots = n.Input({kO, 1, 1, 1}, MNW_TYPE_I32), x = n.Input({64, kO, 1, 1});
-  STRCMP_EQUAL("%3 f32[n_out,100] = linear(%1, w f32[100,64], -, %0) {site 7} layer 3\n",
+  STRCMP_EQUAL("%3 f32[n_out,100] = linear(%0, w f32[100,64], -, %2) {site 7} layer 3\n",
                n.Decomposed(MNW_OP_lm_head, {x, n.Weight("w", {64, 100, 1, 1}), slots},
                             mnw_lm_head_params{1, 0, 7})
                    .c_str());

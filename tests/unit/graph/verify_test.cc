@@ -146,7 +146,7 @@ const Corruption kCorruptions[] = {
        static const mnw_lm_head_params kNone{1, 0, MNW_NONE};
        r.Node(MNW_OP_lm_head).params = &kNone;
      }},
-    {"(qkv): site 0 belongs to another matrix",
+    {"(qkv): site 2 belongs to another matrix",
      [](Raw& r) { r.Node(MNW_OP_qkv, 1).params = r.Node(MNW_OP_qkv).params; }},
 
     {"node 0 (get_rows): its size is 0", [](Raw& r) { r.nodes[0].size = 0; }},
