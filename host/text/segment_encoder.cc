@@ -35,7 +35,7 @@ Status MergesByScore(const Vocabulary& v, OrdinaryPieces& ordinary) {
   const std::vector<uint32_t> ranks = RanksByScore(v.pieces);
   TokenId next_id = static_cast<TokenId>(v.pieces.size());
   const auto unit_length = [&](std::string_view bytes, size_t at) {
-    return v.kind == BpeKind::kByteLevel ? 1 : DecodeUtf8(bytes, at).length;
+    return v.kind == TokenizerKind::kByteLevel ? 1 : DecodeUtf8(bytes, at).length;
   };
   for (const Piece& piece : v.pieces) {
     if (!IsOrdinary(piece)) continue;

@@ -1,6 +1,6 @@
 // Encodes ordinary text: what is left between control and user-defined tokens.
 //
-// One implementation per kind of vocabulary. Neither ever yields a control token.
+// One implementation per kind of vocabulary. None ever yields a control token.
 // Threads: immutable; Encode may run on many threads at once. The vocabulary must outlive it.
 #pragma once
 
@@ -24,6 +24,7 @@ class SegmentEncoder {
 
 Result<std::unique_ptr<SegmentEncoder>> MakeByteLevelEncoder(const Vocabulary& vocabulary);
 Result<std::unique_ptr<SegmentEncoder>> MakeSentencePieceEncoder(const Vocabulary& vocabulary);
+Result<std::unique_ptr<SegmentEncoder>> MakeWordPieceEncoder(const Vocabulary& vocabulary);
 
 // The pieces that ordinary text can become, by their bytes (views into the vocabulary), and how
 // they merge. Where the vocabulary has no list of merges, units that are in no piece of their own

@@ -86,7 +86,9 @@ void AddEnds(const Vocabulary& v, const EncodeOptions& options, std::vector<Toke
   if (options.add_bos && v.add_bos && (ids.empty() || ids[0] != v.bos)) {
     ids.insert(ids.begin(), v.bos);
   }
-  if (options.add_eos && v.add_eos && (ids.empty() || ids.back() != v.eos)) ids.push_back(v.eos);
+  // What stands round a WordPiece text comes whole: nothing is generated after it.
+  const bool add_eos = v.kind == TokenizerKind::kWordPiece ? options.add_bos : options.add_eos;
+  if (add_eos && v.add_eos && (ids.empty() || ids.back() != v.eos)) ids.push_back(v.eos);
 }
 
 }  // namespace
@@ -98,8 +100,9 @@ Result<std::unique_ptr<Tokenizer>> Tokenizer::Create(Vocabulary vocabulary) {
   MNW_TRY(CompleteVocabulary(vocabulary));
   std::unique_ptr<Tokenizer> tokenizer(new Tokenizer(std::move(vocabulary)));
   const Vocabulary& v = tokenizer->vocabulary_;
-  auto segments =
-      v.kind == BpeKind::kByteLevel ? MakeByteLevelEncoder(v) : MakeSentencePieceEncoder(v);
+  auto segments = v.kind == TokenizerKind::kByteLevel   ? MakeByteLevelEncoder(v)
+                  : v.kind == TokenizerKind::kWordPiece ? MakeWordPieceEncoder(v)
+                                                        : MakeSentencePieceEncoder(v);
   if (!segments.ok()) return std::move(segments).status();
   tokenizer->segments_ = *std::move(segments);
   return tokenizer;

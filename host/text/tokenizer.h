@@ -34,7 +34,7 @@ struct Span {
 
 struct EncodeOptions {
   bool add_bos = true;   // BOS where the model's tokenizer adds one; never a second one
-  bool add_eos = false;  // EOS where the model's tokenizer adds one
+  bool add_eos = false;  // EOS where the model's tokenizer adds one; WordPiece: as add_bos
 };
 
 struct DecodeOptions {

@@ -19,7 +19,7 @@ Status SizeMismatch(std::string_view key, size_t size, size_t n_tokens) {
                n_tokens);
 }
 
-Result<std::vector<Piece>> ReadPieces(const GgufReader& gguf, BpeKind kind,
+Result<std::vector<Piece>> ReadPieces(const GgufReader& gguf, TokenizerKind kind,
                                       std::span<const std::string_view> written) {
   MNW_ASSIGN(const auto types, gguf.FindI32s(Key("token_type")));
   MNW_ASSIGN(const auto scores, gguf.FindF32s(Key("scores")));
@@ -40,16 +40,16 @@ Result<std::vector<Piece>> ReadPieces(const GgufReader& gguf, BpeKind kind,
     piece.type = type == 0 ? PieceType::kNormal : static_cast<PieceType>(type);
     if (scores) piece.score = (*scores)[i];
     piece.bytes = written[i];
-    const int byte = kind == BpeKind::kSentencePiece ? ByteOfPiece(written[i]) : -1;
+    const int byte = kind == TokenizerKind::kSentencePiece ? ByteOfPiece(written[i]) : -1;
     if (byte >= 0) {
       piece.type = PieceType::kByte;
       piece.bytes.assign(1, static_cast<char>(byte));
     } else if (piece.type == PieceType::kByte) {
       return Error(Code::kCorrupt, "token {} is a byte piece but not of the form <0x41>", i);
     } else if (piece.type == PieceType::kNormal) {
-      piece.bytes = kind == BpeKind::kSentencePiece
-                        ? SpacesOfPiece(written[i])
-                        : BytesOfLetters(written[i]).value_or(piece.bytes);
+      piece.bytes = kind == TokenizerKind::kByteLevel
+                        ? BytesOfLetters(written[i]).value_or(piece.bytes)
+                        : SpacesOfPiece(written[i]);
     }
   }
   return pieces;
@@ -74,6 +74,10 @@ Status ReadSpecialTokens(const GgufReader& gguf, Vocabulary& v) {
   MNW_TRY(ReadId(gguf, "eot_token_id", n, v.eot));
   MNW_TRY(ReadId(gguf, "unknown_token_id", n, v.unk));
   MNW_TRY(ReadId(gguf, "padding_token_id", n, v.pad));
+  if (v.kind == TokenizerKind::kWordPiece) {
+    MNW_TRY(ReadId(gguf, "cls_token_id", n, v.bos));
+    MNW_TRY(ReadId(gguf, "seperator_token_id", n, v.eos));  // written so
+  }
   MNW_ASSIGN(const auto add_bos, gguf.FindBool(Key("add_bos_token")));
   MNW_ASSIGN(const auto add_eos, gguf.FindBool(Key("add_eos_token")));
   v.add_bos = add_bos.value_or(v.add_bos) && v.bos != kNoToken;
@@ -120,6 +124,19 @@ Status ReadSentencePiece(const GgufReader& gguf, Vocabulary& v) {
   return Status();
 }
 
+Status ReadWordPiece(Vocabulary& v) {
+  v.prefix_space = PrefixSpace::kTextStart;
+  v.add_bos = v.add_eos = true;
+  // The uncased vocabulary's own places, which files may leave out.
+  const auto named = [&](size_t id, std::string_view name) {
+    return id < v.pieces.size() && v.pieces[id].bytes == name ? static_cast<TokenId>(id) : kNoToken;
+  };
+  v.unk = named(100, "[UNK]");
+  v.bos = named(101, "[CLS]");
+  v.eos = named(102, "[SEP]");
+  return Status();
+}
+
 // Phi-3's published tokenizer lets its turn tokens swallow the white space after them; GGUF has no
 // place to say so.
 Status ApplyPhi3Rule(const GgufReader& gguf, Vocabulary& v) {
@@ -144,20 +161,23 @@ Result<Vocabulary> LoadVocabulary(const GgufReader& gguf) {
   if (!model) return Error(Code::kNotFound, "the file has no tokenizer (tokenizer.ggml.model)");
   Vocabulary v;
   if (*model == "gpt2") {
-    v.kind = BpeKind::kByteLevel;
+    v.kind = TokenizerKind::kByteLevel;
   } else if (*model == "llama") {
-    v.kind = BpeKind::kSentencePiece;
+    v.kind = TokenizerKind::kSentencePiece;
+  } else if (*model == "bert") {
+    v.kind = TokenizerKind::kWordPiece;
   } else {
-    return Error(Code::kUnsupported, "tokenizer model '{}' is not supported; known are gpt2, llama",
-                 *model);
+    return Error(Code::kUnsupported,
+                 "tokenizer model '{}' is not supported; known are gpt2, llama, bert", *model);
   }
   MNW_ASSIGN(const auto written, gguf.FindStrings(Key("tokens")));
   if (!written || written->empty()) {
     return Error(Code::kCorrupt, "the file has no tokens (tokenizer.ggml.tokens)");
   }
   MNW_ASSIGN(v.pieces, ReadPieces(gguf, v.kind, *written));
-  MNW_TRY(v.kind == BpeKind::kByteLevel ? ReadByteLevel(gguf, *written, v)
-                                        : ReadSentencePiece(gguf, v));
+  MNW_TRY(v.kind == TokenizerKind::kByteLevel   ? ReadByteLevel(gguf, *written, v)
+          : v.kind == TokenizerKind::kWordPiece ? ReadWordPiece(v)
+                                                : ReadSentencePiece(gguf, v));
   MNW_TRY(ReadSpecialTokens(gguf, v));
   MNW_TRY(ApplyPhi3Rule(gguf, v));
   return v;

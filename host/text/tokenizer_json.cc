@@ -116,7 +116,7 @@ class Reader {
       return Error(Code::kUnsupported,
                    "tokenizer.json: neither byte-level nor SentencePiece-like BPE");
     }
-    v_.kind = byte_level ? BpeKind::kByteLevel : BpeKind::kSentencePiece;
+    v_.kind = byte_level ? TokenizerKind::kByteLevel : TokenizerKind::kSentencePiece;
     const bool mixed = byte_level ? v_.prefix_space != PrefixSpace::kNone
                                   : v_.normalize_nfc || !v_.word_patterns.empty();
     if (mixed) return Unsupported("the pre-tokenizer", Member(document_, "pre_tokenizer"));
@@ -199,7 +199,7 @@ class Reader {
     } else if (byte >= 0) {
       piece.type = PieceType::kByte;
       piece.bytes.assign(1, static_cast<char>(byte));
-    } else if (v_.kind == BpeKind::kSentencePiece) {
+    } else if (v_.kind == TokenizerKind::kSentencePiece) {
       piece.bytes = SpacesOfPiece(written);
     } else {
       piece.bytes = BytesOfLetters(written).value_or(std::string(written));
@@ -222,7 +222,7 @@ class Reader {
       if (!StringMember(model, key).empty()) return Unsupported(key, Member(model, key));
     }
     v_.whole_words_first = BoolMember(model, "ignore_merges", false);
-    if (v_.whole_words_first && v_.kind == BpeKind::kSentencePiece) {
+    if (v_.whole_words_first && v_.kind == TokenizerKind::kSentencePiece) {
       return Unsupported("ignore_merges", Member(model, "ignore_merges"));
     }
     const MergeReader reader(written_);

@@ -158,7 +158,7 @@ Status ReadNormalizerSpec(std::string_view bytes, Vocabulary& v) {
 
 Result<Vocabulary> ParseSentencePiece(std::string_view file) {
   Vocabulary v;
-  v.kind = BpeKind::kSentencePiece;
+  v.kind = TokenizerKind::kSentencePiece;
   // What a file leaves out, by the format's own defaults.
   v.unk = 0;
   v.bos = 1;

@@ -87,7 +87,7 @@ Status CompleteVocabulary(Vocabulary& v) {
   v.end_tokens.clear();
   // What documents can produce is no control token; a vocabulary that uses BOS or EOS as its unknown
   // token has none.
-  if (v.unk == v.bos || v.unk == v.eos || v.unk == v.eot || v.kind == BpeKind::kByteLevel) {
+  if (v.unk == v.bos || v.unk == v.eos || v.unk == v.eot || v.kind == TokenizerKind::kByteLevel) {
     v.unk = kNoToken;
   } else if (v.unk != kNoToken) {
     v.pieces[v.unk].type = PieceType::kUnknown;

@@ -3,7 +3,8 @@
 //
 // Every loader (GGUF, tokenizer.json, SentencePiece) yields one of these, and Tokenizer::Create
 // turns it into something that encodes. Pieces hold the bytes that they stand for in text: the byte
-// alphabet of byte-level files and SentencePiece's U+2581 for a space are undone by the loaders.
+// alphabet of byte-level files and SentencePiece's U+2581 for a space are undone by the loaders. A
+// WordPiece that begins a word has a space before it, one that goes on with a word has none.
 // Threads: a value.
 #pragma once
 
@@ -42,9 +43,10 @@ struct Merge {
   TokenId result;
 };
 
-enum class BpeKind {
+enum class TokenizerKind {
   kByteLevel,      // text is cut into words by patterns; a word starts as its bytes
   kSentencePiece,  // text starts as its characters; what has no piece falls back to byte pieces
+  kWordPiece,      // words without case and accents, of the longest pieces that fit
 };
 
 // Where SentencePiece vocabularies put a space that the text does not have. A segment is what lies
@@ -58,7 +60,7 @@ enum class PrefixSpace {
 };
 
 struct Vocabulary {
-  BpeKind kind = BpeKind::kByteLevel;
+  TokenizerKind kind = TokenizerKind::kByteLevel;
   std::vector<Piece> pieces;  // by id
 
   // In order of rank. Empty: any two neighbours whose bytes together are a piece merge, the highest
@@ -76,10 +78,10 @@ struct Vocabulary {
   bool trim_spaces = false;          // leading and trailing spaces go, runs become one
   bool split_at_spaces = false;      // no merge across the front of a space
 
-  TokenId bos = kNoToken;
+  TokenId bos = kNoToken;  // WordPiece: [CLS] and [SEP], between which a text stands
   TokenId eos = kNoToken;
   TokenId eot = kNoToken;
-  TokenId unk = kNoToken;  // SentencePiece only
+  TokenId unk = kNoToken;  // SentencePiece and WordPiece only
   TokenId pad = kNoToken;
   bool add_bos = false;
   bool add_eos = false;

@@ -54,6 +54,26 @@ void CheckGguf(const char* name) {
   if (!path.empty()) CheckPairs(*Load(path), name);
 }
 
+// The lines of BERT's vocab.txt.
+Vocabulary BertVocabulary(const std::string& path) {
+  Vocabulary v;
+  v.kind = TokenizerKind::kWordPiece;
+  std::ifstream lines(path);
+  for (std::string line; std::getline(lines, line);) {
+    const bool control = line == "[PAD]" || line == "[CLS]" || line == "[SEP]" || line == "[MASK]";
+    if (control || line == "[UNK]") {
+      AddPiece(v, line, control ? PieceType::kControl : PieceType::kUnknown);
+    } else {
+      AddPiece(v, line.starts_with("##") ? line.substr(2) : " " + line);
+    }
+  }
+  v.unk = 100;
+  v.bos = 101;
+  v.eos = 102;
+  v.add_bos = v.add_eos = true;
+  return v;
+}
+
 // Every control token's text, whole and cut in two spans, is ordinary text in a document.
 void CheckControlChannel(const Tokenizer& t) {
   int n_control = 0;
@@ -125,7 +145,7 @@ std::string FromBase64(std::string_view text) {
 // Llama 3's tiktoken file: pieces by rank, and the lowest rank merges first.
 Vocabulary Llama3Vocabulary(const std::string& path) {
   Vocabulary v;
-  v.kind = BpeKind::kByteLevel;
+  v.kind = TokenizerKind::kByteLevel;
   std::istringstream lines(ReadAll(path));
   std::string token;
   for (int rank = 0; lines >> token >> rank;) {
@@ -146,8 +166,8 @@ Vocabulary Llama3Vocabulary(const std::string& path) {
 TEST_GROUP(TokenizerData){};
 
 TEST(TokenizerData, GivesThePublishedIdsForGgufVocabularies) {
-  for (const char* name :
-       {"phi-3", "llama-spm", "gpt-2", "deepseek-coder", "falcon", "starcoder", "refact"}) {
+  for (const char* name : {"bert-bge", "phi-3", "llama-spm", "gpt-2", "deepseek-coder", "falcon",
+                           "starcoder", "refact"}) {
     CheckGguf(name);
   }
 }
@@ -171,6 +191,27 @@ TEST(TokenizerData, GivesThePublishedIdsForLlama3) {
   if (path.empty()) return;
   const auto t = MakeTokenizer(Llama3Vocabulary(path));
   CheckPairs(*t, "llama-bpe");
+  CheckControlChannel(*t);
+}
+
+TEST(TokenizerData, GivesThePublishedIdsForBert) {
+  const std::string folder = DataOrSkip("tokenizers/bert-uncased", "BERT uncased");
+  if (folder.empty()) return;
+  const auto t = MakeTokenizer(BertVocabulary(folder + "/bert-vocab.txt"));
+  const json texts = json::parse(ReadAll(folder + "/question_tokens.json"));
+  const json ids = json::parse(ReadAll(folder + "/tokenized_questions.json"));
+  CHECK(texts.size() > 10000 && texts.size() == ids.size());
+  for (size_t i = 0; i < texts.size(); ++i) {
+    const auto text = texts[i]["original"].get<std::string>();
+    if (Encode(*t, text) != ids[i].get<std::vector<TokenId>>()) FAIL(text.c_str());
+  }
+  const json more = json::parse(ReadAll(folder + "/tokenizer_tests.json"))["bert-base-uncased"];
+  for (const json& test : more) {
+    if (!test["input"].is_string()) continue;  // pairs of texts
+    const auto text = test["input"].get<std::string>();
+    const auto expected = test["encoded"]["input_ids"].get<std::vector<TokenId>>();
+    if (Encode(*t, text, false, EncodeOptions{}) != expected) FAIL(text.c_str());
+  }
   CheckControlChannel(*t);
 }
 
@@ -201,7 +242,8 @@ TEST(TokenizerData, KeepsDocumentsOffTheControlChannelOfEveryVocabulary) {
         "tokenizers/vocab-gguf/ggml-vocab-deepseek-coder.gguf",
         "tokenizers/vocab-gguf/ggml-vocab-falcon.gguf",
         "tokenizers/vocab-gguf/ggml-vocab-starcoder.gguf",
-        "tokenizers/vocab-gguf/ggml-vocab-refact.gguf"}) {
+        "tokenizers/vocab-gguf/ggml-vocab-refact.gguf",
+        "tokenizers/vocab-gguf/ggml-vocab-bert-bge.gguf"}) {
     const std::string found = DataOrSkip(path, "the control channel");
     if (!found.empty()) CheckControlChannel(*Load(found));
   }

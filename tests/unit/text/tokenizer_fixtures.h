@@ -39,7 +39,7 @@ inline void AddMerge(Vocabulary& v, const std::string& left, const std::string& 
 // Ids 0 to 255 are the bytes. Words are runs of letters with a space before, and other things.
 inline Vocabulary ByteLevelVocabulary() {
   Vocabulary v;
-  v.kind = BpeKind::kByteLevel;
+  v.kind = TokenizerKind::kByteLevel;
   for (int b = 0; b < 256; ++b) AddPiece(v, std::string(1, static_cast<char>(b)));
   AddMerge(v, "h", "e");        // 256
   AddMerge(v, "l", "l");        // 257
@@ -59,7 +59,7 @@ inline Vocabulary ByteLevelVocabulary() {
 // <unk> <s> </s>, the bytes when asked for, then pieces whose scores order the merges.
 inline Vocabulary SentencePieceVocabulary(bool with_bytes) {
   Vocabulary v;
-  v.kind = BpeKind::kSentencePiece;
+  v.kind = TokenizerKind::kSentencePiece;
   v.unk = AddPiece(v, "<unk>", PieceType::kUnknown);
   v.bos = AddPiece(v, "<s>", PieceType::kControl);
   v.eos = AddPiece(v, "</s>", PieceType::kControl);
