@@ -89,6 +89,11 @@ function Model:ask(document, question, options) end
 ---@return minnow.Classification
 function Model:classify(document, question, labels) end
 
+---The vector of a text, of length 1, from a model that is an encoder.
+---@param text string|minnow.Document
+---@return number[]
+function Model:embed(text) end
+
 ---Iterates over an answer while it is written: `for piece in model:stream(prompt) do`. Leaving the loop
 ---cancels the rest.
 ---@param prompt string|minnow.Message[]  -- a text to continue, or a conversation

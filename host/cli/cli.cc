@@ -56,6 +56,7 @@ int Main(int argc, char** argv) {
   AddBatch(app);
   AddGenerate(app);
   AddClassify(app);
+  AddEmbed(app);
   AddTokenize(app);
   AddTemplate(app);
   AddPerplexity(app);

@@ -71,6 +71,7 @@ void AddBatch(CLI::App& app);
 void AddBench(CLI::App& app);
 void AddCheck(CLI::App& app);
 void AddClassify(CLI::App& app);
+void AddEmbed(CLI::App& app);
 void AddGenerate(CLI::App& app);
 void AddInspect(CLI::App& app);
 void AddPerplexity(CLI::App& app);

@@ -34,6 +34,10 @@ class EngineModels::EngineModel : public ModelApi {
     return engine::Classify(engine_, std::move(request));
   }
 
+  Result<engine::RequestId> Embed(engine::EmbedRequest request) override {
+    return engine_.Embed(std::move(request));
+  }
+
   void Cancel(engine::RequestId id) override { engine_.Cancel(id); }
 
   engine::Engine& engine() const { return engine_; }

@@ -141,6 +141,31 @@ Status StartClassify(lua_State* L, State& state, State::CallId id) {
   return {};
 }
 
+struct Embedding {
+  Status status;
+  std::vector<float> vector;
+  engine::Usage usage;
+};
+
+Status StartEmbed(lua_State* L, State& state, State::CallId id) {
+  MNW_ASSIGN(ModelApi * model, ReadModel(L, "embed"));
+  MNW_ASSIGN(const std::string_view text, ReadString(L, 2, "embed: the text"));
+  engine::EmbedRequest request;
+  MNW_ASSIGN(request.tokens, model->EncodeText(text));
+  request.priority = state.environment().priority;
+  auto receive = state.Receiver<Embedding>(id, [](State& state, State::CallId id, Embedding e) {
+    state.CountUsage(e.usage);
+    state.Complete(id, e.status.ok() ? Result<Json>(Json(e.vector)) : Result<Json>(e.status));
+  });
+  request.on_done = [receive = std::move(receive)](Status status, std::vector<float> vector,
+                                                   engine::Usage usage) {
+    receive({std::move(status), std::move(vector), usage});
+  };
+  MNW_ASSIGN(const engine::RequestId submitted, model->Embed(std::move(request)));
+  state.Submitted(id, *model, submitted);
+  return {};
+}
+
 // A document may be given as its text or as what a pipeline's run gets, which has it in a field.
 void TextOfDocument(lua_State* L) {
   if (!lua_istable(L, 2)) return;
@@ -159,6 +184,11 @@ int Ask(lua_State* L) {
 int Classify(lua_State* L) {
   TextOfDocument(L);
   return Call(L, "classify", StartClassify);
+}
+
+int Embed(lua_State* L) {
+  TextOfDocument(L);
+  return Call(L, "embed", StartEmbed);
 }
 
 // --- Methods that answer at once
@@ -374,7 +404,8 @@ void OpenModel(lua_State* L) {
   constexpr luaL_Reg kMethods[] = {
       {"generate", Generate}, {"chat", Chat},         {"ask", Ask},
       {"classify", Classify}, {"tokenize", Tokenize}, {"count", Count},
-      {"stream", Stream},     {"adapter", Adapter},   {nullptr, nullptr}};
+      {"embed", Embed},       {"stream", Stream},     {"adapter", Adapter},
+      {nullptr, nullptr}};
   lua_newtable(L);
   luaL_newlib(L, kMethods);
   lua_pushcclosure(L, Index, 1);

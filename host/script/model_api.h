@@ -31,6 +31,7 @@ class ModelApi {
   // As of engine::Engine: a refusal means that no callback will come.
   virtual Result<engine::RequestId> Generate(engine::GenerateRequest request) = 0;
   virtual Result<engine::RequestId> Classify(engine::ClassifyRequest request) = 0;
+  virtual Result<engine::RequestId> Embed(engine::EmbedRequest request) = 0;
   virtual void Cancel(engine::RequestId id) = 0;
 };
 

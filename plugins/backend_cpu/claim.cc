@@ -8,7 +8,9 @@ namespace {
 using sdk::GraphView;
 
 const char* RefuseWeight(const mnw_node& node, const mnw_value& v, const mnw_host& host) {
-  if (v.kind == MNW_KIND_VIEW) return "a view of a weight";
+  if (v.kind == MNW_KIND_VIEW && (v.type != MNW_TYPE_F32 || v.stride[0] != 4)) {
+    return "a view of a weight that is not rows of f32";
+  }
   if (sdk::BlockOf(v.type).elements == 0) return "a weight type this backend does not know";
   float nothing = 0;
   if (host.to_f32(host.self, v.type, &nothing, &nothing, 0) != MNW_OK) {
@@ -23,6 +25,9 @@ const char* RefuseInput(const GraphView& g, const mnw_node& node, uint32_t i,
   const mnw_value& v = g.value(node.in[i]);
   if (v.kind == MNW_KIND_STATE) return nullptr;
   if (g.value(g.Base(node.in[i])).kind == MNW_KIND_WEIGHT) {
+    if (v.kind == MNW_KIND_VIEW && (IsMatrixInput(node, i) || node.op == MNW_OP_get_rows)) {
+      return "a view of a matrix";
+    }
     return RefuseWeight(node, v, host);
   }
   if (IsMatrixInput(node, i)) return "a matrix that is no weight";

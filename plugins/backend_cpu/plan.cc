@@ -79,6 +79,7 @@ std::unique_ptr<Step> MakeStep(PlanBuilder& b, const mnw_node& node) {
   if (auto s = MakeRowStep(b, node)) return s;
   if (auto s = MakeRopeStep(b, node)) return s;
   if (auto s = MakeAttentionStep(b, node)) return s;
+  if (auto s = MakeSeqAttentionStep(b, node)) return s;
   return MakeRecurrentStep(b, node);
 }
 

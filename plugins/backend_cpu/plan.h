@@ -136,6 +136,7 @@ std::unique_ptr<Step> MakeRowStep(PlanBuilder& b,
 std::unique_ptr<Step> MakeRopeStep(PlanBuilder& b, const mnw_node& node);
 std::unique_ptr<Step> MakeAttentionStep(PlanBuilder& b,
                                         const mnw_node& node);  // state ops, attention
+std::unique_ptr<Step> MakeSeqAttentionStep(PlanBuilder& b, const mnw_node& node);
 std::unique_ptr<Step> MakeRecurrentStep(PlanBuilder& b, const mnw_node& node);
 
 using sdk::Params;

@@ -229,9 +229,18 @@ int CheckPage(mnw_state* s, uint32_t layer, uint32_t page, mnw_error* e) {
   }
   const auto& group = s->groups[s->layers[layer].spec.group].spec;
   if (page >= group.n_pages) return Fail(e, MNW_OUT_OF_RANGE, "no such page");
-  if (group.kind != MNW_STATE_KV)
-    return Fail(e, MNW_UNSUPPORTED, "recurrent state has no canonical form yet");
   return MNW_OK;
+}
+
+// A recurrent block and its canonical form differ in the order of the two inner dims.
+void Transpose(const float* in, int64_t rows, int64_t columns, float* out) {
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t j = 0; j < columns; ++j) out[j * rows + i] = in[i * columns + j];
+  }
+}
+
+bool IsRecurrent(const mnw_state* s, const mnw_state::Layer& l) {
+  return s->groups[l.spec.group].spec.kind == MNW_STATE_RECURRENT;
 }
 
 }  // namespace
@@ -240,6 +249,11 @@ int StateExport(mnw_state* s, uint32_t layer, uint32_t page, float* out, mnw_err
   if (const int code = CheckPage(s, layer, page, e); code != MNW_OK) return code;
   const auto& l = s->layers[layer];
   const int64_t heads = l.spec.n_kv_heads, dk = l.spec.k_dim, dv = l.spec.v_dim;
+  if (IsRecurrent(s, l)) {
+    const auto* block = reinterpret_cast<const float*>(l.pages.data() + page * l.page_bytes);
+    for (int64_t h = 0; h < heads; ++h) Transpose(block + h * dk * dv, dk, dv, out + h * dk * dv);
+    return MNW_OK;
+  }
   std::vector<float> k(static_cast<size_t>(kPageTokens * dk)),
       v(static_cast<size_t>(kPageTokens * dv));
   float* values = out + kPageTokens * heads * dk;
@@ -259,6 +273,11 @@ int StateImport(mnw_state* s, uint32_t layer, uint32_t page, const float* in, mn
   if (const int code = CheckPage(s, layer, page, e); code != MNW_OK) return code;
   const auto& l = s->layers[layer];
   const int64_t heads = l.spec.n_kv_heads, dk = l.spec.k_dim, dv = l.spec.v_dim;
+  if (IsRecurrent(s, l)) {
+    auto* block = reinterpret_cast<float*>(l.pages.data() + page * l.page_bytes);
+    for (int64_t h = 0; h < heads; ++h) Transpose(in + h * dk * dv, dv, dk, block + h * dk * dv);
+    return MNW_OK;
+  }
   const float* values = in + kPageTokens * heads * dk;
   for (int64_t h = 0; h < heads; ++h) {
     for (int64_t t = 0; t < kPageTokens; ++t) {

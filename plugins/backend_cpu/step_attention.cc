@@ -1,4 +1,4 @@
-// kv_write, attention and seq_attention.
+// kv_write and attention.
 //
 // Attention walks the positions of a row in blocks of 256 that lie at absolute multiples of 256;
 // each gives a partial (maximum, sum, out), merged in ascending order. Where a key comes from (a
@@ -292,46 +292,6 @@ class AttentionStep final : public Step {
   mutable std::vector<Work> work_;  // by thread
 };
 
-// Both directions, no cache: row by row with plain vectors. Encoders are small and their rows few.
-class SeqAttentionStep final : public Step {
- public:
-  explicit SeqAttentionStep(const mnw_node& node)
-      : node_(node), params_(Params<mnw_attention_params>(node)) {}
-
-  void Run(const mnw_plan& plan, int ith) const override {
-    const Tensor q = plan.tensor(node_.in[0]), k = plan.tensor(node_.in[1]),
-                 v = plan.tensor(node_.in[2]);
-    const int32_t* seq = plan.tensor(node_.in[3]).i32();
-    const Tensor y = plan.tensor(node_.out[0]);
-    const VectorKernels& kernels = plan.context->vector;
-    const int64_t heads = q.dim[1], kv_heads = k.dim[1], group = heads / kv_heads, n = q.dim[2];
-    std::vector<float> product(static_cast<size_t>(q.dim[0])), scores,
-        scaled(static_cast<size_t>(v.dim[0]));
-    const Range r = Share(n * heads, ith, plan.context->team.size());
-    for (int64_t i = r.begin; i < r.end; ++i) {
-      const int64_t t = i / heads, h = i % heads / group;
-      std::vector<int64_t> rows;
-      scores.clear();
-      for (int64_t u = 0; u < n; ++u) {
-        if (seq[u] != seq[t]) continue;
-        kernels.binary(Binary::kMul, q.row(i), k.row(u * kv_heads + h), q.dim[0], product.data());
-        rows.push_back(u);
-        scores.push_back(kernels.sum(product.data(), q.dim[0]) * params_.scale);
-      }
-      kernels.softmax(scores.data(), static_cast<int64_t>(scores.size()), scores.data());
-      std::fill_n(y.row(i), v.dim[0], 0.0f);
-      for (size_t j = 0; j < rows.size(); ++j) {
-        kernels.scale(v.row(rows[j] * kv_heads + h), scores[j], 0.0f, v.dim[0], scaled.data());
-        kernels.binary(Binary::kAdd, y.row(i), scaled.data(), v.dim[0], y.row(i));
-      }
-    }
-  }
-
- private:
-  const mnw_node& node_;
-  mnw_attention_params params_;
-};
-
 }  // namespace
 
 std::unique_ptr<Step> MakeAttentionStep(PlanBuilder& b, const mnw_node& node) {
@@ -340,8 +300,6 @@ std::unique_ptr<Step> MakeAttentionStep(PlanBuilder& b, const mnw_node& node) {
       return std::make_unique<KvWriteStep>(b, node);
     case MNW_OP_attention:
       return std::make_unique<AttentionStep>(b, node);
-    case MNW_OP_seq_attention:
-      return std::make_unique<SeqAttentionStep>(node);
   }
   return nullptr;
 }

@@ -1,42 +1,48 @@
 // conv_step and scan: layers whose state is one block per sequence. Rows of a sequence depend on
 // the row before, so threads share channels (conv_step) or heads (scan), never rows.
-#include <cmath>
-
 #include "plan.h"
 
 namespace minnow::cpu {
 
 namespace {
 
+// The block of a row's sequence, [n_kv_heads][k_dim][v_dim]. Rows of these layers always have one.
 float* Block(const mnw_state::Layer& l, int32_t slot) {
   return reinterpret_cast<float*>(l.pages.data() + static_cast<size_t>(slot) * l.page_bytes);
 }
 
 class ConvStep final : public Step {
  public:
-  explicit ConvStep(const mnw_node& node) : node_(node) {}
+  ConvStep(const mnw_plan& plan, const mnw_node& node)
+      : node_(node), width_(plan.value(node.in[3]).dim[0]) {
+    const float* w = plan.vector(node.in[3]);
+    const int64_t channels = plan.value(node.in[3]).dim[1];
+    by_position_.resize(static_cast<size_t>(width_ * channels));
+    for (int64_t c = 0; c < channels; ++c) {
+      for (int64_t i = 0; i < width_; ++i) {
+        by_position_[static_cast<size_t>(i * channels + c)] = w[c * width_ + i];
+      }
+    }
+  }
 
   void Run(const mnw_plan& plan, int ith) const override {
     const Tensor x = plan.tensor(node_.in[0]), y = plan.tensor(node_.out[0]);
     const mnw_state::Layer& l = plan.state->layers[plan.value(node_.in[1]).index];
     const int32_t* slots = plan.tensor(node_.in[2]).i32();
-    const float *w = plan.vector(node_.in[3]), *bias = plan.vector(InputOf(node_, 4));
-    const int64_t width = plan.value(node_.in[3]).dim[0];
-    const Range r = Share(x.dim[0], ith, plan.context->team.size());
+    const float* bias = plan.vector(InputOf(node_, 4));
+    const int64_t channels = x.dim[0];
+    const Range r = Share(channels, ith, plan.context->team.size());
     for (int64_t t = 0; t < x.rows(); ++t) {
-      for (int64_t c = r.begin; c < r.end; ++c) {
-        float* past = Block(l, slots[t]) + c * (width - 1);  // oldest first
-        float sum = bias ? bias[c] : 0.0f;
-        for (int64_t i = 0; i + 1 < width; ++i) sum = std::fma(past[i], w[c * width + i], sum);
-        y.row(t)[c] = std::fma(x.row(t)[c], w[c * width + width - 1], sum);
-        for (int64_t i = 0; i + 2 < width; ++i) past[i] = past[i + 1];
-        if (width > 1) past[width - 2] = x.row(t)[c];
-      }
+      plan.context->vector.conv(x.row(t) + r.begin, by_position_.data() + r.begin,
+                                bias ? bias + r.begin : nullptr, width_, channels, r.end - r.begin,
+                                Block(l, slots[t]) + r.begin, y.row(t) + r.begin);
     }
   }
 
  private:
   const mnw_node& node_;
+  const int64_t width_;
+  std::vector<float> by_position_;  // the weights, [width][channels]
 };
 
 class ScanStep final : public Step {
@@ -52,24 +58,16 @@ class ScanStep final : public Step {
     const int32_t* slots = plan.tensor(node_.in[7]).i32();
     const int64_t d = x.dim[0], heads = x.dim[1], n = b.dim[0], groups = b.dim[1];
     const Range r = Share(heads, ith, plan.context->team.size());
-    for (int64_t t = 0; t < x.dim[2]; ++t) {
-      for (int64_t h = r.begin; h < r.end; ++h) {
-        const int64_t g = h / (heads / groups);
+    // Head by head, so that a head's state stays in the cache over the rows of a prefill.
+    for (int64_t h = r.begin; h < r.end; ++h) {
+      const int64_t g = h / (heads / groups);
+      for (int64_t t = 0; t < x.dim[2]; ++t) {
         const float step = dt.row(t)[h], exponent = step * a[h];
         float decay;
         plan.context->vector.unary(Unary::kExp, &exponent, 1, &decay);
-        const float *xr = x.row(t * heads + h), *br = b.row(t * groups + g),
-                    *cr = c.row(t * groups + g);
-        float* state = Block(l, slots[t]) + h * d * n;
-        for (int64_t i = 0; i < d; ++i) {
-          float sum = 0.0f;
-          for (int64_t j = 0; j < n; ++j) {
-            float& s = state[i * n + j];
-            s = std::fma(s, decay, step * xr[i] * br[j]);
-            sum = std::fma(s, cr[j], sum);
-          }
-          y.row(t * heads + h)[i] = std::fma(skip[h], xr[i], sum);
-        }
+        plan.context->vector.scan(x.row(t * heads + h), b.row(t * groups + g),
+                                  c.row(t * groups + g), step, decay, skip[h], n, d,
+                                  Block(l, slots[t]) + h * d * n, y.row(t * heads + h));
       }
     }
   }
@@ -80,10 +78,10 @@ class ScanStep final : public Step {
 
 }  // namespace
 
-std::unique_ptr<Step> MakeRecurrentStep(PlanBuilder&, const mnw_node& node) {
+std::unique_ptr<Step> MakeRecurrentStep(PlanBuilder& b, const mnw_node& node) {
   switch (node.op) {
     case MNW_OP_conv_step:
-      return std::make_unique<ConvStep>(node);
+      return std::make_unique<ConvStep>(b.plan(), node);
     case MNW_OP_scan:
       return std::make_unique<ScanStep>(node);
   }

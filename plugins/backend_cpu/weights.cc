@@ -35,7 +35,7 @@ Uses FindUses(const mnw_graph* g, mnw_id value) {
   for (uint32_t i = 0; i < g->n_nodes; ++i) {
     const mnw_node& node = *mnw_node_at(g, i);
     for (uint32_t j = 0; j < node.n_in; ++j) {
-      if (node.in[j] != value) continue;
+      if (node.in[j] == MNW_NONE || sdk::GraphView(*g).Base(node.in[j]) != value) continue;
       const bool matrix = IsMatrixInput(node, j);
       uses.matrix |= matrix;
       uses.vector |= !matrix && node.op != MNW_OP_get_rows;

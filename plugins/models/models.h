@@ -5,6 +5,6 @@
 
 namespace minnow::models {
 
-extern const mnw_arch kLlama, kQwen2, kPhi3, kGemma2;
+extern const mnw_arch kLlama, kQwen2, kPhi3, kGemma2, kMamba2, kBert;
 
 }  // namespace minnow::models

@@ -9,10 +9,7 @@ namespace minnow::models {
 namespace {
 
 const mnw_arch* const kArchs[] = {
-    &kLlama,
-    &kQwen2,
-    &kPhi3,
-    &kGemma2,
+    &kLlama, &kQwen2, &kPhi3, &kGemma2, &kMamba2, &kBert,
 };
 const mnw_arch_list kList = {sizeof kList, std::size(kArchs), kArchs};
 

@@ -363,6 +363,42 @@ TEST(Demo, ControlTokensInADocumentAreText) {
   }
 }
 
+TEST_GROUP(Embed){};
+
+TEST(Embed, GivesALineForALine) {
+  const std::string model = MINNOW_SOURCE_DIR "/tests/golden/models/bert_mean.gguf";
+  const CommandResult r = Minnow({"embed", "-m", model, "--json"}, "the river\n\nThe River\n");
+  LONGS_EQUAL_TEXT(0, r.exit_code, r.err.c_str());
+  std::istringstream lines(r.out);
+  std::vector<json> rows;
+  for (std::string line; std::getline(lines, line);) rows.push_back(json::parse(line));
+  LONGS_EQUAL(3, rows.size());
+  double square = 0;
+  for (const double x : rows[0]["embedding"]) square += x * x;
+  DOUBLES_EQUAL(1, square, 1e-5);
+  LONGS_EQUAL(2, rows[1]["usage"]["prompt_tokens"].get<int>());
+  CHECK(rows[0]["embedding"] == rows[2]["embedding"]);
+  CHECK(rows[0]["embedding"] != rows[1]["embedding"]);
+}
+
+TEST(Embed, ALineThatIsTooLongFailsAlone) {
+  const std::string model = MINNOW_SOURCE_DIR "/tests/golden/models/bert_mean.gguf";
+  std::string text;
+  for (int i = 0; i < 400; ++i) text += "a ";
+  const CommandResult r = Minnow({"embed", "-m", model, "--json"}, text + "\nriver\n");
+  LONGS_EQUAL(1, r.exit_code);
+  STRCMP_CONTAINS("402 tokens", r.err.c_str());
+  STRCMP_CONTAINS("{\"index\":0,\"error\":{\"code\":\"out_of_range\"", r.out.c_str());
+  STRCMP_CONTAINS("{\"index\":1,\"embedding\":[", r.out.c_str());
+}
+
+TEST(Embed, AModelThatGeneratesIsRefused) {
+  CheckRefused(3, "has no embedding", Minnow({"embed", "-m", kTiny}, "a\n"));
+  CheckRefused(3, "embeds text",
+               Minnow({"generate", "-m", MINNOW_SOURCE_DIR "/tests/golden/models/bert_mean.gguf",
+                       "-p", "a"}));
+}
+
 TEST_GROUP(Run){};
 
 TEST(Run, RunsAScriptAndPassesItsArguments) {

@@ -97,6 +97,17 @@ def _gemma2(s, v):
                                      rope_parameters=dict(rope_type="default", rope_theta=10000.0))
 
 
+def _mamba2(s, v):
+    """`heads` of the state-space model, which share `kv_heads` groups of B and C."""
+    assert s.heads * s.head_dim == 2 * s.width
+    return transformers.Mamba2Config(vocab_size=v, hidden_size=s.width, num_heads=s.heads, head_dim=s.head_dim,
+                                     n_groups=s.kv_heads, state_size=s.ffn, num_hidden_layers=s.layers, expand=2,
+                                     conv_kernel=4, chunk_size=64, use_bias=False, use_conv_bias=True,
+                                     layer_norm_epsilon=1e-5, rms_norm=True, tie_word_embeddings=True,
+                                     time_step_limit=(0.0, float("inf")),
+                                     bos_token_id=0, eos_token_id=1, pad_token_id=None)
+
+
 LAYOUTS = {
     "llama": Layout("llama", _llama, Shape(256, 8, 2, 32, 512, 4, 0), Shape(64, 4, 2, 16, 64, 2, 0), add_bos=True),
     "mistral": Layout("llama", _mistral, Shape(256, 4, 2, 64, 512, 4, 32), Shape(64, 2, 1, 32, 64, 1, 40),
@@ -108,6 +119,7 @@ LAYOUTS = {
                             contexts=(160, 320)),
     "gemma2": Layout("gemma2", _gemma2, Shape(256, 4, 2, 128, 512, 4, 32), Shape(64, 2, 1, 48, 64, 2, 40),
                      add_bos=True, peer_bound=5e-3),  # llama.cpp's GELU is a table of F16 values
+    "mamba2": Layout("mamba2", _mamba2, Shape(128, 8, 2, 32, 32, 4, 0), Shape(48, 6, 2, 16, 12, 2, 0)),
 }
 
 
@@ -146,11 +158,19 @@ def make_module(layout, shape, vocabulary, query_gain=1.4, seed=1):
     with torch.no_grad():
         for name, p in module.named_parameters():
             x = torch.randn(p.shape, generator=generator)
-            if name.endswith("norm.weight"):
+            if name.endswith(("norm.weight", "norm_f.weight")):
                 x = 0.2 * x if gemma else 1.0 + 0.2 * x
+            elif name.endswith("dt_bias"):
+                x = x - 2.0
             elif name.endswith("bias"):
                 x = 0.3 * x
-            elif "embed_tokens" in name or "lm_head" in name:
+            elif name.endswith("A_log"):  # memories of a few tokens to hundreds
+                x = 0.7 * x - 1.5
+            elif name.endswith(".D"):
+                x = 1.0 + 0.3 * x
+            elif "conv1d" in name:
+                x = 0.7 * x
+            elif "embeddings" in name or "embed_tokens" in name or "lm_head" in name:
                 x = x * 2.5 / math.sqrt(shape.width)
             else:
                 x = x * (query_gain if "q_proj" in name else 1.4) / math.sqrt(p.shape[1])
@@ -193,14 +213,23 @@ GEMMA2_BLOCK_NAMES = BLOCK_NAMES | {
     "post_attention_layernorm": "post_attention_norm", "pre_feedforward_layernorm": "ffn_norm",
     "post_feedforward_layernorm": "post_ffw_norm",
 }
+MAMBA2_BLOCK_NAMES = {
+    "norm.weight": "attn_norm.weight", "mixer.in_proj.weight": "ssm_in.weight",
+    "mixer.conv1d.weight": "ssm_conv1d.weight", "mixer.conv1d.bias": "ssm_conv1d.bias",
+    "mixer.dt_bias": "ssm_dt.bias", "mixer.A_log": "ssm_a", "mixer.D": "ssm_d",
+    "mixer.norm.weight": "ssm_norm.weight", "mixer.out_proj.weight": "ssm_out.weight",
+}
 OUTER_NAMES = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight",
-               "lm_head.weight": "output.weight"}
+               "lm_head.weight": "output.weight", "backbone.embeddings.weight": "token_embd.weight",
+               "backbone.norm_f.weight": "output_norm.weight"}
 
 
 def gguf_name(layout, name):
     if name in OUTER_NAMES:
         return OUTER_NAMES[name]
     _, _, index, rest = name.split(".", 3)
+    if layout.arch == "mamba2":
+        return f"blk.{index}.{MAMBA2_BLOCK_NAMES[rest]}"
     stem, kind = rest.rsplit(".", 1)
     return f"blk.{index}.{(GEMMA2_BLOCK_NAMES if layout.arch == 'gemma2' else BLOCK_NAMES)[stem]}.{kind}"
 
@@ -220,13 +249,25 @@ def gguf_tensors(layout, shape, module):
             x = x + 1.0
         if heads := paired_heads(layout, shape, name):
             x = interleave(x, heads)
-        yield name, x
+        yield name, _mamba2_form(shape, name, x) if layout.arch == "mamba2" else x
+    if layout.arch == "mamba2":
+        return
     rope = module.config.rope_parameters
     if rope["rope_type"] == "llama3":
         yield "rope_freqs.weight", _llama3_factors(rope, shape.head_dim)
     if rope["rope_type"] == "longrope":
         yield "rope_factors_long.weight", np.array(rope["long_factor"], np.float32)
         yield "rope_factors_short.weight", np.array(rope["short_factor"], np.float32)
+
+
+def _mamba2_form(shape, name, x):
+    if name.endswith("ssm_a"):
+        return -np.exp(x)[:, None]
+    if name.endswith("ssm_d"):
+        return x[:, None]
+    if name.endswith("ssm_conv1d.weight"):
+        return x[:, 0, :]
+    return x.reshape(shape.kv_heads, -1) if name.endswith("ssm_norm.weight") else x
 
 
 def set_from_gguf(layout, shape, module, gguf_name, x):
@@ -265,10 +306,44 @@ def _llama3_factors(rope, head_dim):
 
 def write_gguf(path, layout, shape, module, tokenizer, quantized=None):
     """Write the model. `quantized` maps tensor names to (raw bytes, GGML type) that replace the float32 ones."""
-    config, rope = module.config, module.config.rope_parameters
+    config = module.config
     w = gguf.GGUFWriter(path, layout.arch)
     w.add_name("tiny random model")  # a name that says phi3 makes llama.cpp look for Phi-3's own control tokens
     w.add_file_type(gguf.LlamaFileType.GUESSED if quantized else gguf.LlamaFileType.ALL_F32)
+    if layout.arch == "mamba2":
+        _add_mamba2_keys(w, config, shape)
+    else:
+        _add_attention_keys(w, layout, config, shape)
+    _add_tokenizer(w, layout, tokenizer)
+
+    for name, x in gguf_tensors(layout, shape, module):
+        if quantized and name in quantized:
+            raw, kind = quantized[name]
+            w.add_tensor(name, raw, raw_dtype=kind)
+        else:
+            w.add_tensor(name, np.ascontiguousarray(x, np.float32))
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+
+
+def _add_mamba2_keys(w, config, shape):
+    w.add_context_length(2**20)
+    w.add_embedding_length(shape.width)
+    w.add_block_count(shape.layers)
+    w.add_feed_forward_length(0)
+    w.add_head_count(0)
+    w.add_ssm_conv_kernel(config.conv_kernel)
+    w.add_ssm_inner_size(2 * shape.width)
+    w.add_ssm_state_size(config.state_size)
+    w.add_ssm_time_step_rank(shape.heads)
+    w.add_ssm_group_count(config.n_groups)
+    w.add_layer_norm_rms_eps(config.layer_norm_epsilon)
+
+
+def _add_attention_keys(w, layout, config, shape):
+    rope = config.rope_parameters
     w.add_context_length(config.max_position_embeddings)
     w.add_embedding_length(shape.width)
     w.add_block_count(shape.layers)
@@ -297,6 +372,8 @@ def write_gguf(path, layout, shape, module, tokenizer, quantized=None):
     if shape.window:
         w.add_sliding_window(shape.window)
 
+
+def _add_tokenizer(w, layout, tokenizer):
     bpe = json.loads(tokenizer.to_str())["model"]
     tokens = sorted(bpe["vocab"], key=bpe["vocab"].get)
     control, normal = gguf.TokenType.CONTROL, gguf.TokenType.NORMAL
@@ -308,14 +385,3 @@ def write_gguf(path, layout, shape, module, tokenizer, quantized=None):
     w.add_bos_token_id(0)
     w.add_eos_token_id(1)
     w.add_add_bos_token(layout.add_bos)
-
-    for name, x in gguf_tensors(layout, shape, module):
-        if quantized and name in quantized:
-            raw, kind = quantized[name]
-            w.add_tensor(name, raw, raw_dtype=kind)
-        else:
-            w.add_tensor(name, np.ascontiguousarray(x, np.float32))
-    w.write_header_to_file()
-    w.write_kv_data_to_file()
-    w.write_tensors_to_file()
-    w.close()

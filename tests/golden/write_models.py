@@ -5,7 +5,8 @@
 
 Beside each NAME.gguf stands NAME.logits.json: {"cases": [{"tokens": [...], "positions": [...], "logits":
 [[...], ...]}]}. A case is one sequence of tokens in a context of exactly that length; `logits` are rows of
-transformers' float32 answer at `positions`. Everything is seeded: the files change only when this script,
+transformers' float32 answer at `positions`. An encoder's NAME.embeddings.json has {"cases": [{"text": ..., "tokens":
+[...], "embedding": [...]}]} instead. Everything is seeded: the files change only when this script,
 tiny_models.py or the libraries' random numbers do. `quantized.gguf` has every tensor type: random blocks, whose
 meaning as float32 (by the gguf package) is what transformers computes with, so its logits hold no rounding of
 activations. NAME.lora.gguf is a random adapter for NAME.gguf; NAME.lora.logits.json is transformers' answer with the
@@ -19,9 +20,11 @@ import gguf
 import numpy as np
 import torch
 
+import bert_models
 import tiny_models
 
 VOCABULARY = 272
+WORD_PIECES = 200
 POSITIONS = [0, 31, 32, 39, 40, 255, 256, 299]  # edges of pages, windows, and attention's blocks of 256
 SHORT = 200
 
@@ -116,6 +119,23 @@ def write_adapter(folder, name, layout, shape, tokenizer, dtype):
     (folder / f"{name}.lora.logits.json").write_text(json.dumps({"cases": [case]}, separators=(",", ":")) + "\n")
 
 
+def write_encoders(folder):
+    tokenizer = bert_models.make_tokenizer(WORD_PIECES)
+    pieces = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)
+    module = bert_models.make_module(WORD_PIECES)
+    long_text = tiny_models.make_text(300, seed=3)
+    texts = ["", "Café, Zürich!", "naïve letters 東京 \u2603 between", long_text[:200], long_text]
+    for pooling in bert_models.POOLING:
+        bert_models.write_gguf(folder / f"bert_{pooling}.gguf", module, pieces, pooling)
+        cases = []
+        for text in texts:
+            tokens = tokenizer.encode(text).ids
+            tokens = tokens[:319] + tokens[-1:] if len(tokens) > 320 else tokens
+            vector = bert_models.embed(module, tokens, pooling)
+            cases.append({"text": text, "tokens": tokens, "embedding": [float(f"{x:.7g}") for x in vector]})
+        (folder / f"bert_{pooling}.embeddings.json").write_text(json.dumps({"cases": cases}, separators=(",", ":")) + "\n")
+
+
 def main():
     folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "models")
     folder.mkdir(exist_ok=True)
@@ -126,6 +146,7 @@ def main():
     for name, dtype in (("llama", np.float32), ("phi3", np.float16)):  # rows in paired order; joint q, k, v and gate, up
         write_adapter(folder, name, tiny_models.LAYOUTS[name], tiny_models.LAYOUTS[name].small, tokenizer, dtype)
     write(folder, "quantized", tiny_models.LAYOUTS["llama"], QUANTIZED_SHAPE, tokenizer, quantize=True)
+    write_encoders(folder)
 
 
 if __name__ == "__main__":

@@ -89,6 +89,16 @@ struct VectorKernels {
                      float* partial);
   // Adds a block (maximum, sum, partial) to the pair's running (max, sum, out).
   void (*merge)(AttentionPair* pair, float max, float sum, const float* partial, int64_t v_dim);
+
+  // n channels of one row of conv_step: y = bias + sum of past inputs, oldest first, and x, each
+  // times its weight; then x joins the past. w [width] and past [width - 1] lie `stride` floats
+  // apart, the channels of each side by side. bias may be null.
+  void (*conv)(const float* x, const float* w, const float* bias, int64_t width, int64_t stride,
+               int64_t n, float* past, float* y);
+  // One row of one head of scan: state[j][i] = fma(state, decay, step * x[i] * b[j]) and
+  // y[i] = skip * x[i] + sum_j state[j][i] * c[j], j ascending. state [n][d], x and y [d].
+  void (*scan)(const float* x, const float* b, const float* c, float step, float decay, float skip,
+               int64_t n, int64_t d, float* state, float* y);
 };
 
 namespace ref {

@@ -425,8 +425,60 @@ void Merge(AttentionPair* pair, float max, float sum, const float* partial, int6
   });
 }
 
+void Conv(const float* x, const float* w, const float* bias, int64_t width, int64_t stride,
+          int64_t n, float* past, float* y) {
+  ForEach16(n, [=](int64_t i, int64_t m) {
+    const V in = LoadN(x + i, m);
+    V sum = bias ? LoadN(bias + i, m) : V::Set(0.0f);
+    for (int64_t k = 0; k + 1 < width; ++k) {
+      float* at = past + k * stride + i;
+      sum = V::Fma(LoadN(at, m), LoadN(w + k * stride + i, m), sum);
+      StoreN(k + 2 < width ? LoadN(at + stride, m) : in, at, m);
+    }
+    StoreN(V::Fma(in, LoadN(w + (width - 1) * stride + i, m), sum), y + i, m);
+  });
+}
+
+// D vectors of 16 dimensions, the last with `last` of them.
+template <int D>
+inline void ScanTile(const float* x, const float* b, const float* c, float step, V decay, V skip,
+                     int64_t n, int64_t d, int64_t last, float* state, float* y) {
+  const auto lanes = [last](int i) { return i + 1 < D ? int64_t{16} : last; };
+  V in[D], acc[D];
+  for (int i = 0; i < D; ++i) {
+    in[i] = V::Mul(V::Set(step), LoadN(x + 16 * i, lanes(i)));
+    acc[i] = V::Set(0.0f);
+  }
+  for (int64_t j = 0; j < n; ++j) {
+    const V bj = V::Set(b[j]), cj = V::Set(c[j]);
+    for (int i = 0; i < D; ++i) {
+      float* at = state + j * d + 16 * i;
+      const V s = V::Fma(LoadN(at, lanes(i)), decay, V::Mul(in[i], bj));
+      StoreN(s, at, lanes(i));
+      acc[i] = V::Fma(s, cj, acc[i]);
+    }
+  }
+  for (int i = 0; i < D; ++i) {
+    StoreN(V::Fma(skip, LoadN(x + 16 * i, lanes(i)), acc[i]), y + 16 * i, lanes(i));
+  }
+}
+
+void Scan(const float* x, const float* b, const float* c, float step, float decay, float skip,
+          int64_t n, int64_t d, float* state, float* y) {
+  const V decays = V::Set(decay), skips = V::Set(skip);
+  int64_t i = 0;
+  for (; i + 32 <= d; i += 32) {
+    ScanTile<2>(x + i, b, c, step, decays, skips, n, d, 16, state + i, y + i);
+  }
+  for (; i < d; i += 16) {
+    const int64_t last = d - i < 16 ? d - i : 16;
+    ScanTile<1>(x + i, b, c, step, decays, skips, n, d, last, state + i, y + i);
+  }
+}
+
 const VectorKernels kVector = {
     UnaryRow,   BinaryRow,    BinaryScalarRow, ScaleRow,     ClampRow,   SoftcapRow, GatedRow,
     RmsNormRow, LayerNormRow, L2NormRow,       SoftmaxRow,   SumRow,     MaxRow,     RopeHead,
     LoadK,      LoadV,        Scores,          SoftmaxBlock, Accumulate, Merge,
+    Conv,       Scan,
 };

@@ -180,7 +180,7 @@ TEST(Claims, RefusesWhatItWouldReadWrongly) {
     Node n;
     const mnw_id w = n.Weight({64, 64, 1, 1}), half = n.m.Reshape(w, {64, 32, 1, 1});
     n.Emit(n.m.Emit(MNW_OP_linear, {n.Rows(), half}, kNoSite));
-    CheckRefused(n.m, "view of a weight");
+    CheckRefused(n.m, "view of a matrix");
   }
   {
     Node n;

@@ -295,7 +295,10 @@ const mnw_state_layer& State::layer(uint32_t i) const {
 
 std::vector<float> State::Export(uint32_t i, uint32_t page) const {
   const mnw_state_layer& l = layer(i);
-  std::vector<float> values(size_t{32} * l.n_kv_heads * (l.k_dim + l.v_dim));
+  const auto& group = static_cast<const mnw_state_group*>(spec_.groups)[l.group];
+  const size_t n =
+      group.kind == MNW_STATE_KV ? size_t{32} * (l.k_dim + l.v_dim) : size_t{l.k_dim} * l.v_dim;
+  std::vector<float> values(n * l.n_kv_heads);
   mnw_error e{};
   CheckCode(Backend().state_export(state_, i, page, values.data(), &e), e, "state_export");
   return values;

@@ -165,6 +165,33 @@ TEST(Recurrent, ScanContinuesFromStepToStep) {
   }
 }
 
+TEST(Recurrent, AnExportedBlockIsTheLastInputsAndContinuesElsewhere) {
+  Random random(4);
+  Model m;
+  const uint32_t group = m.Group(MNW_STATE_RECURRENT, 4);
+  const mnw_id x = m.Input({8, kTokens, 1, 1}), slots = m.StepInput(MNW_INPUT_SLOTS, group),
+               w = m.RandomWeight(MNW_TYPE_F32, {4, 8, 1, 1}, random),
+               state = m.State(0, group, 1, 3, 8);
+  m.Output(m.Emit(MNW_OP_conv_step, {x, state, slots, w}));
+  m.Finish();
+  const Context c;
+  State s(c, m);
+  Program program(c, m, {16, 4, 0}, &s);
+  const std::vector<float> head = random.Normals(8 * 5), next = random.Normals(8);
+  program.Run({5, 1, 0}, {{x, ToWords(head)}, {slots, Words(5, 1)}});
+  const std::vector<float> block = s.Export(0, 1);
+  UNSIGNED_LONGS_EQUAL(24, block.size());
+  for (size_t channel = 0; channel < 8; ++channel) {
+    for (size_t i = 0; i < 3; ++i) {
+      DOUBLES_EQUAL(head[(2 + i) * 8 + channel], block[channel * 3 + i], 0);
+    }
+  }
+  s.Import(0, 2, block);
+  const Inputs a = {{x, ToWords(next)}, {slots, Words(1, 1)}},
+               b = {{x, ToWords(next)}, {slots, Words(1, 2)}};
+  CheckSameBits(program.Run({1, 1, 0}, a)[0], program.Run({1, 1, 0}, b)[0], "imported block");
+}
+
 TEST(Recurrent, ACopiedBlockContinuesAsItsSource) {
   Random random(3);
   Model m;

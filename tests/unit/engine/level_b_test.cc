@@ -8,12 +8,15 @@
 #include "formats/gguf_writer.h"
 #include "quant/quant.h"
 
+using minnow::engine::EmbedRequest;
 using minnow::engine::GenerateRequest;
 using minnow::engine::LogSumExp;
+using minnow::engine::Priority;
 using minnow::engine::ScoreRequest;
 using minnow::engine::TokenId;
 using minnow::model::Model;
 using minnow::test::Ask;
+using minnow::test::AskedEmbed;
 using minnow::test::AskedGenerate;
 using minnow::test::AskedScore;
 using minnow::test::BuildTreePlugins;
@@ -163,6 +166,8 @@ TEST(LevelB, F16Weights) { CheckModel(HalfVersion(GoldenPath("llama.gguf"), dir 
 
 TEST(LevelB, WindowsAndSoftCaps) { CheckModel(GoldenPath("gemma2.gguf")); }
 
+TEST(LevelB, RecurrentState) { CheckModel(GoldenPath("mamba2.gguf")); }
+
 TEST(LevelB, DemoModel) {
   const std::string path = MINNOW_SOURCE_DIR "/models/minnow-demo.Q8_0.gguf";
   if (!std::filesystem::exists(path)) {
@@ -170,6 +175,38 @@ TEST(LevelB, DemoModel) {
     return;
   }
   CheckModel(path);
+}
+
+TEST(LevelB, EmbeddingsOfMixedLengths) {
+  const std::shared_ptr<const Model> model = LoadModel(GoldenPath("bert_mean.gguf"));
+  std::vector<std::vector<TokenId>> texts;
+  for (uint32_t i = 0; i < 40; ++i) {
+    texts.push_back(Text(1 + i * 37 % 320, i));
+    for (TokenId& token : texts.back()) token %= 200;
+  }
+  std::vector<std::vector<float>> alone;
+  CpuEngine cpu(model, Options());
+  for (const auto& text : texts) {
+    alone.push_back(Ask(cpu.engine(), EmbedRequest{text, Priority::kBatch, {}}).Wait().embedding);
+  }
+  const auto check = [&](CpuEngine& together) {
+    std::vector<AskedEmbed> asked;
+    for (const auto& text : texts) {
+      asked.push_back(Ask(together.engine(), EmbedRequest{text, Priority::kBatch, {}}));
+    }
+    for (size_t i = 0; i < texts.size(); ++i) {
+      CHECK_OK(asked[i].Wait().status);
+      CHECK(alone[i] == asked[i].Wait().embedding);
+    }
+  };
+  check(cpu);
+  CpuOptions options = Options();
+  options.n_threads = 2;
+  CpuEngine threads(model, options);
+  check(threads);
+  options.device = "cpu:isa=ref";
+  CpuEngine reference(model, options);
+  check(reference);
 }
 
 TEST(LevelB, EveryTypeOfCache) {

@@ -7,7 +7,11 @@
 #include "build_tree.h"
 #include "engine/answer.h"
 
+using minnow::engine::EmbedRequest;
+using minnow::engine::Priority;
 using minnow::engine::TokenId;
+using minnow::test::Ask;
+using minnow::test::AskedEmbed;
 using minnow::test::CpuEngine;
 using minnow::test::CpuOptions;
 using minnow::test::GoldenPath;
@@ -61,6 +65,28 @@ void CheckFile(const std::string& name, double largest, double rms) {
   }
 }
 
+// The vectors of an encoder, whose tokenizer is checked on the way.
+void CheckEncoder(const std::string& name) {
+  std::ifstream json(GoldenPath(name + ".embeddings.json"));
+  const nlohmann::json golden = nlohmann::json::parse(json);
+  CHECK(!golden["cases"].empty());
+  const auto model = LoadModel(GoldenPath(name + ".gguf"));
+  CpuEngine cpu(model);
+  for (const auto& c : golden["cases"]) {
+    const auto tokens = c["tokens"].get<std::vector<TokenId>>();
+    auto encoded = model->EncodeText(c["text"].get<std::string>());
+    CHECK_OK(encoded.status());
+    if (tokens.size() < model->n_ctx()) CHECK(tokens == *encoded);  // else the golden text was cut
+    const AskedEmbed asked = Ask(cpu.engine(), EmbedRequest{tokens, Priority::kBatch, {}});
+    CHECK_OK(asked.Wait().status);
+    const auto expected = c["embedding"].get<std::vector<double>>();
+    UNSIGNED_LONGS_EQUAL(expected.size(), asked.Wait().embedding.size());
+    const Distance d = Compare(asked.Wait().embedding, expected);
+    const auto where = fmt::format("{}, {} tokens: {:.2g}", name, tokens.size(), d.largest);
+    CHECK_TEXT(d.largest <= 1e-4, where.c_str());
+  }
+}
+
 }  // namespace
 
 TEST_GROUP(Golden){};
@@ -71,5 +97,8 @@ TEST(Golden, Qwen2) { CheckFile("qwen2", 1e-4, 1e-4); }
 TEST(Golden, Phi3) { CheckFile("phi3", 1e-4, 1e-4); }
 TEST(Golden, Phi3LongRope) { CheckFile("phi3_longrope", 1e-4, 1e-4); }
 TEST(Golden, Gemma2) { CheckFile("gemma2", 1e-4, 1e-4); }
+TEST(Golden, Mamba2) { CheckFile("mamba2", 1e-4, 1e-4); }
+TEST(Golden, BertWithMeanPooling) { CheckEncoder("bert_mean"); }
+TEST(Golden, BertWithClsPooling) { CheckEncoder("bert_cls"); }
 // Activations are rounded to int8, the answers are not; the bound tells that from a wrong block.
 TEST(Golden, EveryTypeOfWeight) { CheckFile("quantized", 0.2, 0.04); }

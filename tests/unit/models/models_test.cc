@@ -19,7 +19,7 @@ using test::FakeFile;
 using test::MakeFile;
 
 const mnw_arch* Find(const std::string& id) {
-  for (const mnw_arch* arch : {&kLlama, &kQwen2, &kPhi3, &kGemma2}) {
+  for (const mnw_arch* arch : {&kLlama, &kQwen2, &kPhi3, &kGemma2, &kMamba2, &kBert}) {
     if (id == arch->id) return arch;
   }
   return nullptr;
@@ -273,6 +273,56 @@ TEST(Models, Gemma2ScalesAndCapsItsEnds) {
   DOUBLES_EQUAL(0, ParamsOf<mnw_norm_params>(g, MNW_OP_rms_norm, 0).weight_offset, 0);
 }
 
+TEST(Models, Mamba2KeepsTwoStatesALayer) {
+  const FakeFile file = test::Mamba2Of130M();
+  auto built = Build("mamba2", file);
+  CHECK_OK(built.status());
+  LONGS_EQUAL(0, built->unused_tensors.size());
+  const Graph& g = built->graph;
+  LONGS_EQUAL(1, g.state_groups().size());
+  LONGS_EQUAL(MNW_STATE_RECURRENT, g.state_groups()[0].kind);
+  LONGS_EQUAL(48, g.state_layers().size());
+  LONGS_EQUAL(3, g.state_layers()[0].k_dim);
+  LONGS_EQUAL(1536 + 2 * 128, g.state_layers()[0].v_dim);
+  LONGS_EQUAL(24, g.state_layers()[47].n_kv_heads);
+  LONGS_EQUAL(128, g.state_layers()[47].k_dim);
+  LONGS_EQUAL(64, g.state_layers()[47].v_dim);
+  CHECK(g.Input(MNW_INPUT_PAGES, 0) == MNW_NONE);
+}
+
+TEST(Models, Mamba2RefusesSizesThatDoNotDivide) {
+  FakeFile file = test::Mamba2Of130M();
+  file.Set("mamba2.ssm.time_step_rank", 7);
+  CHECK_ERROR(Code::kInvalid, "'mamba2.ssm.time_step_rank' does not divide",
+              Build("mamba2", file).status());
+  file = test::Mamba2Of130M();
+  file.Set("mamba2.ssm.group_count", 5);
+  CHECK_ERROR(Code::kInvalid, "'mamba2.ssm.group_count' does not divide",
+              Build("mamba2", file).status());
+}
+
+TEST(Models, BertGivesAVectorPerSequenceAndKeepsNoState) {
+  const FakeFile file = test::MiniLm();
+  auto built = Build("bert", file, 512);
+  CHECK_OK(built.status());
+  LONGS_EQUAL(0, built->unused_tensors.size());
+  const Graph& g = built->graph;
+  LONGS_EQUAL(0, g.state_groups().size());
+  LONGS_EQUAL(1, g.info().is_encoder);
+  STRCMP_EQUAL("f32[n_seqs,384]", graph::PrintShape(g.value(g.Output("embedding"))).c_str());
+  const auto pool = ParamsOf<mnw_pool_params>(g, MNW_OP_pool, -1);
+  LONGS_EQUAL(MNW_POOL_MEAN, pool.kind);
+  LONGS_EQUAL(1, pool.l2_normalize);
+}
+
+TEST(Models, BertRefusesWhatItCannotDo) {
+  CHECK_ERROR(Code::kInvalid, "'bert.context_length' is 512, too short for 513",
+              Build("bert", test::MiniLm(), 513).status());
+  FakeFile file = test::MiniLm();
+  file.Set("bert.pooling_type", 4);
+  CHECK_ERROR(Code::kUnsupported, "'bert.pooling_type' is 4", Build("bert", file, 512).status());
+}
+
 TEST(Models, Gemma2Of27BScalesByItsEmbedding) {
   test::Preset p = test::kGemma2_2B;
   p.n_layers = 46;
@@ -298,7 +348,7 @@ TEST(Models, ThePluginListsEveryArchitecture) {
   LONGS_EQUAL(MNW_ABI_MINOR, plugin->abi_minor);
   CHECK(plugin->backend == nullptr);
   const mnw_arch_list* list = plugin->archs(MNW_ABI_MINOR);
-  LONGS_EQUAL(4, list->n);
+  LONGS_EQUAL(6, list->n);
   for (uint32_t i = 0; i < list->n; ++i) {
     POINTERS_EQUAL(list->archs[i], Find(list->archs[i]->id));
   }

@@ -152,4 +152,68 @@ inline FakeFile MakeFile(const Preset& p) {
   return f;
 }
 
+inline FakeFile Mamba2Of130M() {
+  FakeFile f;
+  for (const auto& [key, n] : {std::pair{"block_count", 24},
+                               {"context_length", 1 << 20},
+                               {"embedding_length", 768},
+                               {"ssm.conv_kernel", 4},
+                               {"ssm.inner_size", 1536},
+                               {"ssm.state_size", 128},
+                               {"ssm.time_step_rank", 24},
+                               {"ssm.group_count", 1}}) {
+    f.Set(std::string("mamba2.") + key, n);
+  }
+  f.Set("mamba2.attention.layer_norm_rms_epsilon", 1e-5);
+  f.Add("token_embd.weight", {768, 50288}, MNW_TYPE_F16);
+  f.Add("output_norm.weight", {768});
+  for (int l = 0; l < 24; ++l) {
+    const std::string block = "blk." + std::to_string(l) + ".";
+    f.Add(block + "attn_norm.weight", {768});
+    f.Add(block + "ssm_in.weight", {768, 2 * 1536 + 2 * 128 + 24}, MNW_TYPE_F16);
+    f.Add(block + "ssm_conv1d.weight", {4, 1536 + 2 * 128});
+    f.Add(block + "ssm_conv1d.bias", {1536 + 2 * 128});
+    f.Add(block + "ssm_dt.bias", {24});
+    f.Add(block + "ssm_a", {1, 24});
+    f.Add(block + "ssm_d", {1, 24});
+    f.Add(block + "ssm_norm.weight", {1536, 1});
+    f.Add(block + "ssm_out.weight", {1536, 768}, MNW_TYPE_F16);
+  }
+  return f;
+}
+
+inline FakeFile MiniLm() {
+  FakeFile f;
+  for (const auto& [key, n] : {std::pair{"block_count", 6},
+                               {"context_length", 512},
+                               {"embedding_length", 384},
+                               {"feed_forward_length", 1536},
+                               {"attention.head_count", 12},
+                               {"pooling_type", 1}}) {
+    f.Set(std::string("bert.") + key, n);
+  }
+  f.Set("bert.attention.layer_norm_epsilon", 1e-12);
+  f.Add("token_embd.weight", {384, 30522}, MNW_TYPE_F16);
+  f.Add("token_types.weight", {384, 2});
+  f.Add("position_embd.weight", {384, 512});
+  const auto norm = [&](const std::string& name) {
+    f.Add(name + ".weight", {384});
+    f.Add(name + ".bias", {384});
+  };
+  norm("token_embd_norm");
+  for (int l = 0; l < 6; ++l) {
+    const std::string block = "blk." + std::to_string(l) + ".";
+    const auto linear = [&](const char* name, int64_t in, int64_t out) {
+      f.Add(block + name + ".weight", {in, out}, MNW_TYPE_F16);
+      f.Add(block + name + ".bias", {out});
+    };
+    for (const char* name : {"attn_q", "attn_k", "attn_v", "attn_output"}) linear(name, 384, 384);
+    linear("ffn_up", 384, 1536);
+    linear("ffn_down", 1536, 384);
+    norm(block + "attn_output_norm");
+    norm(block + "layer_output_norm");
+  }
+  return f;
+}
+
 }  // namespace minnow::test

@@ -125,6 +125,15 @@ Result<engine::RequestId> FakeModel::Classify(engine::ClassifyRequest request) {
   return Submit([request = std::move(request)] { request.on_done(AnswerTo(request)); });
 }
 
+// The vector is the text's bytes.
+Result<engine::RequestId> FakeModel::Embed(engine::EmbedRequest request) {
+  if (request.tokens.empty()) return Error(Code::kInvalid, "the prompt is empty");
+  return Submit([request = std::move(request)] {
+    std::vector<float> vector(request.tokens.begin(), request.tokens.end());
+    request.on_done(Status(), std::move(vector), {});
+  });
+}
+
 // The end of what was cancelled comes late, too.
 void FakeModel::Cancel(engine::RequestId id) {
   std::lock_guard lock(mutex_);

@@ -31,6 +31,7 @@ class FakeModel : public script::ModelApi {
       const nlohmann::ordered_json& messages) const override;
   Result<engine::RequestId> Generate(engine::GenerateRequest request) override;
   Result<engine::RequestId> Classify(engine::ClassifyRequest request) override;
+  Result<engine::RequestId> Embed(engine::EmbedRequest request) override;
   void Cancel(engine::RequestId id) override;
 
   // Gives no answer until that many have been asked for at the same time.

@@ -36,6 +36,13 @@ TEST(ScriptModel, ClassifiesADocument) {
       "return m:classify('a receipt', 'kind?', { 'letter', 'receipt' })");
 }
 
+TEST(ScriptModel, EmbedsATextOrADocument) {
+  CheckJson("[104.0,105.0]", "return m:embed('hi')");
+  CheckJson("4", "return #m:embed(doc)");
+  CHECK_ERROR(Code::kInvalid, "embed: the text should be a string, got number",
+              f.RunToStatus("m:embed(5)"));
+}
+
 TEST(ScriptModel, PassesEveryOptionOn) {
   f.RunToJson(
       "return m:generate('p', { temperature = 0.5, top_k = 3, top_p = 0.75, min_p = 0.25, seed = "

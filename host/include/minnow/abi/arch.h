@@ -37,7 +37,8 @@ typedef struct mnw_model_info {
   uint32_t n_layers, n_embd, n_heads, n_kv_heads, n_ff, n_vocab;
   uint32_t n_ctx_train;
   uint32_t rope_kind;  /* mnw_rope_kind */
-  uint32_t is_encoder; /* one vector per sequence comes out, a sequence is one step */
+  uint32_t is_encoder; /* one vector per sequence comes out, a sequence is one step: no state, and the
+                          output is "embedding" [S,K] instead of "logits" [O,V] */
 } mnw_model_info;
 
 enum { MNW_WEIGHT_OPTIONAL = 1 };
@@ -53,7 +54,9 @@ typedef struct mnw_builder {
   mnw_id (*weight)(void* self, const char* name, uint32_t n_dims, const int64_t* dims, uint32_t flags);
   mnw_id (*input)(void* self, uint32_t role, uint32_t index); /* the same id for the same question */
   uint32_t (*state_group)(void* self, uint32_t kind, uint32_t window);
-  mnw_id (*state)(void* self, uint32_t layer, uint32_t group, uint32_t n_kv_heads, uint32_t k_dim,
+  /* State `index` of the model, numbered from 0. A layer may have several: a Mamba-2 layer has one for
+   * its convolution and one for its scan. */
+  mnw_id (*state)(void* self, uint32_t index, uint32_t group, uint32_t n_kv_heads, uint32_t k_dim,
                   uint32_t v_dim);
   /* Appends a node; out shapes follow from the op's shape rule. out[] gets n_out ids. */
   void (*emit)(void* self, uint32_t op, int32_t layer, const mnw_id* in, uint32_t n_in, const void* params,

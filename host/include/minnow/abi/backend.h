@@ -84,7 +84,9 @@ typedef struct mnw_weight {
 
 typedef enum mnw_state_kind {
   MNW_STATE_KV = 1,       /* pages of keys and values; `window` 0: all positions stay readable */
-  MNW_STATE_RECURRENT = 2 /* one fixed-size block per sequence; a page is a sequence's block */
+  MNW_STATE_RECURRENT = 2 /* one fixed-size block per sequence; a page is a sequence's block, a slot
+                             its number. No window, no page table; commit is never called: what must
+                             not last runs on a copied block */
 } mnw_state_kind;
 
 typedef struct mnw_state_group {
@@ -99,7 +101,7 @@ typedef struct mnw_state_layer {
   uint32_t size;
   uint32_t group;
   uint32_t n_kv_heads, k_dim, v_dim; /* per head; a recurrent block is n_kv_heads * k_dim * v_dim f32 */
-  int32_t type;                      /* F32, F16 or Q8_0 */
+  int32_t type;                      /* of keys and values: F32, F16 or Q8_0 */
 } mnw_state_layer;
 
 typedef struct mnw_state_spec {
@@ -115,7 +117,7 @@ typedef struct mnw_page_edit {
   uint32_t group;
   int32_t src; /* page to copy from, or -1: fill with zeros */
   int32_t dst;
-  uint32_t n_tokens; /* how many leading positions of the page count */
+  uint32_t n_tokens; /* how many leading positions of the page count; of a block all do */
 } mnw_page_edit;
 
 /* ---- plan and run ------------------------------------------------------------------------------- */
@@ -198,7 +200,8 @@ typedef struct mnw_backend {
 
   /* State. NULL: this backend claims no STATE op. commit writes rows of the last step that had no slot:
    * row rows[i] to slots[i] of the group. Export gives one page of one layer in the canonical form:
-   * f32, keys [page_tokens, n_kv_heads, k_dim], then values [page_tokens, n_kv_heads, v_dim]. */
+   * f32, keys [page_tokens, n_kv_heads, k_dim], then values [page_tokens, n_kv_heads, v_dim]; of a
+   * recurrent block [n_kv_heads, v_dim, k_dim]. `layer` is the `index` of the STATE value. */
   int (*state_create)(mnw_context* c, const mnw_state_spec* spec, mnw_state** out, mnw_error* e);
   void (*state_free)(mnw_state* s);
   int (*state_edit)(mnw_state* s, const mnw_page_edit* edits, uint32_t n, mnw_error* e);

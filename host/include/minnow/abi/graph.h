@@ -35,10 +35,10 @@ typedef enum mnw_kind {
   MNW_KIND_INPUT = 1,  /* bound at run: `role` tells which */
   MNW_KIND_OUTPUT = 2, /* made by a node, bound at run */
   MNW_KIND_WEIGHT = 3, /* from the file, handed over once */
-  MNW_KIND_STATE = 4,  /* the state of layer `index`, before or after a write; no bytes of the host's:
+  MNW_KIND_STATE = 4,  /* state `index` of the model, before or after a write; no bytes of the host's:
                           type NONE, dims k_dim, v_dim, n_kv_heads, strides 0 */
   MNW_KIND_VIEW = 5    /* part of `view_of`, which is no view, from view_offset with its own dims and
-                          strides */
+                          strides. Of a weight too: uses of the view are uses of the weight */
 } mnw_kind;
 
 /* What an input holds; i32 but for BOUNDARY. See ops.h for their meaning in attention. */
@@ -63,7 +63,7 @@ typedef struct mnw_value {
   int64_t stride[4];   /* bytes, by block for quantized types: stride[0] is the bytes of a block */
   uint32_t kind;       /* mnw_kind */
   uint32_t role;       /* mnw_input, for inputs */
-  uint32_t index;      /* state group of an input, layer of a state */
+  uint32_t index;      /* state group of an input, number of a state */
   mnw_id view_of;
   uint64_t view_offset; /* bytes */
   const char* name;     /* for people; the tensor's name for weights */

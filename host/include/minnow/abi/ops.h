@@ -128,7 +128,8 @@ typedef struct mnw_lm_head_params {
   uint32_t adapter_site;
 } mnw_lm_head_params;
 
-/* pool(x[T,K], seq[T], seq_len[S]) -> [S,K]: one vector per sequence from its rows of this step. */
+/* pool(x[T,K], seq[T], seq_len[S]) -> [S,K]: one vector per sequence from its rows of this step;
+ *   seq_len only tells how many sequences there are. */
 typedef enum mnw_pool_kind { MNW_POOL_MEAN = 0, MNW_POOL_FIRST = 1, MNW_POOL_LAST = 2 } mnw_pool_kind;
 typedef struct mnw_pool_params {
   uint32_t kind;
@@ -153,13 +154,14 @@ typedef struct mnw_attention_params {
   uint32_t window;
 } mnw_attention_params;
 
-/* Recurrent layers: slots[t] of the group names the block of row t's sequence; rows with the same block
- * follow one another in row order, and the block holds the state after the last of them.
- * conv_step(x[T,C], state, slots[T], w[C,W], [bias[C]]) -> [T,C]: causal depthwise convolution whose last
- *   W-1 inputs per sequence are the state.
+/* Recurrent layers: slots[t] of the group names the block of row t's sequence, and is never -1; rows with
+ * the same block follow one another in row order, and the block holds the state after the last of them.
+ * There is no tree: the rows of a block form one chain. A new sequence finds its block filled with zeros.
+ * conv_step(x[T,C], state, slots[T], w[C,W], [bias[C]]) -> [T,C]: causal depthwise convolution,
+ *   y[t,c] = sum_i w[c,i] x[t-W+1+i,c] + bias[c]. The state [1,C,W-1] is the last W-1 inputs, oldest first.
  * scan(x[T,H,D], dt[T,H], a[H], b[T,G,N], c[T,G,N], d[H], state, slots[T]) -> [T,H,D]: the selective
- *   state-space recurrence of Mamba-2 (arXiv:2405.21060), one [D,N] state per head and sequence:
- *   s = exp(dt a) s + dt x b^T, y = s c + d x. */
+ *   state-space recurrence of Mamba-2 (arXiv:2405.21060), one [D,N] state s per head and sequence:
+ *   s = exp(dt a) s + dt x b^T, y = s c + d x. Head h has group h / (H / G) of b and c. */
 
 #ifdef __cplusplus
 }

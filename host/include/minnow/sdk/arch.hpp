@@ -60,7 +60,22 @@ class Builder {
     return b_.view(b_.self, x, 2, dims.data(), nullptr, 0);
   }
 
+  // x[T,N] -> [T,n] from element `offset` of each row on.
+  Value Part(Value x, int64_t n, int64_t offset) {
+    const int64_t element = sizeof(float);
+    const std::array<int64_t, 2> dims{n, Dim(x, 1)}, strides{element, Dim(x, 0) * element};
+    return b_.view(b_.self, x, 2, dims.data(), strides.data(),
+                   static_cast<uint64_t>(offset * element));
+  }
+  // The first n elements of x as one row: a vector that the file keeps as a matrix.
+  Value First(Value x, int64_t n) { return b_.view(b_.self, x, 1, &n, nullptr, 0); }
+
   Value GetRows(Value table, Value ids) { return Emit(MNW_OP_get_rows, {table, ids})[0]; }
+  Value Add(Value a, Value b) { return Emit(MNW_OP_add, {a, b})[0]; }
+  Value Mul(Value a, Value b) { return Emit(MNW_OP_mul, {a, b})[0]; }
+  Value Silu(Value x) { return Emit(MNW_OP_silu, {x})[0]; }
+  Value GeluErf(Value x) { return Emit(MNW_OP_gelu_erf, {x})[0]; }
+  Value Softplus(Value x) { return Emit(MNW_OP_softplus, {x})[0]; }
   Value Scale(Value x, float scale) {
     return Emit(MNW_OP_scale, {x}, mnw_scale_params{scale, 0})[0];
   }
@@ -93,6 +108,9 @@ class Builder {
   Value RmsNorm(Value x, Value w, float eps) {
     return Emit(MNW_OP_rms_norm, {x, w}, mnw_norm_params{eps, 0, 0})[0];
   }
+  Value LayerNorm(Value x, Value w, Value bias, float eps) {
+    return Emit(MNW_OP_layer_norm, {x, w, bias}, mnw_norm_params{eps, 0, 0})[0];
+  }
   struct AddNormValues {
     Value sum, norm;
   };
@@ -114,6 +132,21 @@ class Builder {
         {q, state, Input(MNW_INPUT_POSITIONS), Input(MNW_INPUT_SEQ), Input(MNW_INPUT_PARENT),
          Input(MNW_INPUT_SEQ_LEN), Input(MNW_INPUT_PAGES, group), sinks},
         params)[0];
+  }
+  // Of an encoder: each row reads all rows of its sequence; one vector per sequence.
+  Value SeqAttention(Value q, Value k, Value v, const mnw_attention_params& params) {
+    return Emit(MNW_OP_seq_attention, {q, k, v, Input(MNW_INPUT_SEQ)}, params)[0];
+  }
+  Value Pool(Value x, mnw_pool_kind kind, bool l2_normalize) {
+    return Emit(MNW_OP_pool, {x, Input(MNW_INPUT_SEQ), Input(MNW_INPUT_SEQ_LEN)},
+                mnw_pool_params{static_cast<uint32_t>(kind), l2_normalize})[0];
+  }
+  // Slots of a recurrent group; a layer may have several states.
+  Value ConvStep(Value x, Value state, Value slots, Value w, Value bias) {
+    return Emit(MNW_OP_conv_step, {x, state, slots, w, bias})[0];
+  }
+  Value Scan(Value x, Value dt, Value a, Value b, Value c, Value d, Value state, Value slots) {
+    return Emit(MNW_OP_scan, {x, dt, a, b, c, d, state, slots})[0];
   }
   Value LmHead(Value x, Value w, float logit_scale, float softcap) {
     const Value adapter = Adapter(x);
