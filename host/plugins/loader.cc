@@ -233,7 +233,7 @@ Result<LoadedPlugin> OpenLibrary(const Candidate& candidate) {
 
 Result<LoadedPlugin> CheckTables(const mnw_plugin& p, const Manifest& manifest) {
   MNW_TRY(CHECK_STRUCT(&p, mnw_plugin, abi_minor));
-  if (p.abi_major != MNW_ABI_MAJOR || p.abi_minor != MNW_ABI_MINOR) {
+  if (!AbiFits(MNW_ABI_MAJOR, MNW_ABI_MINOR, p.abi_major, p.abi_minor)) {
     return Error(Code::kUnsupported,
                  "its table is of ABI {}.{}, this host speaks {}.{}; rebuild the plugin",
                  p.abi_major, p.abi_minor, MNW_ABI_MAJOR, MNW_ABI_MINOR);

@@ -132,7 +132,7 @@ Result<Manifest> ReadManifest(const std::string& path) {
 }
 
 Status CheckFitsHost(const Manifest& m) {
-  if (m.abi_major != MNW_ABI_MAJOR || m.abi_minor != MNW_ABI_MINOR) {
+  if (!AbiFits(MNW_ABI_MAJOR, MNW_ABI_MINOR, m.abi_major, m.abi_minor)) {
     return Error(Code::kUnsupported,
                  "built for ABI {}.{}, this host speaks {}.{}; rebuild the plugin", m.abi_major,
                  m.abi_minor, MNW_ABI_MAJOR, MNW_ABI_MINOR);

@@ -145,6 +145,16 @@ TEST(FitsHost, RefusesAnotherAbiOsOrArch) {
   CHECK_ERROR(Code::kUnsupported, "built for vax", CheckFitsHost(other));
 }
 
+TEST(FitsHost, TakesOnlyItsOwnMinorVersionUntilOneDotZero) {
+  using minnow::plugins::AbiFits;
+  CHECK(AbiFits(0, 1, 0, 1));
+  CHECK_FALSE(AbiFits(0, 2, 0, 1));
+  CHECK_FALSE(AbiFits(0, 1, 1, 1));
+  CHECK(AbiFits(1, 2, 1, 0));
+  CHECK(AbiFits(1, 2, 1, 3));
+  CHECK_FALSE(AbiFits(2, 0, 1, 0));
+}
+
 TEST(FitsHost, RefusesACpuFeatureNobodyHas) {
   m.cpu_features = {"avx9000"};
   CHECK_ERROR(Code::kUnsupported, "'avx9000', which this host does not know", CheckFitsHost(m));
