@@ -19,6 +19,7 @@ struct ModelQueue {
   std::vector<RequestId> cancelled;
   uint32_t n_queued = 0;  // arrived and waiting
   bool leaving = false;
+  Status lost;  // what ended everything, once a device of the model's is gone
   EngineStats stats;
 
   // The executor's alone.
@@ -67,6 +68,7 @@ Result<RequestId> Executor::Submit(ModelQueue* queue, std::unique_ptr<Job> job, 
   {
     const std::lock_guard lock(mutex_);
     if (queue->leaving || stop_) return Error(Code::kUnavailable, "the engine is shutting down");
+    if (!queue->lost.ok()) return queue->lost;
     if (queue->n_queued >= options_.max_queued) {
       return Error(Code::kExhausted, "the queue is full ({} requests wait); try again later",
                    queue->n_queued);
@@ -265,6 +267,7 @@ void Executor::RunStep(ModelQueue& queue) {
     Deliver(queue, *output);
     return;
   }
+  if (output.status().code() == Code::kDeviceLost) return LoseDevice(queue, output.status());
   // The step's rows are lost, and with them the requests that had rows in it; the others go on.
   spdlog::warn("a step failed: {}", output.status().message());
   for (const StepPart& part : queue.step.parts) {
@@ -272,6 +275,18 @@ void Executor::RunStep(ModelQueue& queue) {
                                  [&](const auto& j) { return j.get() == part.job; });
     EndJob(queue, static_cast<size_t>(it - queue.running.begin()), output.status());
   }
+}
+
+// With the device all state is gone, so nothing of the model can go on, now or later.
+void Executor::LoseDevice(ModelQueue& queue, const Status& why) {
+  spdlog::error("a device was lost: {}", why.message());
+  {
+    const std::lock_guard lock(mutex_);
+    queue.lost =
+        Error(Code::kDeviceLost, "refused since a device was lost ({}); restart", why.message());
+    TakeArrivals(queue);
+  }
+  EndAll(queue, why);
 }
 
 void Executor::Deliver(ModelQueue& queue, std::span<const float> output) {

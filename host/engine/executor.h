@@ -70,6 +70,7 @@ class Executor {
   void EndJob(ModelQueue& queue, size_t index, Status status);
   void EndAll(ModelQueue& queue, const Status& status);
   void FreeAdapters(ModelQueue& queue);
+  void LoseDevice(ModelQueue& queue, const Status& why);
   void Publish(ModelQueue& queue);
 
   const EngineOptions options_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <map>
 #include <minnow/sdk/graph_view.hpp>
 #include <mutex>
 #include <utility>
@@ -12,9 +13,15 @@
 
 namespace minnow::model {
 
+// The buffers of a device with memory of its own, by value of the whole graph.
+struct Instance::DeviceMemory {
+  std::map<mnw_id, plugins::Buffer> buffers;
+};
+
 // One partition of the graph on its device.
 struct Instance::Part {
   plugins::Device* device;
+  DeviceMemory* memory;  // null: the host's
   const graph::Partition* partition;
   std::vector<void*> weight_of;      // by value id of the partition's graph
   plugins::AdaptersHandle adapters;  // null if the graph has no sites
@@ -36,16 +43,31 @@ struct Instance::State {
   plugins::StateHandle handle;
 };
 
-// Where a backend's thread reports that a step is done.
+// Where a backend's thread reports that a step is done. A backend that calls `done` twice would
+// pass the next step off as done, so runs take turns with two arguments, and a call with one that
+// nobody waits for ends all further steps.
 class Instance::Completion {
  public:
-  void Reset() {
+  // The argument of `done` for the next run.
+  Result<void*> Expect() {
+    const std::lock_guard lock(mutex_);
+    if (breach_) {
+      return Error(Code::kInternal, "the backend called done for a run that was over; restart");
+    }
+    expected_ = &turns_[expected_ == &turns_[0]];
     done_ = false;
     status_ = Status();
+    return expected_;
   }
-  static void Done(void* self, int code, const mnw_error* error) {
-    static_cast<Completion*>(self)->Set(code == MNW_OK ? Status()
-                                                       : plugins::FromPlugin("step", code, error));
+  // The run was refused: `done` must not come.
+  void Forget() {
+    const std::lock_guard lock(mutex_);
+    breach_ |= done_;
+    done_ = true;
+  }
+  static void Done(void* turn, int code, const mnw_error* error) {
+    Turn* t = static_cast<Turn*>(turn);
+    t->owner->Set(t, code == MNW_OK ? Status() : plugins::FromPlugin("step", code, error));
   }
   Status Wait() {
     std::unique_lock lock(mutex_);
@@ -54,16 +76,26 @@ class Instance::Completion {
   }
 
  private:
-  void Set(Status status) {
+  struct Turn {
+    Completion* owner;
+  };
+
+  void Set(const Turn* turn, Status status) {
     const std::lock_guard lock(mutex_);
+    if (turn != expected_ || done_) {
+      breach_ = true;
+      return;
+    }
     status_ = std::move(status);
     done_ = true;
     wake_.notify_one();
   }
 
+  Turn turns_[2] = {{this}, {this}};
   std::mutex mutex_;
   std::condition_variable wake_;
-  bool done_ = false;
+  Turn* expected_ = nullptr;
+  bool done_ = true, breach_ = false;
   Status status_;
 };
 
@@ -115,11 +147,12 @@ Status Instance::Place(InstanceSource source, std::span<plugins::Device* const> 
   std::vector<graph::Claimer> claimers;
   // Refused claims are static strings of the plugins, which never unload.
   for (plugins::Device* device : devices) {
-    if (!device->info().host_memory) {
+    if (!device->info().host_memory && !device->has_buffers()) {
       return Error(Code::kUnsupported,
-                   "device '{}' has memory of its own, which this host cannot bind",
+                   "device '{}' has memory of its own, but its backend gives no buffers there",
                    device->info().id);
     }
+    memories_.push_back(device->info().host_memory ? nullptr : std::make_unique<DeviceMemory>());
     device_names_.push_back(device->info().id);
     claimers.push_back(
         {device->info().id, [device](const mnw_graph* g, std::span<mnw_claim> out) -> Status {
@@ -135,6 +168,8 @@ Status Instance::Place(InstanceSource source, std::span<plugins::Device* const> 
              graph::PartitionGraph(std::move(source.graph), claimers, options));
   placement_ = std::make_unique<graph::Placement>(std::move(placement));
   shared_.resize(graph().values().size());
+  producers_.assign(graph().values().size(), MNW_NONE);
+  leaves_.assign(graph().values().size(), false);
   return FindOutput();
 }
 
@@ -218,6 +253,8 @@ Status Instance::MakePart(size_t index, std::span<plugins::Device* const> device
     part->weight_of.push_back(weights_[partition.backend]->handle_of[id]);
   }
   MNW_TRY(CreateAdapters(*part));
+  part->memory = memories_[partition.backend].get();
+  MNW_TRY(MakeBuffers(*part));
   mnw_plan_request request{};
   request.size = sizeof request;
   request.graph = partition.graph.view();
@@ -229,6 +266,32 @@ Status Instance::MakePart(size_t index, std::span<plugins::Device* const> device
   request.max[MNW_SYM_N_OUT] = options_.max_out;
   MNW_ASSIGN(part->plan, part->device->Plan(request));
   parts_.push_back(std::move(part));
+  return Status();
+}
+
+// Also finds out which of the values made so far have to travel.
+Status Instance::MakeBuffers(Part& part) {
+  const graph::Graph& g = part.partition->graph;
+  const int64_t most[MNW_N_SYMBOLS] = {options_.max_tokens, options_.max_seqs, options_.max_out};
+  const auto reserve = [&](mnw_id id) -> Status {
+    const mnw_id whole = part.partition->whole[id];
+    if (!part.memory || part.memory->buffers.contains(whole)) return Status();
+    const int64_t n_bytes = std::max<int64_t>(1, sdk::Bytes(g.value(id), most));
+    MNW_ASSIGN(plugins::Buffer buffer, part.device->CreateBuffer(static_cast<uint64_t>(n_bytes)));
+    part.memory->buffers.emplace(whole, std::move(buffer));
+    return Status();
+  };
+  for (const mnw_id id : g.inputs()) {
+    MNW_TRY(reserve(id));
+    const mnw_id whole = part.partition->whole[id];
+    if (producers_[whole] != part.partition->backend) leaves_[whole] = true;
+  }
+  for (const mnw_id id : g.outputs()) {
+    MNW_TRY(reserve(id));
+    const mnw_id whole = part.partition->whole[id];
+    producers_[whole] = part.partition->backend;
+    if (whole == output_) leaves_[whole] = true;
+  }
   return Status();
 }
 
@@ -370,9 +433,22 @@ Status Instance::Bind(Part& part, const StepInputs& in) {
       return Error(Code::kInternal, "input role {} of the graph is none the host fills",
                    g.value(id).role);
     }
-    part.bindings.push_back({id, 0, const_cast<void*>(bound)});
+    const mnw_id whole = part.partition->whole[id];
+    if (!part.memory) {
+      part.bindings.push_back({id, 0, const_cast<void*>(bound)});
+      continue;
+    }
+    const plugins::Buffer& buffer = part.memory->buffers.at(whole);
+    const auto n = static_cast<uint64_t>(sdk::Bytes(g.value(id), symbols));
+    const bool is_there = producers_[whole] == part.partition->backend;
+    if (n > 0 && !is_there) MNW_TRY(part.device->WriteBuffer(buffer, bound, n));
+    part.bindings.push_back({id, 0, buffer.address});
   }
-  for (const mnw_id id : g.outputs()) part.bindings.push_back({id, 0, shared(id)});
+  for (const mnw_id id : g.outputs()) {
+    void* bound = shared(id);
+    if (part.memory) bound = part.memory->buffers.at(part.partition->whole[id]).address;
+    part.bindings.push_back({id, 0, bound});
+  }
   return Status();
 }
 
@@ -387,9 +463,31 @@ Status Instance::RunPart(size_t index) {
   args.symbols[MNW_SYM_N_OUT] = static_cast<int64_t>(inputs_->out_rows.size());
   args.bindings = part.bindings.data();
   args.done = Completion::Done;
-  args.done_arg = completion_.get();
-  completion_->Reset();
-  return part.device->Run(part.plan.get(), args);
+  MNW_ASSIGN(args.done_arg, completion_->Expect());
+  Status status = part.device->Run(part.plan.get(), args);
+  if (!status.ok()) completion_->Forget();
+  return status;
+}
+
+// Waits for the part that runs and brings home what is read elsewhere.
+Status Instance::FinishPart(size_t index) {
+  const Part& part = *parts_[index];
+  if (Status status = completion_->Wait(); !status.ok()) {
+    part.device->NoteLoss(status);
+    return std::move(status).Annotate(part.device->info().id);
+  }
+  if (!part.memory) return Status();
+  const graph::Graph& g = part.partition->graph;
+  const int64_t symbols[MNW_N_SYMBOLS] = {static_cast<int64_t>(inputs_->tokens.size()),
+                                          static_cast<int64_t>(inputs_->seq_len.size()),
+                                          static_cast<int64_t>(inputs_->out_rows.size())};
+  for (const mnw_id id : g.outputs()) {
+    const mnw_id whole = part.partition->whole[id];
+    const auto n = static_cast<uint64_t>(sdk::Bytes(g.value(id), symbols));
+    if (n == 0 || !leaves_[whole]) continue;
+    MNW_TRY(part.device->ReadBuffer(part.memory->buffers.at(whole), shared_[whole].data(), n));
+  }
+  return Status();
 }
 
 Status Instance::Start(const StepInputs& inputs) {
@@ -398,10 +496,10 @@ Status Instance::Start(const StepInputs& inputs) {
 }
 
 Result<std::span<const float>> Instance::Wait() {
-  Status status = completion_->Wait();
+  Status status = FinishPart(0);
   for (size_t i = 1; i < parts_.size() && status.ok(); ++i) {
     status = RunPart(i);
-    if (status.ok()) status = completion_->Wait();
+    if (status.ok()) status = FinishPart(i);
   }
   const size_t rows = is_encoder_ ? inputs_->seq_len.size() : inputs_->out_rows.size();
   inputs_ = nullptr;

@@ -1,8 +1,11 @@
 // A model placed on devices: partitions, plans, weights and state, ready to run steps.
 //
 // Weights are handed over node by node, and the mapped pages of what a backend copied are dropped
-// at once, so that repacking never doubles resident memory. Threads: one caller at a time (the
-// engine's executor). A step may still be running when Start returns.
+// at once, so that repacking never doubles resident memory. On a device with memory of its own
+// every input and output has a buffer as large as the largest step needs, at an address that never
+// changes; bytes go there before a part runs, and what another device or the host reads comes back
+// after it. Threads: one caller at a time (the engine's executor). A step may still be running when
+// Start returns.
 #pragma once
 
 #include <cstdint>
@@ -110,6 +113,7 @@ class Instance {
  private:
   struct Part;
   class Completion;
+  struct DeviceMemory;
   Instance();
 
   Status Place(InstanceSource source, std::span<plugins::Device* const> devices);
@@ -120,8 +124,10 @@ class Instance {
   Status MakePart(size_t index, std::span<plugins::Device* const> devices);
   Status CreateAdapters(Part& part);
   void CountAdapterBytes();
+  Status MakeBuffers(Part& part);
   Status Bind(Part& part, const StepInputs& inputs);
   Status RunPart(size_t index);
+  Status FinishPart(size_t index);
 
   std::shared_ptr<const Model> model_;
   InstanceOptions options_;
@@ -135,10 +141,14 @@ class Instance {
   struct Weights;
   std::vector<std::unique_ptr<Weights>> weights_;  // by device
   struct State;
-  std::vector<std::unique_ptr<State>> states_;  // by device
-  std::vector<std::unique_ptr<Part>> parts_;    // in order of execution
-  std::vector<std::vector<std::byte>>
-      shared_;  // boundaries and outputs, by value of the whole graph
+  std::vector<std::unique_ptr<State>> states_;           // by device
+  std::vector<std::unique_ptr<DeviceMemory>> memories_;  // by device, null where it is the host's
+  std::vector<std::unique_ptr<Part>> parts_;             // in order of execution
+  // Boundaries and outputs in the host's memory, by value of the whole graph; and which of them are
+  // read outside the device that makes them.
+  std::vector<std::vector<std::byte>> shared_;
+  std::vector<uint32_t> producers_;  // device, by value
+  std::vector<bool> leaves_;
   std::unique_ptr<Completion> completion_;
   const StepInputs* inputs_ = nullptr;  // of the running step
 };

@@ -183,7 +183,7 @@ Device& Device::operator=(Device&& other) noexcept {
   std::swap(table_, other.table_);
   std::swap(context_, other.context_);
   std::swap(info_, other.info_);
-  std::swap(broken_, other.broken_);
+  std::swap(refusal_, other.refusal_);
   warned_.swap(other.warned_);
   return *this;
 }
@@ -194,19 +194,27 @@ Device::~Device() {
 
 template <class Snapshot, class Call>
 Status Device::Guarded(const char* what, Call&& call) {
-  if (broken_) {
-    return Error(Code::kInternal,
-                 "{}: {}: refused since the plugin threw an exception earlier; restart", info_.id,
-                 what);
-  }
+  if (!refusal_.ok()) return Status(refusal_).Annotate(what).Annotate(info_.id);
   const Snapshot before;
+  bool threw = false;
   // The name is composed only on failure: run() is called for every step.
-  Status status = CallPlugin(what, &broken_, std::forward<Call>(call));
+  Status status = CallPlugin(what, &threw, std::forward<Call>(call));
   if (std::string changed = before.Restore(); !changed.empty() && changed != warned_) {
     WarnOfChange(info_.id, what, changed);
     warned_ = std::move(changed);
   }
+  if (threw) {
+    refusal_ =
+        Error(Code::kInternal, "refused since the plugin threw an exception earlier; restart");
+  }
+  NoteLoss(status);
   return status.ok() ? Status() : std::move(status).Annotate(info_.id);
+}
+
+void Device::NoteLoss(const Status& of_run) {
+  if (of_run.code() != Code::kDeviceLost || !refusal_.ok()) return;
+  refusal_ =
+      Error(Code::kDeviceLost, "refused since the device was lost ({}); restart", of_run.message());
 }
 
 Status Device::Breach(const char* what) const {
@@ -263,6 +271,38 @@ Result<PlanHandle> Device::Plan(const mnw_plan_request& request) {
 
 Status Device::Run(mnw_plan* plan, const mnw_run_args& args) {
   return Guarded<FloatModeOnly>("run", [&](mnw_error* e) { return table_->run(plan, &args, e); });
+}
+
+bool Device::has_buffers() const {
+  return MNW_HAS(table_, mnw_backend, buffer_write) && table_->buffer_create;
+}
+
+Result<Buffer> Device::CreateBuffer(uint64_t n_bytes) {
+  MNW_TRY(Optional(has_buffers(), "buffers"));
+  mnw_buffer* handle = nullptr;
+  Buffer buffer;
+  MNW_TRY(Guarded<ProcessState>("buffer_create", [&](mnw_error* e) {
+    return table_->buffer_create(context_, n_bytes, &handle, &buffer.address, e);
+  }));
+  if (!handle) return Breach("buffer_create gave no buffer");
+  buffer.handle = {handle, {table_->buffer_free}};
+  constexpr uintptr_t kAlignment = 64;  // of a vector register, of a cache line
+  if (!buffer.address || reinterpret_cast<uintptr_t>(buffer.address) % kAlignment != 0) {
+    return Breach("buffer_create gave an address that is no multiple of 64");
+  }
+  return buffer;
+}
+
+Status Device::WriteBuffer(const Buffer& buffer, const void* from, uint64_t n_bytes) {
+  return Guarded<FloatModeOnly>("buffer_write", [&](mnw_error* e) {
+    return table_->buffer_write(buffer.handle.get(), 0, from, n_bytes, e);
+  });
+}
+
+Status Device::ReadBuffer(const Buffer& buffer, void* to, uint64_t n_bytes) {
+  return Guarded<FloatModeOnly>("buffer_read", [&](mnw_error* e) {
+    return table_->buffer_read(buffer.handle.get(), 0, to, n_bytes, e);
+  });
 }
 
 bool Device::has_state() const {

@@ -3,7 +3,8 @@
 // Every call becomes a Status whose message names the device and the call; the plugin's message is
 // copied at once. What a plugin hands back is checked before anyone uses it. An optional entry that
 // is missing is kUnsupported. An exception that escapes a plugin is caught here; from then on the
-// device refuses every call, since nobody knows what state it left behind. Whatever a call changes
+// device refuses every call, since nobody knows what state it left behind, as it does once it is
+// lost. Whatever a call changes
 // of the process's state (base/process_state.h) is put back and warned of; after those that come
 // often (run, state_*, load_weights) only the floating-point mode is looked at. Handles free
 // themselves through the table they came from and must not outlive their Device. Threads: as the
@@ -54,6 +55,12 @@ using PlanHandle = std::unique_ptr<mnw_plan, TableFree<mnw_plan>>;
 using StateHandle = std::unique_ptr<mnw_state, TableFree<mnw_state>>;
 using AdaptersHandle = std::unique_ptr<mnw_adapters, TableFree<mnw_adapters>>;
 
+// Memory of a device without host memory. `address` is for bindings only.
+struct Buffer {
+  std::unique_ptr<mnw_buffer, TableFree<mnw_buffer>> handle;
+  void* address = nullptr;
+};
+
 // The weights of one load_weights call, in the order of its sources. Move-only.
 class WeightHandles {
  public:
@@ -97,6 +104,16 @@ class Device {
   // Ok means that args.done is called once, perhaps already was. On failure it never is.
   Status Run(mnw_plan* plan, const mnw_run_args& args);
 
+  // Needed where info().host_memory is false. Bytes go to and come from the buffer's beginning.
+  bool has_buffers() const;
+  Result<Buffer> CreateBuffer(uint64_t n_bytes);
+  Status WriteBuffer(const Buffer& buffer, const void* from, uint64_t n_bytes);
+  Status ReadBuffer(const Buffer& buffer, void* to, uint64_t n_bytes);
+
+  // What args.done reported of a run: a device that is lost refuses every call from here on, as it
+  // does after a call that said so.
+  void NoteLoss(const Status& of_run);
+
   bool has_state() const;
   Result<StateHandle> CreateState(const mnw_state_spec& spec);
   // What CreateState will take, 0 if the backend cannot tell.
@@ -129,8 +146,8 @@ class Device {
   const mnw_backend* table_ = nullptr;
   mnw_context* context_ = nullptr;
   DeviceInfo info_;
-  bool broken_ = false;  // an exception escaped
-  std::string warned_;   // of what a call changed, so as not to repeat it
+  Status refusal_;      // of every call, once an exception escaped or the device was lost
+  std::string warned_;  // of what a call changed, so as not to repeat it
 };
 
 }  // namespace minnow::plugins

@@ -29,7 +29,7 @@ struct FakeContext {
   int in_flight = 0;
   bool lost = false;
   std::set<std::pair<const mnw_graph*, mnw_id>> weights;
-  std::set<void*> handles;
+  std::map<void*, std::pair<const mnw_graph*, mnw_id>> handles;
 };
 
 struct FakeStateHandle {

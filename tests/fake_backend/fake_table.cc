@@ -160,7 +160,9 @@ int LoadWeights(mnw_context* handle, const mnw_graph* g, const mnw_weight_source
     const bool owned = call.backend().options.residency == MNW_OWNED;
     out[i] = {new char, owned ? 1u : 0u, static_cast<uint32_t>(call.backend().options.residency),
               0};
-    c->handles.insert(out[i].handle);
+    const auto& source = *reinterpret_cast<const mnw_weight_source*>(
+        reinterpret_cast<const char*>(sources) + size_t{i} * source_stride);
+    c->handles.emplace(out[i].handle, std::pair(g, source.value));
   }
   call.backend().counters.weights += n;
   call.backend().counters.weights_handed += n;
@@ -171,14 +173,16 @@ void FreeWeights(mnw_context* handle, const mnw_weight* weights, uint32_t n) {
   auto* c = reinterpret_cast<FakeContext*>(handle);
   Call call(c, "free_weights", Alone::kYes);
   for (uint32_t i = 0; i < n; ++i) {
-    if (c->handles.erase(weights[i].handle) == 0) {
+    const auto alive = c->handles.find(weights[i].handle);
+    if (alive == c->handles.end()) {
       call.Wrong("a handle that is not alive");
-    } else {
-      delete static_cast<char*>(weights[i].handle);
-      --call.backend().counters.weights;
+      continue;
     }
+    c->weights.erase(alive->second);
+    c->handles.erase(alive);
+    delete static_cast<char*>(weights[i].handle);
+    --call.backend().counters.weights;
   }
-  if (c->handles.empty()) c->weights.clear();
 }
 
 int Plan(mnw_context* handle, const mnw_plan_request* r, mnw_plan** out, mnw_error* e) {

@@ -1,12 +1,15 @@
 // The build tree's own plugins, and models opened with them.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <string>
 
 #include "engine/engine.h"
+#include "fake_backend/far_backend.h"
 #include "model/instance.h"
 #include "model/model.h"
+#include "plugins/host_services.h"
 #include "plugins/registry.h"
 #include "test_util.h"
 
@@ -42,12 +45,28 @@ struct CpuOptions {
   engine::EngineOptions engine;
 };
 
-// A model on the CPU backend, with an engine.
+// The CPU backend's table, for those who put something between it and the host.
+inline const mnw_backend& CpuTable() {
+  static const plugins::LoadedPlugin loaded = [] {
+    plugins::LoaderOptions options;
+    options.probe.program = MINNOW_BINARY_DIR "/bin/minnow-probe";
+    options.probe.limit_ms = 60000;
+    const auto candidate =
+        plugins::Examine(MINNOW_BINARY_DIR "/plugins/minnow_backend_cpu.so", options);
+    CHECK_OK(candidate.status());
+    auto library = plugins::OpenLibrary(*candidate);
+    CHECK_OK(library.status());
+    return *std::move(library);
+  }();
+  return *loaded.backend;
+}
+
+// A model on the CPU backend, with an engine; far away if MINNOW_TEST_DEVICE says so.
 class CpuEngine {
  public:
   explicit CpuEngine(std::shared_ptr<const model::Model> model, const CpuOptions& options = {})
       : executor_(options.engine) {
-    auto device = BuildTreePlugins().OpenDevice(options.device, options.n_threads);
+    auto device = Open(options);
     CHECK_OK(device.status());
     device_ = std::make_unique<plugins::Device>(*std::move(device));
     plugins::Device* const devices[] = {device_.get()};
@@ -60,6 +79,16 @@ class CpuEngine {
   engine::Engine& engine() { return *engine_; }
 
  private:
+  Result<plugins::Device> Open(const CpuOptions& options) {
+    const auto far = FarOptions::FromEnvironment();
+    if (!far) return BuildTreePlugins().OpenDevice(options.device, options.n_threads);
+    far_ = std::make_unique<FarBackend>(CpuTable(), *far);
+    const size_t colon = std::min(options.device.find(':'), options.device.size() - 1);
+    return plugins::Device::Open(*far_->table(), 0, plugins::HostServices(),
+                                 {options.n_threads, options.device.substr(colon + 1)});
+  }
+
+  std::unique_ptr<FarBackend> far_;
   std::unique_ptr<plugins::Device> device_;
   std::unique_ptr<model::Instance> instance_;
   engine::Executor executor_;

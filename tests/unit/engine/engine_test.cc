@@ -324,12 +324,15 @@ TEST(Engine, AFailedStepEndsOnlyTheRequestsWithRowsInIt) {
   }
 }
 
-TEST(Engine, ALostDeviceEndsEveryRequestWithItsError) {
-  FakeEngine fake;
-  fake.backend.FailNextRun(MNW_DEVICE_LOST, true);
-  for (uint32_t i = 0; i < 3; ++i) {
-    const AskedGenerate asked = Ask(fake.engine(), Request(Prompt(5, i), 3));
-    CHECK_ERROR(Code::kDeviceLost, "", asked.Wait().status);
+TEST(Engine, ALostDeviceEndsEveryRequestAndRefusesMore) {
+  for (const bool late : {false, true}) {
+    FakeEngine fake;
+    fake.backend.FailNextRun(MNW_DEVICE_LOST, late);
+    const AskedGenerate asked = Ask(fake.engine(), Request(Prompt(5, 1), 3));
+    CHECK_ERROR(Code::kDeviceLost, "fake: ", asked.Wait().status);
+    CHECK_ERROR(Code::kDeviceLost,
+                "fake: ", fake.engine().Generate(Request(Prompt(5, 2), 3)).status());
+    fake.CheckAtRest();
   }
 }
 

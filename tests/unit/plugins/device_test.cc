@@ -116,6 +116,48 @@ TEST(Device, RefusesAnUnknownResidency) {
               device->LoadWeights(graph, {&source, 1}).status());
 }
 
+TEST(Device, RefusesABufferThatIsNone) {
+  table.size = sizeof table;
+  table.buffer_create = [](mnw_context*, uint64_t, mnw_buffer**, void**, mnw_error*) -> int {
+    return MNW_OK;
+  };
+  table.buffer_free = [](mnw_buffer*) {};
+  auto device = Open();
+  CHECK_ERROR(Code::kInternal, "gave no buffer", device->CreateBuffer(8).status());
+  static uintptr_t s_address;
+  table.buffer_create = [](mnw_context*, uint64_t, mnw_buffer** out, void** address,
+                           mnw_error*) -> int {
+    *out = static_cast<mnw_buffer*>(Thing());
+    *address = reinterpret_cast<void*>(s_address);
+    return MNW_OK;
+  };
+  for (const uintptr_t address : {0, 4, 100}) {
+    s_address = address;
+    CHECK_ERROR(Code::kInternal, "no multiple of 64", device->CreateBuffer(8).status());
+  }
+  s_address = 128;
+  CHECK_OK(device->CreateBuffer(8).status());
+  table.size = offsetof(mnw_backend, buffer_create);
+  CHECK_ERROR(Code::kUnsupported, "no buffers", device->CreateBuffer(8).status());
+}
+
+TEST(Device, IsNotTouchedOnceItIsLost) {
+  static int s_calls;
+  s_calls = 0;
+  table.claim = [](mnw_context*, const mnw_graph*, mnw_claim*, mnw_error* e) -> int {
+    ++s_calls;
+    std::strcpy(e->message, "fell off the bus");
+    return MNW_DEVICE_LOST;
+  };
+  auto device = Open();
+  CHECK_ERROR(Code::kDeviceLost, "mini: claim: fell off the bus", device->Claim(graph).status());
+  CHECK_ERROR(Code::kDeviceLost,
+              "mini: claim: refused since the device was lost (claim: fell off the bus)",
+              device->Claim(graph).status());
+  CHECK_ERROR(Code::kDeviceLost, "mini: run: refused", device->Run(nullptr, {}));
+  LONGS_EQUAL(1, s_calls);
+}
+
 TEST(Device, RefusesNumbersThatNoMachineHas) {
   table.load_weights = [](mnw_context*, const mnw_graph*, const mnw_weight_source*, uint32_t,
                           uint32_t, mnw_weight* out, mnw_error*) -> int {

@@ -307,8 +307,8 @@ TEST(TokenizerFiles, RefusesGgufTokenizersItDoesNotKnow) {
   gguf.SetString("tokenizer.ggml.pre", "martian");
   CHECK_ERROR(Code::kUnsupported, "'martian'", LoadGguf(gguf).status());
   gguf = ByteLevelGguf();
-  gguf.SetString("tokenizer.ggml.model", "bert");
-  CHECK_ERROR(Code::kUnsupported, "'bert'", LoadGguf(gguf).status());
+  gguf.SetString("tokenizer.ggml.model", "rwkv");
+  CHECK_ERROR(Code::kUnsupported, "'rwkv'", LoadGguf(gguf).status());
   CHECK_ERROR(Code::kNotFound, "tokenizer.ggml.model", LoadGguf(formats::GgufWriter()).status());
 }
 
