@@ -1,3 +1,7 @@
+#include "base/mapping_fault.h"
 #include "cli/cli.h"
 
-int main(int argc, char** argv) { return minnow::cli::Main(argc, argv); }
+int main(int argc, char** argv) {
+  minnow::ExitOnMappingFault();
+  return minnow::cli::Main(argc, argv);
+}

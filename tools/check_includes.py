@@ -22,7 +22,7 @@ BELOW = {
     "cli": ["batch", "script", "engine", "model", "text", "graph", "plugins", "formats", "base"],
     "probe": ["plugins", "base"],
     "check": ["conformance", "base"],
-    ".": ["cli"],
+    ".": ["cli", "base"],
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+["<]([^">]+)[">]', re.M)
 

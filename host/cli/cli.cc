@@ -80,6 +80,9 @@ void AddRuntimeOptions(CLI::App& verb, ModelOptions& o) {
                   "Tokens a sequence may have; 0: the model's, at most 8192");
   verb.add_option("--kv-tokens", o.kv_tokens,
                   "Tokens the cache holds for all sequences; 0: by memory");
+  verb.add_option("--memory", o.memory_bytes,
+                  "Most memory a model may take on a device, such as 4G; 0: what the device has")
+      ->transform(CLI::AsSizeValue(false));
   verb.add_option("--kv-type", o.kv_type, "Type of the cache")
       ->check(CLI::IsMember({"f32", "f16", "q8_0"}));
   verb.add_option("--device", o.devices,
@@ -113,6 +116,7 @@ Result<engine::RuntimeOptions> ToRuntimeOptions(const ModelOptions& o) {
   r.n_threads = o.n_threads;
   r.load.n_ctx = o.n_ctx;
   r.instance.kv_tokens = o.kv_tokens;
+  r.instance.memory_bytes = o.memory_bytes;
   r.instance.kv_type = o.kv_type == "f32"    ? MNW_TYPE_F32
                        : o.kv_type == "q8_0" ? MNW_TYPE_Q8_0
                                              : MNW_TYPE_F16;

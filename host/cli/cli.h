@@ -2,7 +2,8 @@
 //
 // One file per verb. A verb registers its options and a function that runs when it was called; its
 // line in cli.cc is all else it needs. Exit codes: 0 ok, 1 some documents failed, 2 usage, 3 model
-// refused, 130 interrupted. Threads: the main thread.
+// refused, 74 a file in use was cut (base/mapping_fault.h), 130 interrupted. Threads: the main
+// thread.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -38,6 +39,7 @@ struct ModelOptions {
   uint32_t n_threads = 0;
   uint32_t n_ctx = 0;
   uint32_t kv_tokens = 0;
+  uint64_t memory_bytes = 0;
   std::string kv_type = "f16";
   std::vector<std::string> devices;
   std::vector<std::string> plugin_dirs, model_dirs;

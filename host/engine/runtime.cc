@@ -7,6 +7,17 @@ namespace minnow::engine {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+// One name for a file, however it was spelled.
+std::string Identity(const std::string& path) {
+  std::error_code ec;
+  const fs::path canonical = fs::canonical(path, ec);
+  return ec ? path : canonical.string();
+}
+
+}  // namespace
+
 struct Runtime::OpenModel {
   explicit OpenModel(Executor& e) : executor(e) {}
   ~OpenModel() {
@@ -45,7 +56,7 @@ Result<Engine*> Runtime::Open(const std::string& name) {
   OpenModel* open = nullptr;
   {
     const std::lock_guard lock(mutex_);
-    std::unique_ptr<OpenModel>& place = models_[path];
+    std::unique_ptr<OpenModel>& place = models_[Identity(path)];
     if (place == nullptr) place = std::make_unique<OpenModel>(executor_);
     open = place.get();
   }
@@ -78,7 +89,7 @@ Result<AdapterId> Runtime::OpenAdapter(Engine& engine, const std::string& name, 
   OpenedAdapter* open = nullptr;
   {
     const std::lock_guard lock(mutex_);
-    open = &adapters_[{&engine, path, scale}];
+    open = &adapters_[{&engine, Identity(path), scale}];
   }
   const std::lock_guard lock(open->opening);
   if (open->id == 0) {
@@ -89,9 +100,14 @@ Result<AdapterId> Runtime::OpenAdapter(Engine& engine, const std::string& name, 
   return open->id;
 }
 
+// The path as it was given: behind a link, the parts of a split model have other names.
 Result<std::string> Runtime::Resolve(const std::string& name, const char* kind) const {
   std::error_code ec;
-  if (fs::is_regular_file(name, ec)) return fs::canonical(name, ec).string();
+  // Whatever is there that is no file is refused by who opens it, with what it is.
+  if (fs::exists(name, ec) &&
+      (!fs::is_directory(name, ec) || name.find('/') != std::string::npos)) {
+    return fs::absolute(name, ec).string();
+  }
   if (name.find('/') != std::string::npos || name.empty()) {
     return Error(Code::kNotFound, "there is no {} file '{}'", kind, name);
   }
@@ -103,11 +119,15 @@ Result<std::string> Runtime::Resolve(const std::string& name, const char* kind) 
     std::vector<std::string> fits;
     for (const auto& entry : fs::directory_iterator(dir, ec)) {
       const std::string file = entry.path().filename().string();
-      if (file == name || file == name + ".gguf") return fs::canonical(entry.path(), ec).string();
-      if (file.starts_with(name + ".") && file.ends_with(".gguf"))
+      std::string stem;
+      const int part = formats::GgufPartOfName(file, &stem);
+      if (part > 1) continue;  // the first stands for all
+      const std::string whole = part == 1 ? stem + ".gguf" : file;
+      if (whole == name || whole == name + ".gguf" || file == name) return entry.path().string();
+      if (whole.starts_with(name + ".") && whole.ends_with(".gguf"))
         fits.push_back(entry.path().string());
     }
-    if (fits.size() == 1) return fs::canonical(fits[0], ec).string();
+    if (fits.size() == 1) return fits[0];
     if (fits.size() > 1) {
       return Error(Code::kInvalid,
                    "{} '{}' may be any of {} files in '{}'; give the whole file name", kind, name,

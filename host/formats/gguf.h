@@ -3,8 +3,12 @@
 // Open checks everything once: each count and length against the bytes that are left before
 // anything is allocated, each tensor's size with overflow checks and against the end of the file.
 // What it hands out are views into the mapping, which live as long as the reader (or what it was
-// moved into). Strings are bytes: tokens need not be UTF-8. Split files and big-endian files are
-// refused. Threads: immutable after Open.
+// moved into). Strings are bytes: tokens need not be UTF-8. Big-endian files are refused.
+//
+// A model may be split over several files: NAME-00001-of-00003.gguf and so on, told apart by their
+// keys split.no, split.count and split.tensors.count. Any part opens the whole: the metadata of the
+// first part and the tensors of all. Parts that are missing, double, of another split or of another
+// model are refused by name. Threads: immutable after Open.
 #pragma once
 
 #include <minnow/abi/base.h>
@@ -61,13 +65,20 @@ struct GgufTensor {
 // One line for a person: long strings and arrays are shortened, control characters escaped.
 std::string GgufValueText(const GgufEntry& entry);
 
+// Which part of a split model a file of this name is, counting from 1; 0 if its name is none of a
+// part. `stem`, if not null, becomes the name without "-00001-of-00003.gguf".
+int GgufPartOfName(std::string_view name, std::string* stem = nullptr);
+
 class GgufReader {
  public:
   static Result<GgufReader> Open(const std::string& path);
 
   uint32_t version() const { return version_; }
-  const std::string& path() const { return file_.path(); }
-  const MappedFile& file() const { return file_; }
+  const std::string& path() const { return files_.front().path(); }
+  std::span<const MappedFile> files() const { return files_; }  // the parts in order, mostly one
+  Status CheckUnchanged() const;  // kCorrupt when a file is not as it was at Open
+  // Gives the clean pages of a tensor's data back to the system.
+  void Release(std::span<const std::byte> data) const;
 
   std::span<const GgufEntry> metadata() const { return metadata_; }  // in file order
   std::span<const GgufTensor> tensors() const { return tensors_; }   // in file order
@@ -92,9 +103,11 @@ class GgufReader {
 
  private:
   friend class GgufParser;
-  explicit GgufReader(MappedFile file) : file_(std::move(file)) {}
+  friend class GgufJoiner;
+  explicit GgufReader(MappedFile file) { files_.push_back(std::move(file)); }
+  static Result<GgufReader> OpenPart(const std::string& path);  // one file, split or not
 
-  MappedFile file_;
+  std::vector<MappedFile> files_;
   uint32_t version_ = 0;
   std::vector<GgufEntry> metadata_;
   std::vector<GgufTensor> tensors_;

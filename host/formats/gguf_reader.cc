@@ -11,13 +11,13 @@ namespace minnow::formats {
 // vectors grow with what has in fact been read.
 class GgufParser {
  public:
-  explicit GgufParser(GgufReader* reader) : reader_(*reader), cursor_(reader->file_.bytes()) {}
+  explicit GgufParser(GgufReader* reader)
+      : reader_(*reader), cursor_(reader->files_.front().bytes()) {}
 
   Status Parse() {
     uint64_t n_tensors, n_entries;
     MNW_TRY(ParseHeader(&n_tensors, &n_entries));
     for (uint64_t i = 0; i < n_entries; ++i) MNW_TRY(ParseEntry());
-    MNW_TRY(RefuseSplit());
     for (uint64_t i = 0; i < n_tensors; ++i) MNW_TRY(ParseTensor());
     return PlaceTensors();
   }
@@ -128,15 +128,6 @@ class GgufParser {
     return {};
   }
 
-  Status RefuseSplit() const {
-    MNW_ASSIGN(const auto count, reader_.FindU64("split.count"));
-    if (count.value_or(1) <= 1) return {};
-    return Error(Code::kUnsupported,
-                 "one of {} parts of a split model; merge them into one file first "
-                 "(llama-gguf-split --merge FIRST_PART OUT)",
-                 *count);
-  }
-
   Status ParseTensor() {
     GgufTensor tensor{};
     const auto truncated = [&] {
@@ -172,7 +163,7 @@ class GgufParser {
     MNW_ASSIGN(const auto found, reader_.FindU64("general.alignment"));
     const uint64_t alignment = found.value_or(kDefaultAlignment);
     MNW_TRY(CheckAlignment(alignment));
-    const std::span<const std::byte> bytes = reader_.file_.bytes();
+    const std::span<const std::byte> bytes = reader_.files_.front().bytes();
     const uint64_t begin = (cursor_.position() + alignment - 1) & ~(alignment - 1);
     const uint64_t available = bytes.size() > begin ? bytes.size() - begin : 0;
     uint64_t end = 0;  // of the tensor before
@@ -211,13 +202,25 @@ class GgufParser {
   std::vector<Extent> extents_;
 };
 
-Result<GgufReader> GgufReader::Open(const std::string& path) {
+Result<GgufReader> GgufReader::OpenPart(const std::string& path) {
   MNW_ASSIGN(MappedFile file, MappedFile::Open(path));
   GgufReader reader(std::move(file));
   if (Status status = GgufParser(&reader).Parse(); !status.ok()) {
     return std::move(status).Annotate(fmt::format("'{}'", path));
   }
   return reader;
+}
+
+Status GgufReader::CheckUnchanged() const {
+  for (const MappedFile& file : files_) MNW_TRY(file.CheckUnchanged());
+  return {};
+}
+
+void GgufReader::Release(std::span<const std::byte> data) const {
+  for (const MappedFile& file : files_) {
+    const std::byte* begin = file.bytes().data();
+    if (data.data() >= begin && data.data() < begin + file.bytes().size()) file.Release(data);
+  }
 }
 
 const GgufEntry* GgufReader::Find(std::string_view key) const {

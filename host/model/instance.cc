@@ -107,6 +107,7 @@ Result<std::unique_ptr<Instance>> Instance::Create(std::shared_ptr<const Model> 
                                                    std::span<plugins::Device* const> devices,
                                                    const InstanceOptions& options) {
   const auto create = [&]() -> Result<std::unique_ptr<Instance>> {
+    MNW_TRY(model->file().CheckUnchanged());
     const bool adapters =
         options.adapter_slots > 0 && std::all_of(devices.begin(), devices.end(),
                                                  [](const auto* d) { return d->has_adapters(); });
@@ -114,6 +115,7 @@ Result<std::unique_ptr<Instance>> Instance::Create(std::shared_ptr<const Model> 
     MNW_ASSIGN(std::unique_ptr<Instance> instance,
                Create(InstanceSource{std::move(built.graph), &model->file(), model->n_ctx()},
                       devices, options));
+    MNW_TRY(model->file().CheckUnchanged());  // or what was read meanwhile may be anything
     instance->model_ = model;
     return instance;
   };
@@ -196,6 +198,44 @@ std::string Instance::PlacementText() const {
   return graph::PrintPlacement(*placement_, names);
 }
 
+uint64_t Instance::MemoryLimit(const plugins::Device& device) const {
+  return options_.memory_bytes > 0 ? options_.memory_bytes : device.info().memory_total;
+}
+
+// At least this much will be taken on the device: its weights, the cache, and what its largest node
+// reads and writes.
+Status Instance::CheckMemory(uint32_t device, const plugins::DeviceInfo& info, uint64_t limit,
+                             uint64_t state_bytes) const {
+  const int64_t most[MNW_N_SYMBOLS] = {options_.max_tokens, options_.max_seqs, options_.max_out};
+  const graph::Partition all = graph::CutBackend(*placement_, device);
+  const graph::Graph& g = all.graph;
+  const auto bytes_of = [&](mnw_id id) {
+    return static_cast<uint64_t>(sdk::Bytes(g.value(id), most));
+  };
+  uint64_t weights = 0, largest = 0;
+  for (const mnw_id id : g.weights()) weights += bytes_of(id);
+  for (const mnw_node& node : g.nodes()) {
+    uint64_t bytes = 0;
+    const auto add = [&](mnw_id id) {
+      const bool made = id != MNW_NONE &&
+                        (g.value(id).kind == MNW_KIND_TEMP || g.value(id).kind == MNW_KIND_OUTPUT);
+      if (made) bytes += bytes_of(id);
+    };
+    for (uint32_t i = 0; i < node.n_in; ++i) add(node.in[i]);
+    for (uint32_t i = 0; i < node.n_out; ++i) add(node.out[i]);
+    largest = std::max(largest, bytes);
+  }
+  const uint64_t needed = weights + state_bytes + largest;
+  if (limit == 0 || needed <= limit) return Status();
+  const auto mib = [](uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
+  return Error(
+      Code::kPrecondition,
+      "needs {:.1f} MiB on device '{}' ({:.1f} weights, {:.1f} cache of a context of {}, {:.1f} "
+      "intermediate values) and may take {:.1f}; lower --ctx-size or --kv-tokens, or take "
+      "a smaller model",
+      mib(needed), info.id, mib(weights), mib(state_bytes), n_ctx_, mib(largest), mib(limit));
+}
+
 Status Instance::CreateStates(std::span<plugins::Device* const> devices) {
   groups_.assign(graph().state_groups().begin(), graph().state_groups().end());
   for (mnw_state_group& g : groups_) {
@@ -207,7 +247,11 @@ Status Instance::CreateStates(std::span<plugins::Device* const> devices) {
     std::vector<mnw_state_layer> layers = placement_->StateLayers(static_cast<uint32_t>(i));
     const bool home =
         std::any_of(layers.begin(), layers.end(), [](const auto& l) { return l.n_kv_heads > 0; });
-    if (!home) continue;
+    const uint64_t memory = MemoryLimit(*devices[i]);
+    if (!home) {
+      MNW_TRY(CheckMemory(static_cast<uint32_t>(i), devices[i]->info(), memory, 0));
+      continue;
+    }
     for (mnw_state_layer& l : layers) l.type = options_.kv_type;
     mnw_state_spec spec{};
     spec.size = sizeof spec;
@@ -218,8 +262,10 @@ Status Instance::CreateStates(std::span<plugins::Device* const> devices) {
     spec.groups = groups_.data();
     spec.layers = layers.data();
     if (groups_[0].n_pages == 0) SizeGroups(*devices[i], spec);  // the first home decides
+    const uint64_t bytes = devices[i]->StateBytes(spec);
+    MNW_TRY(CheckMemory(static_cast<uint32_t>(i), devices[i]->info(), memory, bytes));
     MNW_ASSIGN(plugins::StateHandle handle, devices[i]->CreateState(spec));
-    state_bytes_ += devices[i]->StateBytes(spec);
+    state_bytes_ += bytes;
     states_[i] = std::make_unique<State>(State{devices[i], std::move(handle)});
   }
   return Status();
@@ -231,7 +277,7 @@ void Instance::SizeGroups(plugins::Device& device, mnw_state_spec spec) {
   const auto pages_for = [&](uint32_t kind, uint64_t least, uint64_t most) {
     for (mnw_state_group& g : groups_) g.n_pages = g.kind == kind;
     const uint64_t page_bytes = std::max<uint64_t>(1, device.StateBytes(spec));
-    const uint64_t memory = device.info().memory_total;
+    const uint64_t memory = MemoryLimit(device);
     return memory > 0 ? std::clamp(memory / 4 / page_bytes, least, most) : most;
   };
   uint64_t pages =
@@ -323,7 +369,7 @@ Status Instance::LoadWeights(uint32_t index, plugins::Device& device,
       weights.handle_of[weights.all.whole[sources[i].value]] = w.handle;
       weight_bytes_ += w.n_bytes;
       if (w.residency == MNW_OWNED) {
-        file->file().Release({static_cast<const std::byte*>(sources[i].data), sources[i].n_bytes});
+        file->Release({static_cast<const std::byte*>(sources[i].data), sources[i].n_bytes});
       }
     }
     weights.handles.push_back(std::move(handles));

@@ -33,6 +33,7 @@ struct InstanceOptions {
   int32_t kv_type = MNW_TYPE_F16;
   bool all_claims = false;      // each device gets all that it claims, whatever the copies cost
   bool strict_backend = false;  // refuse any fallback from the first device
+  uint64_t memory_bytes = 0;    // most it may take on each device; 0: what the device has in all
   // Adapters that can be there at one time, and their largest rank. 0 slots, or a device whose
   // backend has no adapters: none.
   uint32_t adapter_slots = 16;
@@ -59,7 +60,9 @@ struct InstanceSource {
 class Instance {
  public:
   // `devices` in order of preference; the last takes what the others leave. They outlive the
-  // instance.
+  // instance. What will be needed is added up before anything is loaded: kPrecondition with the
+  // figures when it exceeds the memory. kCorrupt when the file was changed since the model was
+  // loaded.
   static Result<std::unique_ptr<Instance>> Create(std::shared_ptr<const Model> model,
                                                   std::span<plugins::Device* const> devices,
                                                   const InstanceOptions& options = {});
@@ -120,6 +123,9 @@ class Instance {
   Status FindOutput();
   Status CreateStates(std::span<plugins::Device* const> devices);
   void SizeGroups(plugins::Device& device, mnw_state_spec spec);
+  uint64_t MemoryLimit(const plugins::Device& device) const;  // 0: unknown
+  Status CheckMemory(uint32_t device, const plugins::DeviceInfo& info, uint64_t limit,
+                     uint64_t state_bytes) const;
   Status LoadWeights(uint32_t index, plugins::Device& device, const formats::GgufReader* file);
   Status MakePart(size_t index, std::span<plugins::Device* const> devices);
   Status CreateAdapters(Part& part);

@@ -62,3 +62,29 @@ TEST(Runtime, RefusesStepsOfNothing) {
   options.engine.step_tokens = 0;
   CHECK_ERROR(Code::kInvalid, "step_tokens", Runtime::Create(options).status());
 }
+
+TEST(Runtime, FindsASplitModelByItsNameAndThroughLinks) {
+  // The parts of a split model say how many there are; one part of one is whole.
+  const TempDir dir;
+  const std::string part = dir / "llama.F32-00001-of-00002.gguf";
+  std::filesystem::copy_file(GoldenPath("llama.gguf"), dir / "blob");
+  std::filesystem::create_symlink(dir / "blob", part);
+  std::ofstream(dir / "llama.F32-00002-of-00002.gguf") << "another part";
+  RuntimeOptions options;
+  options.model_dirs = {dir.path()};
+  const auto runtime = MakeRuntime(options);
+  const Result<Engine*> by_name = runtime->Open("llama");
+  CHECK_OK(by_name.status());
+  CHECK_OK(runtime->Open("llama.F32").status());
+  POINTERS_EQUAL(*by_name, *runtime->Open(part));
+  STRCMP_EQUAL(part.c_str(), (*by_name)->model().path().c_str());
+}
+
+TEST(Runtime, SaysWhatANameIsThatIsNoModelFile) {
+  const TempDir dir;
+  const auto runtime = MakeRuntime();
+  CHECK_ERROR(Code::kInvalid, "is not a regular file", runtime->Open(dir.path()).status());
+  CHECK_ERROR(Code::kInvalid, "'/dev/zero' is not a regular file",
+              runtime->Open("/dev/zero").status());
+  CHECK_ERROR(Code::kNotFound, "there is no model file", runtime->Open(dir / "absent").status());
+}

@@ -128,7 +128,7 @@ TEST(Gguf, ReadsBackTensorsWithTheirShapesAndBytes) {
   MEMCMP_EQUAL(q8.data(), w->data.data(), q8.size());
   const GgufTensor* norm = reader->FindTensor("norm");
   MEMCMP_EQUAL(f32.data(), norm->data.data(), f32.size());
-  LONGS_EQUAL(0, (norm->data.data() - reader->file().bytes().data()) % 32);
+  LONGS_EQUAL(0, (norm->data.data() - reader->files()[0].bytes().data()) % 32);
   POINTERS_EQUAL(nullptr, reader->FindTensor("absent"));
 }
 
@@ -446,12 +446,6 @@ TEST(Gguf, RefusesTensorsThatAreUnalignedOverlapOrGoBackwards) {
   CHECK_ERROR(Code::kCorrupt, "'b' at offset 0 begins before 'a' ends", Refusal(at(64, 0)));
 }
 
-TEST(Gguf, RefusesPartsOfSplitModelsWithTheRemedy) {
-  CHECK_ERROR(Code::kUnsupported, "one of 3 parts of a split model; merge",
-              Refusal(Raw(0, 1).Key("split.count", GgufType::kU16).Put<uint16_t>(3)));
-  CHECK_OK(Refusal(Raw(0, 1).Key("split.count", GgufType::kU16).Put<uint16_t>(1)));
-}
-
 TEST(Gguf, WriterRefusesWhatTheReaderWould) {
   const std::vector<std::byte> data = Counting(64);
   const auto refusal = [&](std::string_view name, std::vector<int64_t> ne) {
@@ -555,7 +549,7 @@ TEST(Gguf, SurvivesAFileThatShrinksItsStringsWhileOpen) {
   CHECK_OK(reader.status());
   const int fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
   const uint64_t huge = 1ull << 40;
-  const auto offset = reader->Find("tokens")->value.data() - reader->file().bytes().data();
+  const auto offset = reader->Find("tokens")->value.data() - reader->files()[0].bytes().data();
   LONGS_EQUAL(8, ::pwrite(fd, &huge, 8, offset));
   ::close(fd);
   CHECK_ERROR(Code::kCorrupt, "changed while the file was open",
