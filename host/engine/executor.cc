@@ -1,11 +1,32 @@
 #include "engine/executor.h"
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <utility>
 
 #include "base/log.h"
 
 namespace minnow::engine {
+
+namespace {
+
+// Weights with NaN or infinite scales load, and show here first. Nobody is given such a row: a
+// sampler that passed over the bad entries would go on for ever with what is no distribution.
+Status CheckFinite(std::span<const float> logits, size_t position) {
+  uint32_t any = 0;  // without a branch: 150,000 entries a row
+  for (const float x : logits) any |= (std::bit_cast<uint32_t>(x) & 0x7fffffff) >= 0x7f800000;
+  if (!any) return Status();
+  const auto bad =
+      std::find_if(logits.begin(), logits.end(), [](float x) { return !std::isfinite(x); });
+  return Error(
+      Code::kInternal,
+      "the model gave non-finite logits ({} for token {} at position {}): its weights hold "
+      "NaN or infinite values, or overflow; the file may be damaged",
+      *bad, bad - logits.begin(), position);
+}
+
+}  // namespace
 
 struct ModelQueue {
   ModelQueue(model::Instance& i, uint32_t step_tokens)
@@ -299,8 +320,10 @@ void Executor::Deliver(ModelQueue& queue, std::span<const float> output) {
     const OutRow& row = queue.step.out[i];
     Job& job = *queue.step.parts[row.part].job;
     const std::span<const float> values = output.subspan(i * width, width);
-    if (!failed[row.part].ok()) continue;
-    failed[row.part] =
+    Status& status = failed[row.part];
+    if (status.ok()) status = CheckFinite(values, row.position);
+    if (!status.ok()) continue;
+    status =
         row.node >= 0 ? job.OnTreeLogits(row.node, values) : job.OnLogits(row.position, values);
   }
   for (size_t i = 0; queue.instance.is_encoder() && i < queue.step.parts.size(); ++i) {

@@ -336,12 +336,12 @@ TEST(Engine, ALostDeviceEndsEveryRequestAndRefusesMore) {
   }
 }
 
-TEST(Engine, ARowWithoutAFiniteLogitEndsItsRequestAlone) {
+TEST(Engine, TheFirstNonFiniteLogitEndsItsRequestAlone) {
   FakeEngineOptions options;
   options.backend.answer = [](std::span<const TokenId> context, std::span<float> out) {
     FavouriteAnswer(context, out);
-    if (context[0] == 13 && context.size() % 2 == 1)
-      std::fill(out.begin(), out.end(), std::nanf(""));
+    if (context[0] == 13 && context.size() % 2 == 1) out[7] = std::nanf("");
+    if (context[0] == 14) out[9] = -HUGE_VALF;
   };
   FakeEngine fake(options);
   GenerateRequest good = Request(Prompt(20, 1), 10);
@@ -350,9 +350,15 @@ TEST(Engine, ARowWithoutAFiniteLogitEndsItsRequestAlone) {
   // The rows of its tree are finite.
   const AskedScore bad_score =
       Ask(fake.engine(), {{13}, {{-1, 1}, {0, 2}}, Priority::kInteractive, {}});
+  const AskedGenerate infinite = Ask(fake.engine(), Request({14, 1, 2}, 10));
   const AskedGenerate neighbour = Ask(fake.engine(), good);
-  CHECK_ERROR(Code::kInternal, "no finite logit", bad.Wait().status);
-  CHECK_ERROR(Code::kInternal, "no finite logit", bad_score.Wait().status);
+  CHECK_ERROR(Code::kInternal, "non-finite logits (nan for token 7 at position 2)",
+              bad.Wait().status);
+  LONGS_EQUAL(0, bad.Wait().tokens.size());
+  CHECK_ERROR(Code::kInternal, "non-finite logits (nan for token 7 at position 0)",
+              bad_score.Wait().status);
+  CHECK_ERROR(Code::kInternal, "non-finite logits (-inf for token 9 at position 2)",
+              infinite.Wait().status);
   CheckTokens(Expected(good), neighbour.Wait());
   fake.CheckAtRest();
 }

@@ -75,9 +75,9 @@ TEST(RecurrentState, IsReservedAtAdmissionAndFreedByCancelling) {
   fake.CheckAtRest();
 }
 
-TEST(RecurrentState, TakesAQuarterOfMemoryAtMostAndOneBlockAtLeast) {
+TEST(RecurrentState, TakesAQuarterOfMemoryAtMost) {
   for (const auto& [memory, blocks] :
-       {std::pair<uint64_t, uint32_t>{1, 1}, {uint64_t{1} << 40, 64}}) {
+       {std::pair<uint64_t, uint32_t>{1 << 17, 28}, {uint64_t{1} << 40, 64}}) {
     FakeEngineOptions options = Hybrid();
     options.backend.memory_total = memory;
     FakeEngine fake(options);
