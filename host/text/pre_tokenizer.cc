@@ -183,8 +183,10 @@ Result<WordSplitter> WordSplitter::Create(std::span<const std::string> patterns)
     const std::string translated = WithUnicodeWhiteSpace(pattern);
     int error = 0;
     PCRE2_SIZE offset = 0;
+    // No \C: it would cut characters, and what a pattern leaves is taken to be whole ones.
     Code2 code(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
-                             PCRE2_UTF | PCRE2_UCP, &error, &offset, nullptr));
+                             PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &offset,
+                             nullptr));
     if (!code) {
       return Error(minnow::Code::kUnsupported, "the word pattern '{}' does not compile: {}",
                    pattern, Pcre2Message(error));

@@ -8,9 +8,6 @@
 namespace minnow::text {
 namespace {
 
-// Bounds the work per piece of building merges from scores, quadratic in the piece's length.
-constexpr size_t kMaxScoredPiece = 1024;
-
 bool IsOrdinary(const Piece& piece) {
   return (piece.type == PieceType::kNormal || piece.type == PieceType::kUserDefined) &&
          !piece.bytes.empty();
@@ -31,7 +28,7 @@ std::vector<uint32_t> RanksByScore(const std::vector<Piece>& pieces) {
   return ranks;
 }
 
-Status MergesByScore(const Vocabulary& v, OrdinaryPieces& ordinary) {
+void MergesByScore(const Vocabulary& v, OrdinaryPieces& ordinary) {
   const std::vector<uint32_t> ranks = RanksByScore(v.pieces);
   TokenId next_id = static_cast<TokenId>(v.pieces.size());
   const auto unit_length = [&](std::string_view bytes, size_t at) {
@@ -40,10 +37,6 @@ Status MergesByScore(const Vocabulary& v, OrdinaryPieces& ordinary) {
   for (const Piece& piece : v.pieces) {
     if (!IsOrdinary(piece)) continue;
     const std::string_view bytes = piece.bytes;
-    if (bytes.size() > kMaxScoredPiece) {
-      return Error(Code::kUnsupported, "token {} is {} bytes long; {} is the limit",
-                   &piece - v.pieces.data(), bytes.size(), kMaxScoredPiece);
-    }
     for (size_t at = 0; at < bytes.size();) {
       const size_t length = unit_length(bytes, at);
       if (ordinary.ids.emplace(bytes.substr(at, length), next_id).second) ++next_id;
@@ -61,7 +54,6 @@ Status MergesByScore(const Vocabulary& v, OrdinaryPieces& ordinary) {
       ordinary.merges.Add(left->second, right->second, {ranks[i], static_cast<TokenId>(i)});
     }
   }
-  return Status();
 }
 
 }  // namespace
@@ -73,7 +65,7 @@ Result<OrdinaryPieces> IndexOrdinaryPieces(const Vocabulary& v) {
     if (IsOrdinary(v.pieces[i])) ordinary.ids.emplace(v.pieces[i].bytes, static_cast<TokenId>(i));
   }
   if (v.merges.empty()) {
-    MNW_TRY(MergesByScore(v, ordinary));
+    MergesByScore(v, ordinary);
     return ordinary;
   }
   ordinary.merges.Reserve(v.merges.size());

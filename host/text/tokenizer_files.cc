@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "base/mapped_file.h"
+#include "formats/printable.h"
 
 namespace minnow::text {
 namespace {
@@ -92,8 +93,8 @@ TokenId MergeReader::Find(std::string_view piece) const {
 Result<Merge> MergeReader::Read(std::string_view left, std::string_view right) const {
   const Merge merge{Find(left), Find(right), Find(std::string(left) += right)};
   if (merge.left == kNoToken || merge.right == kNoToken || merge.result == kNoToken) {
-    return Error(Code::kCorrupt, "the merge '{} {}' names a piece that the vocabulary lacks", left,
-                 right);
+    return Error(Code::kCorrupt, "the merge '{} {}' names a piece that the vocabulary lacks",
+                 formats::Printable(left), formats::Printable(right));
   }
   return merge;
 }
@@ -101,7 +102,7 @@ Result<Merge> MergeReader::Read(std::string_view left, std::string_view right) c
 Result<Merge> MergeReader::Read(std::string_view line) const {
   const size_t space = line.find(' ', 1);
   if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos) {
-    return Error(Code::kCorrupt, "the merge '{}' is not two pieces", line);
+    return Error(Code::kCorrupt, "the merge '{}' is not two pieces", formats::Printable(line));
   }
   return Read(line.substr(0, space), line.substr(space + 1));
 }

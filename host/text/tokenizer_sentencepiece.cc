@@ -2,6 +2,7 @@
 #include <bit>
 #include <cstdint>
 
+#include "formats/printable.h"
 #include "text/tokenizer_files.h"
 
 namespace minnow::text {
@@ -85,8 +86,8 @@ Result<Piece> ReadPiece(std::string_view bytes) {
     if (field.number == 2) piece.score = std::bit_cast<float>(static_cast<uint32_t>(field.value));
     if (field.number == 3) {
       if (field.value < 1 || field.value > 6) {
-        return Error(Code::kCorrupt, "the piece '{}' has the unknown type {}", piece.bytes,
-                     field.value);
+        return Error(Code::kCorrupt, "the piece '{}' has the unknown type {}",
+                     formats::Printable(piece.bytes), field.value);
       }
       piece.type = static_cast<PieceType>(field.value);
     }
@@ -94,7 +95,8 @@ Result<Piece> ReadPiece(std::string_view bytes) {
   if (piece.type == PieceType::kByte) {
     const int byte = ByteOfPiece(piece.bytes);
     if (byte < 0) {
-      return Error(Code::kCorrupt, "the byte piece '{}' is not of the form <0x41>", piece.bytes);
+      return Error(Code::kCorrupt, "the byte piece '{}' is not of the form <0x41>",
+                   formats::Printable(piece.bytes));
     }
     piece.bytes.assign(1, static_cast<char>(byte));
   } else if (piece.type != PieceType::kControl && piece.type != PieceType::kUnknown) {

@@ -8,6 +8,10 @@
 namespace minnow::text {
 namespace {
 
+// Bounds work that grows with the square of a piece's length (merges from scores) or with its
+// product with the text's (added tokens). The longest of published vocabularies has 512 bytes.
+constexpr size_t kMaxPieceBytes = 1024;
+
 // End-of-turn and end-of-text tokens by the names that published models give them.
 constexpr std::array<std::string_view, 20> kEndNames = {
     "</s>",
@@ -85,8 +89,8 @@ Status CompleteVocabulary(Vocabulary& v) {
   if (v.pieces.empty()) return Error(Code::kCorrupt, "the vocabulary is empty");
   MNW_TRY(CheckIds(v));
   v.end_tokens.clear();
-  // What documents can produce is no control token; a vocabulary that uses BOS or EOS as its unknown
-  // token has none.
+  // What documents can produce is no control token; a vocabulary that uses BOS or EOS as its
+  // unknown token has none.
   if (v.unk == v.bos || v.unk == v.eos || v.unk == v.eot || v.kind == TokenizerKind::kByteLevel) {
     v.unk = kNoToken;
   } else if (v.unk != kNoToken) {
@@ -95,6 +99,10 @@ Status CompleteVocabulary(Vocabulary& v) {
   for (size_t i = 0; i < v.pieces.size(); ++i) {
     const TokenId id = static_cast<TokenId>(i);
     Piece& piece = v.pieces[i];
+    if (piece.bytes.size() > kMaxPieceBytes) {
+      return Error(Code::kUnsupported, "token {} is {} bytes long; {} is the limit", id,
+                   piece.bytes.size(), kMaxPieceBytes);
+    }
     if (std::isnan(piece.score)) {
       return Error(Code::kCorrupt, "the score of token {} is not a number", id);
     }

@@ -90,7 +90,7 @@ struct Vocabulary {
   std::vector<TokenId> end_tokens;
 };
 
-// Checks ids and scores, makes control tokens of those that the vocabulary uses as such though
+// Checks ids, lengths and scores, makes control tokens of those that the vocabulary uses as such though
 // files in the wild type them otherwise (a document could write them), and fills end_tokens.
 Status CompleteVocabulary(Vocabulary& vocabulary);
 

@@ -89,3 +89,8 @@ TEST(PreTokenizer, RefusesUnknownNamesAndListsTheKnown) {
   CHECK_ERROR(Code::kUnsupported, "'martian'", FindPreTokenizer("martian").status());
   CHECK_ERROR(Code::kUnsupported, "llama-bpe", FindPreTokenizer("martian").status());
 }
+
+TEST(PreTokenizer, RefusesPatternsThatCutCharacters) {
+  const std::string patterns[] = {R"(\C)"};
+  CHECK_ERROR(Code::kUnsupported, "does not compile", WordSplitter::Create(patterns).status());
+}
