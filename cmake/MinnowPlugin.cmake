@@ -48,7 +48,10 @@ function(minnow_plugin target)
   target_link_libraries(${target} PRIVATE
     $<FILTER:$<TARGET_PROPERTY:${target}_objects,LINK_LIBRARIES>,EXCLUDE,^Minnow::sdk$>)
   target_link_options(${target} PRIVATE
-    LINKER:-z,defs LINKER:--exclude-libs,ALL LINKER:--version-script=${map})
+    LINKER:--exclude-libs,ALL LINKER:--version-script=${map})
+  if(NOT MINNOW_FUZZ)  # clang leaves its sanitizers' symbols to the program that loads the library
+    target_link_options(${target} PRIVATE LINKER:-z,defs)
+  endif()
 
   # Tells the loader that group-writable files are a developer's umask here, not an accident.
   file(WRITE ${folder}/.minnow-build-tree "")
