@@ -224,7 +224,8 @@ typedef struct mnw_backend {
   void (*adapters_free)(mnw_adapters* a);
   uint64_t (*adapters_bytes)(mnw_adapters* a);
 
-  /* Device memory for boundaries and logits. NULL: host memory. */
+  /* Device memory for inputs, boundaries and outputs, at addresses that are multiples of 64. NULL: host memory,
+   * so a device without MNW_DEVICE_HOST_MEMORY needs all four. read and write come between runs. */
   int (*buffer_create)(mnw_context* c, uint64_t n_bytes, mnw_buffer** out, void** address, mnw_error* e);
   void (*buffer_free)(mnw_buffer* b);
   int (*buffer_read)(mnw_buffer* b, uint64_t offset, void* dst, uint64_t n_bytes, mnw_error* e);
