@@ -46,7 +46,7 @@ Status TryOnce(const Candidate& candidate, const LoaderOptions& options) {
     MNW_TRY(CheckSha256(verdict->sha256, candidate.manifest));
     if (verdict->reason.empty()) return Status();
     return Error(Code::kInternal, "{} (remembered from an earlier try; remove '{}' for another)",
-                 verdict->reason, VerdictFile(options.cache_dir));
+                 verdict->reason, VerdictFile(options.cache_dir, candidate.path));
   }
   MNW_ASSIGN(const OpenFile library, OpenFile::Open(candidate.path));
   MNW_ASSIGN(const std::string sha256, library.Sha256());

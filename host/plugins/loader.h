@@ -23,7 +23,7 @@ namespace minnow::plugins {
 
 struct LoaderOptions {
   ProbeOptions probe;
-  std::string cache_dir;  // holds the file of verdicts; empty: nothing is remembered
+  std::string cache_dir;  // verdicts lie below; empty: nothing is remembered
 };
 
 struct Candidate {

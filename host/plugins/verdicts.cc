@@ -1,6 +1,7 @@
 #include "plugins/verdicts.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,12 +17,14 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr size_t kMaxBytes = 1 << 20;
-constexpr int kMaxDepth = 2;
+constexpr size_t kMaxBytes = 64 * 1024;
+constexpr int kMaxDepth = 1;
+
+std::string Folder(const std::string& cache_dir) { return cache_dir + "/plugins"; }
 
 // What others could have written is not believed: a good verdict opens a library untried.
-Json Load(const std::string& cache_dir) {
-  const auto file = OpenFile::Open(VerdictFile(cache_dir));
+Json Load(const std::string& path) {
+  const auto file = OpenFile::Open(path);
   if (!file.ok()) return Json::object();
   const struct stat& st = file->stat();
   if (st.st_uid != ::geteuid() || (st.st_mode & (S_IWGRP | S_IWOTH))) return Json::object();
@@ -62,16 +65,32 @@ void Replace(const std::string& path, std::string_view text) {
   }
 }
 
-// Verdicts on files that are gone would pile up with every build folder.
-void DropGone(Json* verdicts) {
-  for (auto it = verdicts->begin(); it != verdicts->end();) {
-    it = ::access(it.key().c_str(), F_OK) == 0 ? std::next(it) : verdicts->erase(it);
+// Verdicts on libraries that are gone would pile up with every build folder.
+void DropGone(const std::string& folder) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    const std::string file = entry.path().native();
+    if (!file.ends_with(".json")) continue;
+    const Json verdict = Load(file);
+    const std::string* path = Member(verdict, "path");
+    if (path && ::access(path->c_str(), F_OK) != 0) ::unlink(file.c_str());
   }
+}
+
+bool MakePrivate(const std::string& folder) {
+  return ::mkdir(folder.c_str(), S_IRWXU) == 0 || errno == EEXIST;
 }
 
 }  // namespace
 
-std::string VerdictFile(const std::string& cache_dir) { return cache_dir + "/plugins.json"; }
+// FNV-1a tells libraries of one name apart; the file repeats the path, so a collision only costs
+// memory of the other's verdict.
+std::string VerdictFile(const std::string& cache_dir, const std::string& library_path) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (const unsigned char c : library_path) hash = (hash ^ c) * 0x100000001b3;
+  const std::string name = std::filesystem::path(library_path).stem().native().substr(0, 64);
+  return fmt::format("{}/{}-{:016x}.json", Folder(cache_dir), name, hash);
+}
 
 Result<VerdictKey> VerdictKey::Of(const std::string& library_path, const FileStamp& library,
                                   const std::string& probe_program) {
@@ -82,31 +101,32 @@ Result<VerdictKey> VerdictKey::Of(const std::string& library_path, const FileSta
 
 std::optional<Verdict> FindVerdict(const std::string& cache_dir, const VerdictKey& key) {
   if (cache_dir.empty()) return std::nullopt;
-  const Json all = Load(cache_dir);
-  const auto found = all.find(key.path);
-  if (found == all.end() || !found->is_object()) return std::nullopt;
-  const std::string* library = Member(*found, "library");
-  const std::string* host = Member(*found, "host");
-  const std::string* sha256 = Member(*found, "sha256");
-  const std::string* reason = Member(*found, "reason");
-  if (!library || !host || !sha256 || !reason) return std::nullopt;
-  if (*library != key.library.Text() || *host != key.host) return std::nullopt;
+  const Json found = Load(VerdictFile(cache_dir, key.path));
+  const auto says = [&](const char* name, const std::string& value) {
+    const std::string* member = Member(found, name);
+    return member && *member == value;
+  };
+  if (!says("path", key.path) || !says("library", key.library.Text()) || !says("host", key.host)) {
+    return std::nullopt;
+  }
+  const std::string* sha256 = Member(found, "sha256");
+  const std::string* reason = Member(found, "reason");
+  if (!sha256 || !reason) return std::nullopt;
   return Verdict{*sha256, *reason};
 }
 
 void StoreVerdict(const std::string& cache_dir, const VerdictKey& key, const Verdict& verdict) {
   if (cache_dir.empty()) return;
-  const std::filesystem::path folder(cache_dir);
   std::error_code error;
-  std::filesystem::create_directories(folder.parent_path(), error);
-  if (::mkdir(cache_dir.c_str(), S_IRWXU) != 0 && errno != EEXIST) return;
-  Json all = Load(cache_dir);
-  DropGone(&all);
-  all[key.path] = {{"library", key.library.Text()},
-                   {"host", key.host},
-                   {"sha256", verdict.sha256},
-                   {"reason", verdict.reason}};
-  Replace(VerdictFile(cache_dir), all.dump(1, ' ', false, Json::error_handler_t::replace));
+  std::filesystem::create_directories(std::filesystem::path(cache_dir).parent_path(), error);
+  if (!MakePrivate(cache_dir) || !MakePrivate(Folder(cache_dir))) return;
+  DropGone(Folder(cache_dir));
+  const Json json = {{"path", key.path},
+                     {"library", key.library.Text()},
+                     {"host", key.host},
+                     {"sha256", verdict.sha256},
+                     {"reason", verdict.reason}};
+  Replace(VerdictFile(cache_dir, key.path), json.dump(1, ' ', false, Json::error_handler_t::replace));
 }
 
 }  // namespace minnow::plugins

@@ -1,10 +1,10 @@
 // What earlier probes found out, so that start-up tries a library once and not every time.
 //
-// One JSON file, for the eyes of its owner. A verdict holds for one library (path and stamp) and
-// one probe program; another build of either makes it void, and so does `touch`. A file that is
-// absent, corrupt, somebody else's, or not writable only means that libraries are tried again.
-// Written whole to a temporary name and renamed: of two processes that write at once one's
-// additions are lost, never the file. Threads: any.
+// A JSON file for each library, for the eyes of its owner, so that a start reads as much as it
+// asks for. A verdict holds for one library (path and stamp) and one probe program; another build
+// of either makes it void, and so does `touch`. A file that is absent, corrupt, somebody else's, or
+// not writable only means that its library is tried again. Written whole to a temporary name and
+// renamed. Threads: any.
 #pragma once
 
 #include <optional>
@@ -29,7 +29,7 @@ struct Verdict {
   std::string reason;  // empty: it may be opened
 };
 
-std::string VerdictFile(const std::string& cache_dir);
+std::string VerdictFile(const std::string& cache_dir, const std::string& library_path);
 std::optional<Verdict> FindVerdict(const std::string& cache_dir, const VerdictKey& key);
 void StoreVerdict(const std::string& cache_dir, const VerdictKey& key, const Verdict& verdict);
 

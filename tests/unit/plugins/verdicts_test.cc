@@ -27,7 +27,10 @@ TEST_GROUP(Verdicts) {
   Status Try(const std::string& source) {
     return Examine(folder.Add(source, "a"), folder.options()).status();
   }
-  std::string Cache() { return minnow::plugins::VerdictFile(folder.options().cache_dir); }
+  std::string CacheOf(const std::string& path) {
+    return minnow::plugins::VerdictFile(folder.options().cache_dir, path);
+  }
+  std::string Verdicts() { return std::filesystem::path(CacheOf("/x")).parent_path(); }
   VerdictKey KeyOf(const std::string& path) {
     const auto stamp = FileStamp::Of(path);
     CHECK_OK(stamp.status());
@@ -86,14 +89,15 @@ TEST(Verdicts, ChecksTheSumAlsoWithAVerdictAtHand) {
 
 TEST(Verdicts, IgnoresACorruptCacheAndMendsIt) {
   const std::string path = folder.Add("good_backend", "a");
-  const std::string cache = folder.options().cache_dir + "/plugins.json";
-  std::filesystem::create_directories(folder.options().cache_dir);
-  const nlohmann::json wrong_type = {{path, {{"size", "x"}}}}, no_object = {{path, 7}};
-  for (const std::string& text : {std::string("{\"a\": "), std::string("[]"), std::string(),
-                                  wrong_type.dump(), no_object.dump(), std::string("\xff\xfe")}) {
+  const std::string cache = CacheOf(path);
+  std::filesystem::create_directories(Verdicts());
+  const nlohmann::json wrong_type = {{"path", path}, {"library", 7}};
+  for (const std::string& text :
+       {std::string("{\"a\": "), std::string("[]"), std::string(), wrong_type.dump(),
+        std::string("{\"path\": {\"deep\": {}}}"), std::string("\xff\xfe")}) {
     minnow::test::WriteAll(cache, text);
     CHECK_OK(Examine(path, folder.options()).status());
-    CHECK(nlohmann::json::parse(minnow::test::ReadAll(cache)).contains(path));
+    CHECK(nlohmann::json::parse(ReadAll(cache)).at("path") == path);
   }
 }
 
@@ -107,10 +111,10 @@ TEST(Verdicts, WorksWithoutAPlaceForVerdicts) {
 TEST(Verdicts, ForgetsFilesThatAreGone) {
   const std::string gone = folder.Add("good_backend", "gone");
   CHECK_OK(Examine(gone, folder.options()).status());
+  CHECK(std::filesystem::exists(CacheOf(gone)));
   std::filesystem::remove(gone);
   CHECK_OK(Try("good_backend"));
-  const std::string cache = minnow::test::ReadAll(folder.options().cache_dir + "/plugins.json");
-  CHECK(!nlohmann::json::parse(cache).contains(gone));
+  CHECK(!std::filesystem::exists(CacheOf(gone)));
 }
 
 TEST(Verdicts, AreForTheEyesOfTheirOwner) {
@@ -120,7 +124,9 @@ TEST(Verdicts, AreForTheEyesOfTheirOwner) {
   struct stat st;
   CHECK(::stat(folder.options().cache_dir.c_str(), &st) == 0);
   LONGS_EQUAL(0700, st.st_mode & 0777);
-  CHECK(::stat(Cache().c_str(), &st) == 0);
+  CHECK(::stat(Verdicts().c_str(), &st) == 0);
+  LONGS_EQUAL(0700, st.st_mode & 0777);
+  CHECK(::stat(CacheOf(folder.path() + "/a.so").c_str(), &st) == 0);
   LONGS_EQUAL(0600, st.st_mode & 0777);
 }
 
@@ -129,20 +135,21 @@ TEST(Verdicts, OfAFileThatOthersCouldWriteAreNotBelieved) {
   CHECK_OK(Examine(path, folder.options()).status());  // it is believed as it lies
   for (const mode_t mode : {0606, 0660}) {
     Planted();
-    ::chmod(Cache().c_str(), mode);
+    ::chmod(CacheOf(path).c_str(), mode);
     CHECK_ERROR(Code::kInternal, "crashed with signal", Examine(path, folder.options()).status());
   }
   if (::geteuid() != 0) return;
   Planted();
-  CHECK(::chown(Cache().c_str(), 12345, 0) == 0);
+  CHECK(::chown(CacheOf(path).c_str(), 12345, 0) == 0);
   CHECK_ERROR(Code::kInternal, "crashed with signal", Examine(path, folder.options()).status());
 }
 
 TEST(Verdicts, DoNotWaitForAFifo) {
-  std::filesystem::create_directories(folder.options().cache_dir);
-  CHECK(::mkfifo(Cache().c_str(), 0600) == 0);
+  const std::string cache = CacheOf(folder.path() + "/a.so");
+  std::filesystem::create_directories(Verdicts());
+  CHECK(::mkfifo(cache.c_str(), 0600) == 0);
   CHECK_OK(Try("good_backend"));
-  CHECK(std::filesystem::is_regular_file(Cache()));
+  CHECK(std::filesystem::is_regular_file(cache));
 }
 
 TEST(Verdicts, AreVoidForAnotherFileOfTheSameSizeAndTime) {
@@ -158,7 +165,19 @@ TEST(Verdicts, AreVoidForAnotherFileOfTheSameSizeAndTime) {
   CHECK_ERROR(Code::kInternal, "crashed with signal", Examine(path, folder.options()).status());
 }
 
-TEST(Verdicts, OfManyHostsThatStartAtOnceNeverSpoilTheFile) {
+TEST(Verdicts, OfLibrariesWithOneNameAreKeptApart) {
+  const std::string here = folder.path() + "/a.so", there = folder.root() + "/other/a.so";
+  CHECK(CacheOf(here) != CacheOf(there));
+  // Were they the same file, the path in it would tell.
+  const VerdictKey key = KeyOf(folder.Add("good_backend", "a"));
+  StoreVerdict(folder.options().cache_dir, key, {"sum", "x"});
+  VerdictKey other = key;
+  other.path = there;
+  std::filesystem::copy(CacheOf(here), CacheOf(there));
+  CHECK_FALSE(FindVerdict(folder.options().cache_dir, other).has_value());
+}
+
+TEST(Verdicts, OfManyHostsThatStartAtOnceAreAllKept) {
   std::vector<VerdictKey> keys;
   for (const char* name : {"a", "b", "c", "d"}) {
     keys.push_back(KeyOf(folder.Add("good_backend", name)));
@@ -176,13 +195,14 @@ TEST(Verdicts, OfManyHostsThatStartAtOnceNeverSpoilTheFile) {
     });
   }
   for (std::thread& host : hosts) host.join();
-  CHECK(nlohmann::json::parse(ReadAll(Cache())).is_object());
+  for (const VerdictKey& key : keys) {
+    CHECK(FindVerdict(folder.options().cache_dir, key).has_value());
+  }
   size_t n_files = 0;  // and no temporary one is left
-  for ([[maybe_unused]] const auto& entry :
-       std::filesystem::directory_iterator(folder.options().cache_dir)) {
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(Verdicts())) {
     ++n_files;
   }
-  UNSIGNED_LONGS_EQUAL(1, n_files);
+  UNSIGNED_LONGS_EQUAL(keys.size(), n_files);
 }
 
 TEST(Verdicts, StayAsTheyWereWhenTheDiskIsFull) {
@@ -197,5 +217,5 @@ TEST(Verdicts, StayAsTheyWereWhenTheDiskIsFull) {
   CHECK(::setrlimit(RLIMIT_FSIZE, &before) == 0);
   ::signal(SIGXFSZ, handler);
   STRCMP_EQUAL("old", FindVerdict(folder.options().cache_dir, key)->reason.c_str());
-  CHECK(std::filesystem::directory_iterator(folder.options().cache_dir)->path() == Cache());
+  CHECK(std::filesystem::directory_iterator(Verdicts())->path() == CacheOf(key.path));
 }
