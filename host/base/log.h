@@ -2,11 +2,35 @@
 // Threads: any.
 #pragma once
 
-#include <spdlog/spdlog.h>
+#include <fmt/format.h>
+
+#include <string_view>
+#include <utility>
 
 namespace minnow {
 
-// Sends the default logger to stderr in one short form. -1 quiet (errors only), 0 normal, 1 verbose.
+enum class LogLevel { kDebug, kInfo, kWarning, kError, kOff };
+
+void Log(LogLevel level, std::string_view text);
+
+template <class... Args>
+void LogInfo(fmt::format_string<Args...> format, Args&&... args) {
+  Log(LogLevel::kInfo, fmt::format(format, std::forward<Args>(args)...));
+}
+template <class... Args>
+void LogWarning(fmt::format_string<Args...> format, Args&&... args) {
+  Log(LogLevel::kWarning, fmt::format(format, std::forward<Args>(args)...));
+}
+template <class... Args>
+void LogError(fmt::format_string<Args...> format, Args&&... args) {
+  Log(LogLevel::kError, fmt::format(format, std::forward<Args>(args)...));
+}
+
+// The least that is shown. Returns what it was.
+LogLevel SetLogLevel(LogLevel level);
+
+// Sends the default logger to stderr in one short form. -1 quiet (errors only), 0 normal, 1
+// verbose.
 void InitLog(int verbosity);
 
 }  // namespace minnow

@@ -1,7 +1,6 @@
 #include "conformance/runner.h"
 
-#include <spdlog/spdlog.h>
-
+#include "base/log.h"
 #include "conformance/child.h"
 #include "formats/printable.h"
 #include "plugins/device.h"
@@ -31,7 +30,7 @@ Result<uint32_t> FindDevice(const mnw_backend& table, const std::string& id,
 
 Result<Env> Runner::Open(Trace* trace) const {
   // What plugins log is not theirs to print, and not ours here.
-  spdlog::set_level(spdlog::level::off);
+  SetLogLevel(LogLevel::kOff);
   trace->Say("opening the library");
   MNW_ASSIGN(const plugins::Candidate candidate, plugins::Unexamined(options_.library));
   MNW_ASSIGN(const plugins::LoadedPlugin loaded, plugins::OpenLibrary(candidate));

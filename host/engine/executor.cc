@@ -154,7 +154,7 @@ void Executor::FreeAdapters(ModelQueue& queue) {
   while (AdapterSlot* slot = queue.adapters.Unused()) {
     lock.unlock();
     const Status status = queue.instance.ClearAdapter(slot->index);
-    if (!status.ok()) spdlog::warn("an adapter was not freed: {}", status.message());
+    if (!status.ok()) LogWarning("an adapter was not freed: {}", status.message());
     lock.lock();
     slot->state = AdapterSlot::kFree;
     Publish(queue);
@@ -290,7 +290,7 @@ void Executor::RunStep(ModelQueue& queue) {
   }
   if (output.status().code() == Code::kDeviceLost) return LoseDevice(queue, output.status());
   // The step's rows are lost, and with them the requests that had rows in it; the others go on.
-  spdlog::warn("a step failed: {}", output.status().message());
+  LogWarning("a step failed: {}", output.status().message());
   for (const StepPart& part : queue.step.parts) {
     const auto it = std::find_if(queue.running.begin(), queue.running.end(),
                                  [&](const auto& j) { return j.get() == part.job; });
@@ -300,7 +300,7 @@ void Executor::RunStep(ModelQueue& queue) {
 
 // With the device all state is gone, so nothing of the model can go on, now or later.
 void Executor::LoseDevice(ModelQueue& queue, const Status& why) {
-  spdlog::error("a device was lost: {}", why.message());
+  LogError("a device was lost: {}", why.message());
   {
     const std::lock_guard lock(mutex_);
     queue.lost =

@@ -375,7 +375,7 @@ Status Instance::LoadWeights(uint32_t index, plugins::Device& device,
     weights.handles.push_back(std::move(handles));
   }
   if (const std::string changed = before.Restore(); !changed.empty()) {
-    spdlog::warn("{}: load_weights changed {}; put back", device.info().id, changed);
+    LogWarning("{}: load_weights changed {}; put back", device.info().id, changed);
   }
   return Status();
 }

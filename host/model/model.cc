@@ -45,7 +45,8 @@ Result<std::shared_ptr<const Model>> Model::Load(const std::string& path,
     MNW_ASSIGN(const graph::BuiltGraph built, model->BuildGraph());
     model->info_ = built.graph.info();
     for (const std::string& name : built.unused_tensors) {
-      spdlog::info("model '{}': tensor '{}' is not used by architecture '{}'", path, name, model->architecture_);
+      LogInfo("model '{}': tensor '{}' is not used by architecture '{}'", path, name,
+              model->architecture_);
     }
     if (model->info_.n_vocab < model->tokenizer_->size()) {
       return Error(Code::kCorrupt, "the tokenizer has {} tokens, the model's table {} rows",

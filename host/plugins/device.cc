@@ -43,7 +43,7 @@ Code ToCode(int code) {
 }
 
 void WarnOfChange(std::string_view who, std::string_view what, std::string_view changed) {
-  spdlog::warn("{}{}{} changed {}; put back", who, who.empty() ? "" : ": ", what, changed);
+  LogWarning("{}{}{} changed {}; put back", who, who.empty() ? "" : ": ", what, changed);
 }
 
 // Calls a plugin that may, against the contract, throw.
@@ -92,7 +92,7 @@ void CallToFree(const char* what, const std::function<void()>& call) noexcept {
     call();
     return MNW_OK;
   });
-  if (!status.ok()) spdlog::warn("{}", status.message());
+  if (!status.ok()) Log(LogLevel::kWarning, status.message());
 }
 
 Status FromPlugin(std::string_view what, int code, const mnw_error* error) {

@@ -1,21 +1,19 @@
 #include "plugins/host_services.h"
 
-#include <spdlog/spdlog.h>
-
+#include "base/log.h"
 #include "formats/printable.h"
 #include "quant/quant.h"
 
 namespace minnow::plugins {
 namespace {
 
-// Nothing may throw into a plugin: spdlog reports its own failures, Printable allocates.
-void Log(void*, int level, const char* message) noexcept {
+// Nothing may throw into a plugin, and making the text allocates.
+void LogForPlugin(void*, int level, const char* message) noexcept {
   try {
-    const std::string text = formats::Printable(message ? message : "", 2000);
-    spdlog::log(level <= 0   ? spdlog::level::debug
-                : level == 1 ? spdlog::level::info
-                             : spdlog::level::warn,
-                "plugin: {}", text);
+    Log(level <= 0   ? LogLevel::kDebug
+        : level == 1 ? LogLevel::kInfo
+                     : LogLevel::kWarning,
+        "plugin: " + formats::Printable(message ? message : "", 2000));
   } catch (...) {
   }
 }
@@ -26,7 +24,7 @@ int ToF32(void*, int32_t type, const void* src, float* dst, int64_t n) noexcept 
 
 const void* Extension(void*, const char*) noexcept { return nullptr; }
 
-constexpr mnw_host kHost = {sizeof(mnw_host), nullptr, Log, ToF32, Extension};
+constexpr mnw_host kHost = {sizeof(mnw_host), nullptr, LogForPlugin, ToF32, Extension};
 
 }  // namespace
 

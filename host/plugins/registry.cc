@@ -204,7 +204,7 @@ const LoadedPlugin* Registry::Load(size_t i, std::string_view kind) {
     loaded_[i] = *loaded;
     found.state = PluginState::kLoaded;
     found.reason = loaded->remark;
-    if (!loaded->remark.empty()) spdlog::warn("plugin '{}': {}", found.id, loaded->remark);
+    if (!loaded->remark.empty()) LogWarning("plugin '{}': {}", found.id, loaded->remark);
   }
   return &loaded_[i];
 }

@@ -19,19 +19,19 @@ void JoinArguments(lua_State* L) {
   luaL_pushresult(&line);
 }
 
-template <spdlog::level::level_enum kLevel>
-int Log(lua_State* L) {
+template <LogLevel kLevel>
+int LogLine(lua_State* L) {
   JoinArguments(L);
-  spdlog::log(kLevel, "{}: {}", State::From(L).label(), lua_tostring(L, -1));
+  Log(kLevel, fmt::format("{}: {}", State::From(L).label(), lua_tostring(L, -1)));
   return 0;
 }
 
 }  // namespace
 
 void OpenLog(lua_State* L) {
-  constexpr luaL_Reg kFunctions[] = {{"debug", Log<spdlog::level::debug>},
-                                     {"info", Log<spdlog::level::info>},
-                                     {"warn", Log<spdlog::level::warn>},
+  constexpr luaL_Reg kFunctions[] = {{"debug", LogLine<LogLevel::kDebug>},
+                                     {"info", LogLine<LogLevel::kInfo>},
+                                     {"warn", LogLine<LogLevel::kWarning>},
                                      {nullptr, nullptr}};
   luaL_newlib(L, kFunctions);
   lua_setfield(L, -2, "log");

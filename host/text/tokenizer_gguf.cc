@@ -62,7 +62,7 @@ Status ReadId(const GgufReader& gguf, std::string_view name, size_t n_tokens, To
   if (*value >= 0 && *value < static_cast<int64_t>(n_tokens)) {
     id = static_cast<TokenId>(*value);
   } else {
-    spdlog::warn("{}: tokenizer.ggml.{} = {} is no token; ignored", gguf.path(), name, *value);
+    LogWarning("{}: tokenizer.ggml.{} = {} is no token; ignored", gguf.path(), name, *value);
   }
   return Status();
 }
@@ -89,7 +89,7 @@ Status ReadByteLevel(const GgufReader& gguf, std::span<const std::string_view> w
                      Vocabulary& v) {
   MNW_ASSIGN(const auto name, gguf.FindString(Key("pre")));
   if (!name) {
-    spdlog::warn(
+    LogWarning(
         "{}: no tokenizer.ggml.pre; words are cut as by 'default', which may not be what "
         "the model was trained with",
         gguf.path());

@@ -14,7 +14,7 @@ using namespace minnow;
 
 test::TinyHost& Host() {
   static plugins::Registry registry = [] {
-    spdlog::set_level(spdlog::level::off);
+    SetLogLevel(LogLevel::kOff);
     plugins::RegistryOptions options;
     options.directories = {MINNOW_BINARY_DIR "/plugins"};
     options.loader.probe.program = MINNOW_BINARY_DIR "/bin/minnow-probe";

@@ -61,7 +61,7 @@ void Stream(const Tokenizer& tokenizer, std::span<const TokenId> ids) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const bool quiet = (spdlog::set_level(spdlog::level::off), true);
+  static const bool quiet = (minnow::SetLogLevel(minnow::LogLevel::kOff), true);
   if (!quiet || size < 2) return 0;
   const std::string_view rest(reinterpret_cast<const char*>(data) + 2, size - 2);
   const std::string_view text = rest.substr(0, data[1]);

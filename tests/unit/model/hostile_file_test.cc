@@ -35,10 +35,10 @@ uint64_t ResidentBytes() {
 TEST_GROUP(HostileFile) {
   TempDir dir;
   std::string path = dir / "hostile.gguf";
-  spdlog::level::level_enum level = spdlog::get_level();
+  LogLevel level;
 
-  void setup() override { spdlog::set_level(spdlog::level::off); }
-  void teardown() override { spdlog::set_level(level); }
+  void setup() override { level = SetLogLevel(LogLevel::kOff); }
+  void teardown() override { SetLogLevel(level); }
 
   // What becomes of a small model after `change`.
   Status After(const std::function<void(SmallModel&)>& change, const char* arch = "llama",
