@@ -22,9 +22,8 @@ install(EXPORT MinnowTargets NAMESPACE Minnow:: DESTINATION ${package_dir} COMPO
 configure_package_config_file(cmake/MinnowConfig.cmake.in ${CMAKE_BINARY_DIR}/MinnowConfig.cmake
   INSTALL_DESTINATION ${package_dir}
   NO_SET_AND_CHECK_MACRO NO_CHECK_REQUIRED_COMPONENTS_MACRO)
-# The contract is 0.x: a plugin is of one minor version.
 write_basic_package_version_file(${CMAKE_BINARY_DIR}/MinnowConfigVersion.cmake
-  COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
+  COMPATIBILITY SameMajorVersion ARCH_INDEPENDENT)
 install(FILES ${CMAKE_BINARY_DIR}/MinnowConfig.cmake ${CMAKE_BINARY_DIR}/MinnowConfigVersion.cmake
     cmake/MinnowPlugin.cmake cmake/WriteManifest.cmake cmake/plugin.map
   DESTINATION ${package_dir} COMPONENT dev)

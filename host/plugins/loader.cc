@@ -233,10 +233,8 @@ Result<LoadedPlugin> OpenLibrary(const Candidate& candidate) {
 
 Result<LoadedPlugin> CheckTables(const mnw_plugin& p, const Manifest& manifest) {
   MNW_TRY(CHECK_STRUCT(&p, mnw_plugin, abi_minor));
-  if (!AbiFits(MNW_ABI_MAJOR, MNW_ABI_MINOR, p.abi_major, p.abi_minor)) {
-    return Error(Code::kUnsupported,
-                 "its table is of ABI {}.{}, this host speaks {}.{}; rebuild the plugin",
-                 p.abi_major, p.abi_minor, MNW_ABI_MAJOR, MNW_ABI_MINOR);
+  if (Status s = CheckAbi(p.abi_major, p.abi_minor); !s.ok()) {
+    return std::move(s).Annotate("its table");
   }
   MNW_TRY(CHECK_STRUCT(&p, mnw_plugin, archs));
   MNW_ASSIGN(const std::string id, Text(p.id, "mnw_plugin.id"));

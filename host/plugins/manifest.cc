@@ -131,12 +131,15 @@ Result<Manifest> ReadManifest(const std::string& path) {
   return ParseManifest(text, Printable(path, 4096));
 }
 
+Status CheckAbi(uint32_t major, uint32_t minor) {
+  if (major == MNW_ABI_MAJOR) return Status();
+  return Error(Code::kUnsupported,
+               "built for ABI {}.{}, this host speaks {}.{}; rebuild the plugin", major, minor,
+               MNW_ABI_MAJOR, MNW_ABI_MINOR);
+}
+
 Status CheckFitsHost(const Manifest& m) {
-  if (!AbiFits(MNW_ABI_MAJOR, MNW_ABI_MINOR, m.abi_major, m.abi_minor)) {
-    return Error(Code::kUnsupported,
-                 "built for ABI {}.{}, this host speaks {}.{}; rebuild the plugin", m.abi_major,
-                 m.abi_minor, MNW_ABI_MAJOR, MNW_ABI_MINOR);
-  }
+  MNW_TRY(CheckAbi(m.abi_major, m.abi_minor));
   if (m.os != kHostOs) {
     return Error(Code::kUnsupported, "built for {}, this host is for {}", m.os, kHostOs);
   }

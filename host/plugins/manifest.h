@@ -1,7 +1,7 @@
 // The manifest of a plugin library: lib.minnow.json beside lib.so, read before the library is
 // opened.
 //
-//   {"id": "minnow.cpu", "kind": "backend", "abi": "0.1", "os": "linux", "arch": "x86_64",
+//   {"id": "minnow.cpu", "kind": "backend", "abi": "1.0", "os": "linux", "arch": "x86_64",
 //    "cpu_features": ["avx2"], "sha256": "..."}
 //
 // All fields but cpu_features are required, unknown ones are refused: a manifest is written by the
@@ -48,11 +48,8 @@ std::string ManifestPath(std::string_view library_path);
 Result<Manifest> ParseManifest(std::string_view json, std::string_view where);
 Result<Manifest> ReadManifest(const std::string& path);
 
-// Whether a host of the first version takes plugins of the second. 0.x takes its own minor version
-// only; from 1.0 on tables tell their size, so every minor version of its major one.
-constexpr bool AbiFits(uint32_t host_major, uint32_t host_minor, uint32_t major, uint32_t minor) {
-  return major == host_major && (host_major > 0 || minor == host_minor);
-}
+// Tables tell their size, so plugins of every minor version of our major one fit.
+Status CheckAbi(uint32_t major, uint32_t minor);
 
 // Whether a plugin of this ABI, OS, architecture and these CPU features can run in this process.
 Status CheckFitsHost(const Manifest& manifest);

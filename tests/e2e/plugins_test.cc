@@ -21,7 +21,7 @@ const Case kCases[] = {
     {"no_entry", "{}", "refused", "exports no symbol mnw_plugin_entry"},
     {"undefined_symbol", "{}", "refused", "a_function_that_nobody_has"},
     {"null_plugin", "{}", "refused", "returned NULL"},
-    {"wrong_abi", "{}", "refused", "its table is of ABI 0.99"},
+    {"wrong_abi", "{}", "refused", "its table: built for ABI 0.99"},
     {"good_backend", R"({"abi": "99.0"})", "refused", "built for ABI 99.0"},
     {"good_backend", R"({"arch": "vax"})", "refused", "built for vax"},
     {"good_backend", R"({"os": "hurd"})", "refused", "built for hurd"},

@@ -99,7 +99,7 @@ TEST(Loader, RefusesAPluginThatPrints) {
 TEST(Loader, TellsWhatIsWrongWithTheTables) {
   CHECK_ERROR(Code::kInvalid, "exports no symbol mnw_plugin_entry", Try("no_entry"));
   CHECK_ERROR(Code::kInvalid, "mnw_plugin_entry returned NULL", Try("null_plugin"));
-  CHECK_ERROR(Code::kInvalid, "its table is of ABI 0.99", Try("wrong_abi"));
+  CHECK_ERROR(Code::kInvalid, "its table: built for ABI 0.99", Try("wrong_abi"));
   CHECK_ERROR(Code::kInvalid, "claims a size of 8 bytes", Try("short_plugin"));
   CHECK_ERROR(Code::kInvalid, "claims a size of 4294967280 bytes", Try("huge_plugin"));
   CHECK_ERROR(Code::kInvalid, "its id is 'other', the manifest says 'test'", Try("wrong_id"));

@@ -6,7 +6,8 @@
  *
  * The unit is a prepared plan, not an op: fusion, memory planning, kernel choice and work partition are
  * decided in plan(). run() is asynchronous by contract: it enqueues, and `done` is called once when the
- * step's outputs may be read; a synchronous backend calls it before it returns. */
+ * step's outputs may be read; a synchronous backend calls it before it returns. What is called on a context takes
+ * effect in the order of the calls: an edit or a commit of state after run() finds what that run wrote. */
 #ifndef MINNOW_ABI_BACKEND_H_
 #define MINNOW_ABI_BACKEND_H_
 
@@ -128,7 +129,7 @@ typedef struct mnw_plan_request {
   void* const* weights;     /* by value id; NULL where the value is no weight of this backend */
   mnw_state* state;         /* NULL when the graph has no state */
   mnw_adapters* adapters;   /* NULL when no node has an adapter */
-  int64_t max[MNW_N_SYMBOLS]; /* the range of each symbol is 0..max */
+  int64_t max[MNW_MAX_SYMBOLS]; /* the range of each symbol is 0..max */
 } mnw_plan_request;
 
 /* Frozen. Host pointer, or buffer address on devices without MNW_DEVICE_HOST_MEMORY. */
@@ -145,7 +146,7 @@ typedef void (*mnw_done_fn)(void* arg, int code, const mnw_error* error);
 typedef struct mnw_run_args {
   uint32_t size;
   uint32_t n_bindings;
-  int64_t symbols[MNW_N_SYMBOLS];
+  int64_t symbols[MNW_MAX_SYMBOLS];
   const mnw_binding* bindings; /* every INPUT and OUTPUT of the graph; valid until done */
   mnw_done_fn done;
   void* done_arg;

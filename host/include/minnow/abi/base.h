@@ -11,7 +11,7 @@
  * 6. Thread tags: [any] any thread, concurrently; [ctx] at most one call per context at a time, from
  *    any thread; [load] only while plugins and models are loaded, one call at a time.
  *
- * The ABI is 0.x: a host takes only plugins of its own minor version until 1.0. */
+ * A version of this major number only appends: a host takes plugins of every minor version, older or newer. */
 #ifndef MINNOW_ABI_BASE_H_
 #define MINNOW_ABI_BASE_H_
 
@@ -22,8 +22,8 @@
 extern "C" {
 #endif
 
-#define MNW_ABI_MAJOR 0u
-#define MNW_ABI_MINOR 1u
+#define MNW_ABI_MAJOR 1u
+#define MNW_ABI_MINOR 0u
 
 /* True if the struct *p, filled by someone with perhaps another header, has the field f. */
 #define MNW_HAS(p, T, f) ((p)->size >= offsetof(T, f) + sizeof((p)->f))

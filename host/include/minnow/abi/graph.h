@@ -16,8 +16,8 @@ extern "C" {
 
 typedef uint32_t mnw_id; /* index into the graph's arrays */
 #define MNW_NONE 0xffffffffu
-#define MNW_MAX_INPUTS 8
-#define MNW_MAX_OUTPUTS 3
+#define MNW_MAX_INPUTS 16
+#define MNW_MAX_OUTPUTS 4
 
 /* A dim >= 0 is a constant; MNW_DIM(symbol) stands for a number known at run. Only the outermost used
  * dim of a value may be a symbol, so strides are always constants. */
@@ -27,6 +27,7 @@ typedef enum mnw_symbol {
   MNW_SYM_N_OUT = 2,    /* rows whose logits (or vectors) are wanted */
   MNW_N_SYMBOLS = 3
 } mnw_symbol;
+#define MNW_MAX_SYMBOLS 8 /* room in structs; what is behind the symbols that the host knows is 0 */
 #define MNW_DIM(symbol) (-(int64_t)(symbol)-1)
 #define MNW_DIM_SYMBOL(dim) (-(dim)-1)
 

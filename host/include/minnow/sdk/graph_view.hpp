@@ -30,7 +30,7 @@ constexpr Block BlockOf(int32_t type) {
 }
 
 // The values of the symbols in one step, or their largest ones.
-using Symbols = std::span<const int64_t, MNW_N_SYMBOLS>;
+using Symbols = std::span<const int64_t>;
 
 inline int64_t Extent(int64_t dim, Symbols symbols) {
   return dim < 0 ? symbols[static_cast<size_t>(MNW_DIM_SYMBOL(dim))] : dim;
