@@ -100,7 +100,9 @@ void AddRuntimeOptions(CLI::App& verb, ModelOptions& o) {
 
 CLI::Option* AddModelOptions(CLI::App& verb, ModelOptions& o) {
   AddRuntimeOptions(verb, o);
-  return verb.add_option("-m,--model", o.model, "GGUF file, or a name in a model folder")
+  return verb
+      .add_option("-m,--model", o.model,
+                  "GGUF file, Hugging Face folder, or a name in a model folder")
       ->required();
 }
 

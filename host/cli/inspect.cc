@@ -1,4 +1,6 @@
 // minnow inspect MODEL [--placement] [--graph] [--metadata] [--tensors] [--json]
+#include <algorithm>
+
 #include "base/tensor_type.h"
 #include "cli/cli.h"
 #include "graph/op_rules.h"
@@ -19,10 +21,12 @@ nlohmann::ordered_json Summary(engine::Engine& engine) {
   const mnw_model_info& info = m.info();
   uint64_t parameters = 0, bytes = 0;
   std::map<std::string, uint64_t> types;
-  for (const auto& t : m.file().tensors()) {
-    parameters += static_cast<uint64_t>(t.ne[0] * t.ne[1] * t.ne[2] * t.ne[3]);
-    bytes += t.data.size();
-    types[FindType(t.type)->name] += t.data.size();
+  for (const graph::TensorInfo& t : m.source().tensors()) {
+    const int64_t rows = t.ne[1] * t.ne[2] * t.ne[3];
+    const auto n_bytes = static_cast<uint64_t>(RowBytes(t.type, t.ne[0]) * rows);
+    parameters += static_cast<uint64_t>(t.ne[0] * rows);
+    bytes += n_bytes;
+    types[FindType(t.type)->name] += n_bytes;
   }
   nlohmann::ordered_json by_type;
   for (const auto& [name, n] : types) by_type[name] = n;
@@ -69,12 +73,14 @@ VerbResult Run(const Options& o) {
   } else if (o.graph) {
     Print(graph::Print(*opened.engine->instance().graph().view()));
   } else if (o.metadata) {
-    for (const auto& entry : model.file().metadata())
-      Print(fmt::format("{} = {}\n", entry.key, formats::GgufValueText(entry)));
+    for (const auto& [key, value] : model.source().Describe())
+      Print(fmt::format("{} = {}\n", key, value));
   } else if (o.tensors) {
-    for (const auto& t : model.file().tensors()) {
+    for (const graph::TensorInfo& t : model.source().tensors()) {
+      const auto one = [](int64_t n) { return n == 1; };
+      const auto rest = std::find_if_not(t.ne.rbegin(), t.ne.rend() - 1, one);
       Print(fmt::format("{:<40} {:<5} [{}]\n", t.name, FindType(t.type)->name,
-                        fmt::join(t.ne.begin(), t.ne.begin() + t.n_dims, ", ")));
+                        fmt::join(t.ne.begin(), rest.base(), ", ")));
     }
   } else if (o.json) {
     PrintJson(Summary(*opened.engine));
@@ -95,11 +101,11 @@ void AddInspect(CLI::App& app) {
   CLI::App* verb =
       AddVerb(app, "inspect", "What a model is and where it would run", [o] { return Run(*o); });
   AddModelOptions(*verb, o->model)->required(false);
-  verb->add_option("file", o->model.model, "GGUF file or model name, as -m");
+  verb->add_option("file", o->model.model, "Model, as -m");
   verb->add_flag("--placement", o->placement, "Each node, its backend and the reason");
   verb->add_flag("--graph", o->graph, "The graph, a line for each node");
-  verb->add_flag("--metadata", o->metadata, "The file's keys and values");
-  verb->add_flag("--tensors", o->tensors, "The file's tensors");
+  verb->add_flag("--metadata", o->metadata, "The model's keys and values, as GGUF names them");
+  verb->add_flag("--tensors", o->tensors, "The model's tensors, as GGUF names them");
   verb->add_flag("--json", o->json, "The summary or the placement as JSON");
 }
 

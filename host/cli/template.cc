@@ -3,7 +3,6 @@
 #include <ctime>
 
 #include "cli/cli.h"
-#include "formats/gguf.h"
 #include "text/chat_template.h"
 #include "text/tokenizer_files.h"
 
@@ -17,23 +16,22 @@ struct Options {
   bool json = false;
 };
 
-// The template and its begin and end tokens, from the model's file if one is given.
+// The template and its begin and end tokens, from the model if one is given.
 Result<std::string> Source(const Options& o, text::ChatInput& input) {
   if (!o.bos.empty()) input.bos_token = o.bos;
   if (!o.eos.empty()) input.eos_token = o.eos;
   if (!o.file.empty()) return ReadInput(o.file);
-  MNW_ASSIGN(const formats::GgufReader gguf, formats::GgufReader::Open(o.model));
-  MNW_ASSIGN(const auto source, gguf.FindString("tokenizer.chat_template"));
-  if (!source)
+  MNW_ASSIGN(text::ModelText text, text::LoadText(o.model));
+  if (!text.chat_template)
     return Error(Code::kPrecondition, "model '{}' has no chat template; give one with --template",
                  o.model);
-  MNW_ASSIGN(const text::Vocabulary vocabulary, text::LoadVocabulary(gguf));
+  const text::Vocabulary& vocabulary = text.vocabulary;
   const auto piece = [&](text::TokenId id, std::optional<std::string>& out) {
     if (id != text::kNoToken && !out) out = vocabulary.pieces[static_cast<size_t>(id)].bytes;
   };
   piece(vocabulary.bos, input.bos_token);
   piece(vocabulary.eos, input.eos_token);
-  return std::string(*source);
+  return *std::move(text.chat_template);
 }
 
 Result<nlohmann::ordered_json> ReadJson(const std::string& path) {

@@ -64,7 +64,8 @@ void AddTokenize(CLI::App& app) {
   CLI::App* verb =
       AddVerb(app, "tokenize", "Text from stdin to token ids, or back", [o] { return Run(*o); });
   verb->add_option("-m,--model", o->model,
-                   "GGUF (a vocabulary is enough), tokenizer.json or SentencePiece file")
+                   "GGUF (a vocabulary is enough), Hugging Face folder, tokenizer.json or "
+                   "SentencePiece file")
       ->required();
   verb->add_flag("--no-bos", o->no_bos, "Without the token that begins a text");
   verb->add_flag("--parse-special", o->parse_special, "Recognize control tokens in the text");

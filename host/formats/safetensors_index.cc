@@ -23,28 +23,23 @@ bool IsPlainName(std::string_view name) {
 using Shards = std::map<std::string, std::unordered_set<std::string>>;
 
 Result<Shards> ReadIndex(const std::string& path) {
-  MNW_ASSIGN(const MappedFile file, MappedFile::Open(path));
-  if (file.bytes().size() > kMaxIndexBytes) {
-    return Error(Code::kCorrupt, "has {} bytes, at most {} are read", file.bytes().size(),
-                 kMaxIndexBytes);
-  }
-  MNW_ASSIGN(const auto index,
-             ParseJson({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()}));
-  const auto map = index.is_object() ? index.find("weight_map") : index.end();
-  if (!index.is_object() || map == index.end() || !map->is_object() || map->empty()) {
-    return Error(Code::kCorrupt, "has no weight_map of tensors to files");
+  MNW_ASSIGN(const auto index, ReadJsonObject(path, kMaxIndexBytes));
+  const auto map = index.find("weight_map");
+  if (map == index.end() || !map->is_object() || map->empty()) {
+    return Error(Code::kCorrupt, "{}: has no weight_map of tensors to files", path);
   }
   Shards shards;
   for (const auto& [tensor, name] : map->items()) {
     if (!name.is_string() || !IsPlainName(name.get_ref<const std::string&>())) {
-      return Error(Code::kCorrupt, "does not name a .safetensors file beside it for tensor '{}'",
+      return Error(Code::kCorrupt,
+                   "{}: does not name a .safetensors file beside it for tensor '{}'", path,
                    Printable(tensor));
     }
     if (!shards[name.get<std::string>()].insert(tensor).second) {
-      return Error(Code::kCorrupt, "lists tensor '{}' twice", Printable(tensor));
+      return Error(Code::kCorrupt, "{}: lists tensor '{}' twice", path, Printable(tensor));
     }
     if (shards.size() > kMaxShards) {
-      return Error(Code::kCorrupt, "names more than {} files", kMaxShards);
+      return Error(Code::kCorrupt, "{}: names more than {} files", path, kMaxShards);
     }
   }
   return shards;
@@ -63,10 +58,9 @@ Result<std::vector<SafetensorsReader>> SafetensorsReader::OpenFolder(const std::
     readers.push_back(std::move(reader));
     return readers;
   }
-  auto shards = ReadIndex(index.string());
-  if (!shards.ok()) return std::move(shards).status().Annotate(index.string());
+  MNW_ASSIGN(Shards shards, ReadIndex(index.string()));
   std::unordered_set<std::string> seen;
-  for (auto& [name, expected] : *shards) {
+  for (auto& [name, expected] : shards) {
     MNW_ASSIGN(SafetensorsReader reader, Open((fs::path(folder) / name).string()));
     for (const SafetensorsTensor& tensor : reader.tensors()) {
       if (!seen.insert(tensor.name).second) {

@@ -30,10 +30,11 @@ struct Instance::Part {
   std::vector<mnw_binding> bindings;
 };
 
-// What one device holds of the file. The graph is all of its nodes, so that a weight is handed over
-// once with all its uses, however many partitions there are.
+// What one device holds of the source. The graph is all of its nodes, so that a weight is handed
+// over once with all its uses, however many partitions there are.
 struct Instance::Weights {
   graph::Partition all;
+  std::vector<std::unique_ptr<std::byte[]>> made;  // that handles borrow, outside the mapping
   std::vector<plugins::WeightHandles> handles;
   std::vector<void*> handle_of;  // by value id of the whole graph
 };
@@ -107,15 +108,15 @@ Result<std::unique_ptr<Instance>> Instance::Create(std::shared_ptr<const Model> 
                                                    std::span<plugins::Device* const> devices,
                                                    const InstanceOptions& options) {
   const auto create = [&]() -> Result<std::unique_ptr<Instance>> {
-    MNW_TRY(model->file().CheckUnchanged());
+    MNW_TRY(model->source().CheckUnchanged());
     const bool adapters =
         options.adapter_slots > 0 && std::all_of(devices.begin(), devices.end(),
                                                  [](const auto* d) { return d->has_adapters(); });
     MNW_ASSIGN(graph::BuiltGraph built, model->BuildGraph(adapters));
     MNW_ASSIGN(std::unique_ptr<Instance> instance,
-               Create(InstanceSource{std::move(built.graph), &model->file(), model->n_ctx()},
+               Create(InstanceSource{std::move(built.graph), &model->source(), model->n_ctx()},
                       devices, options));
-    MNW_TRY(model->file().CheckUnchanged());  // or what was read meanwhile may be anything
+    MNW_TRY(model->source().CheckUnchanged());  // or what was read meanwhile may be anything
     instance->model_ = model;
     return instance;
   };
@@ -133,11 +134,11 @@ Result<std::unique_ptr<Instance>> Instance::Create(InstanceSource source,
   std::unique_ptr<Instance> instance(new Instance());
   instance->options_ = options;
   instance->n_ctx_ = source.n_ctx;
-  const formats::GgufReader* file = source.file;
+  const Source* weights = source.weights;
   MNW_TRY(instance->Place(std::move(source), devices));
   MNW_TRY(instance->CreateStates(devices));
   for (uint32_t i = 0; i < devices.size(); ++i) {
-    MNW_TRY(instance->LoadWeights(i, *devices[i], file));
+    MNW_TRY(instance->LoadWeights(i, *devices[i], weights));
   }
   for (size_t i = 0; i < instance->placement_->partitions.size(); ++i) {
     MNW_TRY(instance->MakePart(i, devices));
@@ -341,26 +342,29 @@ Status Instance::MakeBuffers(Part& part) {
   return Status();
 }
 
-Status Instance::LoadWeights(uint32_t index, plugins::Device& device,
-                             const formats::GgufReader* file) {
+Status Instance::LoadWeights(uint32_t index, plugins::Device& device, const Source* source) {
   std::vector<void*> none(graph().values().size(), nullptr);
-  weights_.emplace_back(new Weights{graph::CutBackend(*placement_, index), {}, std::move(none)});
+  weights_.emplace_back(
+      new Weights{graph::CutBackend(*placement_, index), {}, {}, std::move(none)});
   Weights& weights = *weights_.back();
-  if (!file) return Status();
+  if (!source) return Status();
   const graph::Graph& g = weights.all.graph;
   const sdk::GraphView view(*g.view());
   std::vector<uint8_t> handed(g.values().size(), 0);
   const ProcessState before;  // once for all of them: a model has hundreds
   for (const mnw_node& node : g.nodes()) {
     std::vector<mnw_weight_source> sources;
+    std::vector<std::unique_ptr<std::byte[]>> made;
     for (uint32_t i = 0; i < node.n_in; ++i) {
       const mnw_id id = node.in[i] == MNW_NONE ? MNW_NONE : view.Base(node.in[i]);
       if (id == MNW_NONE || g.value(id).kind != MNW_KIND_WEIGHT) continue;
       if (std::exchange(handed[id], uint8_t{1})) continue;
-      const formats::GgufTensor* tensor = file->FindTensor(g.value(id).name);
+      const graph::TensorInfo* tensor = source->FindTensor(g.value(id).name);
       if (!tensor)
         return Error(Code::kInternal, "tensor '{}' is not in the file", g.value(id).name);
-      sources.push_back({sizeof(mnw_weight_source), id, tensor->data.data(), tensor->data.size()});
+      MNW_ASSIGN(TensorBytes data, source->Read(*tensor));
+      sources.push_back({sizeof(mnw_weight_source), id, data.bytes.data(), data.bytes.size()});
+      made.push_back(std::move(data.made));
     }
     if (sources.empty()) continue;
     MNW_ASSIGN(plugins::WeightHandles handles, device.LoadWeights(*g.view(), sources));
@@ -368,8 +372,10 @@ Status Instance::LoadWeights(uint32_t index, plugins::Device& device,
       const mnw_weight& w = handles.weights()[i];
       weights.handle_of[weights.all.whole[sources[i].value]] = w.handle;
       weight_bytes_ += w.n_bytes;
-      if (w.residency == MNW_OWNED) {
-        file->Release({static_cast<const std::byte*>(sources[i].data), sources[i].n_bytes});
+      if (w.residency != MNW_OWNED) {
+        if (made[i]) weights.made.push_back(std::move(made[i]));
+      } else if (!made[i]) {
+        source->Release({static_cast<const std::byte*>(sources[i].data), sources[i].n_bytes});
       }
     }
     weights.handles.push_back(std::move(handles));

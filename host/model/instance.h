@@ -50,10 +50,10 @@ struct StepInputs {
   std::vector<std::vector<int32_t>> pages, slots;  // by state group
 };
 
-// What a graph is run on, so that tests can do without a file.
+// A graph and what it is run on, so that tests can do without a model.
 struct InstanceSource {
   graph::Graph graph;
-  const formats::GgufReader* file = nullptr;  // where the weights are; null: the graph has none
+  const Source* weights = nullptr;  // null: the graph has none
   uint32_t n_ctx = 0;
 };
 
@@ -126,7 +126,7 @@ class Instance {
   uint64_t MemoryLimit(const plugins::Device& device) const;  // 0: unknown
   Status CheckMemory(uint32_t device, const plugins::DeviceInfo& info, uint64_t limit,
                      uint64_t state_bytes) const;
-  Status LoadWeights(uint32_t index, plugins::Device& device, const formats::GgufReader* file);
+  Status LoadWeights(uint32_t index, plugins::Device& device, const Source* source);
   Status MakePart(size_t index, std::span<plugins::Device* const> devices);
   Status CreateAdapters(Part& part);
   void CountAdapterBytes();

@@ -12,27 +12,17 @@ int Answer(const Result<std::optional<T>>& found, T* out) {
   return MNW_OK;
 }
 
-// Element `index` of an array, through the whole-array getter: arrays here have one entry per
-// layer.
-template <class Array, class T>
-int Element(const Result<std::optional<Array>>& array, uint64_t index, T* out) {
-  if (!array.ok()) return MNW_INVALID;
-  if (!*array || index >= (**array).size()) return MNW_NOT_FOUND;
-  *out = static_cast<T>((**array)[index]);
-  return MNW_OK;
-}
-
 }  // namespace
 
 struct Metadata::Calls {
   static const Metadata& Self(const void* self) { return *static_cast<const Metadata*>(self); }
 
   static int I64(const void* self, const char* key, int64_t* out) {
-    return Answer(Self(self).file_.FindI64(key), out);
+    return Answer(Self(self).source_.FindI64(key), out);
   }
   // A float; an integer where a converter wrote one.
   static int F64(const void* self, const char* key, double* out) {
-    const int code = Answer(Self(self).file_.FindF64(key), out);
+    const int code = Answer(Self(self).source_.FindF64(key), out);
     int64_t integer;
     if (code != MNW_INVALID || I64(self, key, &integer) != MNW_OK) return code;
     *out = static_cast<double>(integer);
@@ -40,32 +30,28 @@ struct Metadata::Calls {
   }
   static int Bool(const void* self, const char* key, int* out) {
     bool value;
-    const int code = Answer(Self(self).file_.FindBool(key), &value);
+    const int code = Answer(Self(self).source_.FindBool(key), &value);
     if (code == MNW_OK) *out = value;
     return code;
   }
   static int String(const void* self, const char* key, const char** out) {
     std::string_view value;
-    const int code = Answer(Self(self).file_.FindString(key), &value);
+    const int code = Answer(Self(self).source_.FindString(key), &value);
     if (code == MNW_OK) *out = Self(self).strings_.try_emplace(key, value).first->second.c_str();
     return code;
   }
   static int ElementI64(const void* self, const char* key, uint64_t index, int64_t* out) {
-    const formats::GgufEntry* entry = Self(self).file_.Find(key);
-    if (entry && entry->is_array && entry->type == formats::GgufType::kBool) {
-      return Element(Self(self).file_.FindBools(key), index, out);
-    }
-    return Element(Self(self).file_.FindI32s(key), index, out);
+    return Answer(Self(self).source_.ElementI64(key, index), out);
   }
   static int ElementF64(const void* self, const char* key, uint64_t index, double* out) {
-    return Element(Self(self).file_.FindF32s(key), index, out);
+    return Answer(Self(self).source_.ElementF64(key, index), out);
   }
   static int HasTensor(const void* self, const char* name) {
-    return Self(self).file_.FindTensor(name) != nullptr;
+    return Self(self).source_.FindTensor(name) != nullptr;
   }
 };
 
-Metadata::Metadata(const formats::GgufReader& file) : file_(file) {
+Metadata::Metadata(const Source& source) : source_(source) {
   abi_.size = sizeof abi_;
   abi_.self = this;
   abi_.get_i64 = Calls::I64;

@@ -1,4 +1,4 @@
-// The contract's view of a GGUF file's metadata, for architectures.
+// The contract's view of a source's values, for architectures.
 // Threads: immutable; strings handed out live as long as the object.
 #pragma once
 
@@ -7,14 +7,14 @@
 #include <map>
 #include <string>
 
-#include "formats/gguf.h"
+#include "model/source.h"
 
 namespace minnow::model {
 
 class Metadata {
  public:
-  // REQUIRES: the reader outlives the object.
-  explicit Metadata(const formats::GgufReader& file);
+  // REQUIRES: the source outlives the object.
+  explicit Metadata(const Source& source);
   Metadata(const Metadata&) = delete;
   Metadata& operator=(const Metadata&) = delete;
 
@@ -23,7 +23,7 @@ class Metadata {
  private:
   struct Calls;
 
-  const formats::GgufReader& file_;
+  const Source& source_;
   mnw_metadata abi_{};
   // Strings of a file have no terminating NUL; these are the ones that were asked for.
   mutable std::map<std::string, std::string, std::less<>> strings_;

@@ -6,7 +6,6 @@
 #include "base/log.h"
 #include "model/instance.h"
 #include "model/metadata.h"
-#include "text/tokenizer_files.h"
 
 namespace minnow::model {
 
@@ -15,8 +14,8 @@ namespace {
 // Beyond this a cache for many sequences outgrows small machines; --ctx-size asks for more.
 constexpr uint32_t kDefaultContext = 8192;
 
-Result<std::string> RequiredString(const formats::GgufReader& file, const char* key) {
-  MNW_ASSIGN(const auto value, file.FindString(key));
+Result<std::string> RequiredString(const Source& source, const char* key) {
+  MNW_ASSIGN(const auto value, source.FindString(key));
   if (!value) return Error(Code::kCorrupt, "the file has no '{}': is it a language model?", key);
   return std::string(*value);
 }
@@ -27,20 +26,20 @@ Result<std::shared_ptr<const Model>> Model::Load(const std::string& path,
                                                  plugins::Registry& registry,
                                                  const LoadOptions& options) {
   const auto load = [&]() -> Result<std::shared_ptr<const Model>> {
-    MNW_ASSIGN(formats::GgufReader file, formats::GgufReader::Open(path));
-    std::shared_ptr<Model> model(new Model(std::move(file)));
-    MNW_ASSIGN(model->architecture_, RequiredString(model->file_, "general.architecture"));
-    MNW_ASSIGN(const auto name, model->file_.FindString("general.name"));
+    MNW_ASSIGN(std::unique_ptr<const Source> opened, Source::Open(path));
+    std::shared_ptr<Model> model(new Model(std::move(opened)));
+    const Source& source = *model->source_;
+    MNW_ASSIGN(model->architecture_, RequiredString(source, "general.architecture"));
+    MNW_ASSIGN(const auto name, source.FindString("general.name"));
     model->name_ = name ? std::string(*name) : std::filesystem::path(path).stem().string();
     MNW_ASSIGN(model->arch_, registry.FindArch(model->architecture_));
-    MNW_ASSIGN(const auto trained, model->file_.FindU64(model->architecture_ + ".context_length"));
-    const uint64_t most = trained.value_or(kDefaultContext);
-    if (most == 0 || most > (1u << 24)) {
+    MNW_ASSIGN(const auto trained, source.FindI64(model->architecture_ + ".context_length"));
+    const int64_t most = trained.value_or(kDefaultContext);
+    if (most < 1 || most > (1 << 24)) {
       return Error(Code::kCorrupt, "'{}.context_length' is {}", model->architecture_, most);
     }
-    model->n_ctx_ = options.n_ctx
-                        ? options.n_ctx
-                        : static_cast<uint32_t>(std::min<uint64_t>(most, kDefaultContext));
+    model->n_ctx_ = options.n_ctx ? options.n_ctx
+                                  : static_cast<uint32_t>(std::min<int64_t>(most, kDefaultContext));
     MNW_TRY(model->LoadText());
     MNW_ASSIGN(const graph::BuiltGraph built, model->BuildGraph());
     model->info_ = built.graph.info();
@@ -60,28 +59,23 @@ Result<std::shared_ptr<const Model>> Model::Load(const std::string& path,
 }
 
 Status Model::LoadText() {
-  MNW_ASSIGN(text::Vocabulary vocabulary, text::LoadVocabulary(file_));
-  MNW_ASSIGN(tokenizer_, text::Tokenizer::Create(std::move(vocabulary)));
-  MNW_ASSIGN(const auto source, file_.FindString("tokenizer.chat_template"));
-  if (!source) return Status();
-  auto compiled = text::ChatTemplate::Compile(std::string(*source));
-  if (!compiled.ok()) return std::move(compiled).status().Annotate("tokenizer.chat_template");
+  MNW_ASSIGN(text::ModelText text, source_->LoadText());
+  MNW_ASSIGN(tokenizer_, text::Tokenizer::Create(std::move(text.vocabulary)));
+  if (!text.chat_template) return Status();
+  auto compiled = text::ChatTemplate::Compile(*text.chat_template);
+  if (!compiled.ok()) return std::move(compiled).status().Annotate("its chat template");
   template_ = *std::move(compiled);
   return Status();
 }
 
 Result<graph::BuiltGraph> Model::BuildGraph(bool adapters) const {
-  std::vector<graph::TensorInfo> tensors;
-  for (const formats::GgufTensor& t : file_.tensors()) {
-    tensors.push_back({std::string(t.name), t.type, t.ne});
-  }
   mnw_build_options options{};
   options.size = sizeof options;
   options.n_ctx = n_ctx_;
   options.page_tokens = kPageTokens;
   options.adapters = adapters;
-  const Metadata metadata(file_);
-  return graph::BuildGraph(*arch_, metadata.abi(), options, tensors);
+  const Metadata metadata(*source_);
+  return graph::BuildGraph(*arch_, metadata.abi(), options, source_->tensors());
 }
 
 Result<std::vector<text::TokenId>> Model::EncodeText(std::string_view text) const {

@@ -1,4 +1,4 @@
-// A loaded model: the file's metadata, tokenizer, chat template, and the graph that its
+// A loaded model: its source's metadata, tokenizer, chat template, and the graph that its
 // architecture builds. No device is involved yet; Instance places it on devices. Threads: immutable
 // after Load.
 #pragma once
@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "base/status.h"
-#include "formats/gguf.h"
 #include "graph/builder.h"
+#include "model/source.h"
 #include "plugins/registry.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -25,23 +25,24 @@ struct LoadOptions {
 
 class Model {
  public:
-  // Refuses a file whose architecture no plugin builds, whose tensors do not fit the graph, or
-  // whose tokenizer is unknown; each message names the file, the thing and the remedy.
+  // `path`: as of Source::Open. Refuses a model whose architecture no plugin builds, whose tensors
+  // do not fit the graph, or whose tokenizer is unknown; each message names the file, the thing and
+  // the remedy.
   static Result<std::shared_ptr<const Model>> Load(const std::string& path,
                                                    plugins::Registry& registry,
                                                    const LoadOptions& options = {});
 
-  const std::string& path() const { return file_.path(); }
+  const std::string& path() const { return source_->path(); }
   const std::string& architecture() const { return architecture_; }
   const std::string& name() const { return name_; }  // general.name, else the file's name
   uint32_t n_ctx() const { return n_ctx_; }
-  const formats::GgufReader& file() const { return file_; }
+  const Source& source() const { return *source_; }
   const mnw_model_info& info() const { return info_; }
   const text::Tokenizer& tokenizer() const { return *tokenizer_; }
-  // Null if the file has none.
+  // Null if the model has none.
   const text::ChatTemplate* chat_template() const { return template_ ? &*template_ : nullptr; }
 
-  // The graph, made anew: a pure function of the file and of n_ctx. `adapters`: with their sites.
+  // The graph, made anew: a pure function of the source and of n_ctx. `adapters`: with their sites.
   Result<graph::BuiltGraph> BuildGraph(bool adapters = false) const;
 
   // Plain text as it is, with BOS where the model wants one. Control tokens in it are ordinary
@@ -54,10 +55,10 @@ class Model {
   Result<std::vector<text::TokenId>> EncodeTurn(std::string_view content) const;
 
  private:
-  explicit Model(formats::GgufReader file) : file_(std::move(file)) {}
+  explicit Model(std::unique_ptr<const Source> source) : source_(std::move(source)) {}
   Status LoadText();
 
-  formats::GgufReader file_;
+  std::unique_ptr<const Source> source_;
   std::string architecture_, name_;
   const mnw_arch* arch_ = nullptr;
   uint32_t n_ctx_ = 0;

@@ -12,40 +12,42 @@ std::string_view Text(const MappedFile& file) {
   return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
 }
 
-Result<Vocabulary> LoadTokenizerJson(const std::string& path, std::string_view json) {
-  const auto config_path = std::filesystem::path(path).parent_path() / "tokenizer_config.json";
-  auto config = MappedFile::Open(config_path.string());
-  if (config.ok()) return ParseTokenizerJson(json, Text(*config));
-  if (config.status().code() == Code::kNotFound) return ParseTokenizerJson(json, {});
-  return config.status();
-}
-
-Result<Vocabulary> LoadAny(const std::string& path) {
+Result<ModelText> LoadAny(const std::string& path) {
+  std::error_code ec;
+  if (std::filesystem::is_directory(path, ec)) {
+    return LoadTokenizerJson((std::filesystem::path(path) / "tokenizer.json").string());
+  }
   MNW_ASSIGN(const MappedFile file, MappedFile::Open(path));
   const std::string_view text = Text(file);
   if (text.starts_with("GGUF")) {
     MNW_ASSIGN(const formats::GgufReader gguf, formats::GgufReader::Open(path));
-    return LoadVocabulary(gguf);
+    return LoadText(gguf);
   }
   const size_t first = text.find_first_not_of(" \t\r\n");
-  if (first != std::string_view::npos && text[first] == '{') return LoadTokenizerJson(path, text);
+  if (first != std::string_view::npos && text[first] == '{') return LoadTokenizerJson(path);
   // Field 1, a message: the first piece of a SentencePiece model.
-  if (text.starts_with('\x0A')) return ParseSentencePiece(text);
+  if (text.starts_with('\x0A')) {
+    MNW_ASSIGN(Vocabulary vocabulary, ParseSentencePiece(text));
+    return ModelText{std::move(vocabulary), std::nullopt};
+  }
   return Error(Code::kUnsupported,
                "no tokenizer: want a GGUF file, a tokenizer.json or a SentencePiece model");
 }
 
 }  // namespace
 
+Result<ModelText> LoadText(const std::string& path) {
+  auto text = LoadAny(path);
+  if (text.ok()) return text;
+  // Failures to open name the path themselves.
+  Status status = std::move(text).status();
+  if (status.message().find(path) != std::string::npos) return status;
+  return std::move(status).Annotate(path);
+}
+
 Result<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& path) {
-  auto vocabulary = LoadAny(path);
-  if (!vocabulary.ok()) {
-    // Failures to open name the path themselves.
-    Status status = std::move(vocabulary).status();
-    if (status.message().find(path) != std::string::npos) return status;
-    return std::move(status).Annotate(path);
-  }
-  auto tokenizer = Tokenizer::Create(*std::move(vocabulary));
+  MNW_ASSIGN(ModelText text, LoadText(path));
+  auto tokenizer = Tokenizer::Create(std::move(text.vocabulary));
   if (!tokenizer.ok()) return std::move(tokenizer).status().Annotate(path);
   return tokenizer;
 }

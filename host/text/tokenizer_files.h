@@ -1,4 +1,4 @@
-// Reads vocabularies from the files that models come with.
+// Reads vocabularies and chat templates from the files that models come with.
 //
 // Files are untrusted: every count and id is checked before it is used, and what this tokenizer
 // would do differently from the file's own is refused by name. Threads: pure functions.
@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,17 +19,29 @@
 
 namespace minnow::text {
 
-// tokenizer.ggml.*: byte-level BPE ("gpt2") and SentencePiece BPE ("llama").
-Result<Vocabulary> LoadVocabulary(const formats::GgufReader& gguf);
+// What a model says of text.
+struct ModelText {
+  Vocabulary vocabulary;
+  std::optional<std::string> chat_template;  // in Jinja
+};
 
-// A tokenizer.json with a BPE model, byte-level or SentencePiece-like. `config` is the text of the
-// tokenizer_config.json beside it, which names BOS, EOS and padding; empty where there is none.
+// tokenizer.ggml.*: byte-level BPE ("gpt2"), SentencePiece BPE ("llama") and WordPiece ("bert").
+Result<Vocabulary> LoadVocabulary(const formats::GgufReader& gguf);
+Result<ModelText> LoadText(const formats::GgufReader& gguf);
+
+// A tokenizer.json with a BPE model, byte-level or SentencePiece-like, or with an uncased WordPiece
+// model. `config` is the text of the tokenizer_config.json beside it, which names BOS, EOS and
+// padding; empty where there is none.
 Result<Vocabulary> ParseTokenizerJson(std::string_view json, std::string_view config);
+// A tokenizer.json and what stands beside it: tokenizer_config.json, chat_template.jinja, and the
+// ids that end an answer in generation_config.json or config.json.
+Result<ModelText> LoadTokenizerJson(const std::string& path);
 
 // A SentencePiece .model with a BPE model.
 Result<Vocabulary> ParseSentencePiece(std::string_view file);
 
-// Whichever of these the file's content shows it to be.
+// Whichever of these the file's content shows it to be; of a folder its tokenizer.json.
+Result<ModelText> LoadText(const std::string& path);
 Result<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& path);
 
 // For the loaders. A SentencePiece piece as it is written in files: U+2581 is a space.

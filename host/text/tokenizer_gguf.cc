@@ -183,4 +183,12 @@ Result<Vocabulary> LoadVocabulary(const GgufReader& gguf) {
   return v;
 }
 
+Result<ModelText> LoadText(const GgufReader& gguf) {
+  ModelText text;
+  MNW_ASSIGN(text.vocabulary, LoadVocabulary(gguf));
+  MNW_ASSIGN(const auto source, gguf.FindString(Key("chat_template")));
+  if (source) text.chat_template = std::string(*source);
+  return text;
+}
+
 }  // namespace minnow::text

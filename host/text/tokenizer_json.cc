@@ -1,10 +1,11 @@
-// The tokenizer.json of the Hugging Face tokenizers library, for BPE models.
+// The tokenizer.json of the Hugging Face tokenizers library, for BPE and uncased WordPiece models.
 //
 // Its normalizers, pre-tokenizers and post-processors are a small language; the sentences of it
 // that published models use are understood, anything else is refused by name.
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "text/byte_alphabet.h"
 #include "text/pre_tokenizer.h"
 #include "text/tokenizer_files.h"
@@ -16,6 +17,8 @@ using nlohmann::json;
 
 // Ids may leave gaps, but a small file must not ask for a large table.
 constexpr size_t kMaxIdGap = 65536;
+// Before a word piece that does not begin a word.
+constexpr std::string_view kGoesOn = "##";
 
 const json& Member(const json& object, const char* key) {
   static const json kNull;
@@ -29,6 +32,12 @@ std::string_view StringMember(const json& object, const char* key) {
   const json& member = Member(object, key);
   return member.is_string() ? std::string_view(member.get_ref<const std::string&>())
                             : std::string_view();
+}
+
+// Of a list such as ["[SEP]", 102]; empty if it is none.
+std::string_view FirstString(const json& list) {
+  if (!list.is_array() || list.empty() || !list[0].is_string()) return {};
+  return list[0].get_ref<const std::string&>();
 }
 
 bool BoolMember(const json& object, const char* key, bool absent) {
@@ -57,8 +66,10 @@ class Reader {
   Result<Vocabulary> Read() {
     const json& model = Member(document_, "model");
     const std::string_view type = StringMember(model, "type");
+    if (type == "WordPiece") return ReadWordPiece(model);
     if (type != "BPE" && !(type.empty() && Member(model, "merges").is_array())) {
-      return Error(Code::kUnsupported, "tokenizer.json: model type '{}' is not supported; BPE is",
+      return Error(Code::kUnsupported,
+                   "tokenizer.json: model type '{}' is not supported; known are BPE, WordPiece",
                    type);
     }
     MNW_TRY(ReadNormalizer());
@@ -71,6 +82,37 @@ class Reader {
   }
 
  private:
+  // As BERT's uncased models have it, with nothing to choose.
+  Result<Vocabulary> ReadWordPiece(const json& model) {
+    const json& normalizer = Member(document_, "normalizer");
+    const json& accents = Member(normalizer, "strip_accents");  // null: as lowercase
+    const bool uncased = StringMember(normalizer, "type") == "BertNormalizer" &&
+                         BoolMember(normalizer, "clean_text", true) &&
+                         BoolMember(normalizer, "handle_chinese_chars", true) &&
+                         BoolMember(normalizer, "lowercase", true) &&
+                         (accents.is_null() || accents == true);
+    if (!uncased) return Unsupported("the normalizer", normalizer);
+    const json& words = Member(document_, "pre_tokenizer");
+    if (StringMember(words, "type") != "BertPreTokenizer") {
+      return Unsupported("the pre-tokenizer", words);
+    }
+    const json& prefix = Member(model, "continuing_subword_prefix");
+    if (!prefix.is_null() && prefix != kGoesOn) {
+      return Unsupported("continuing_subword_prefix", prefix);
+    }
+    const json& longest = Member(model, "max_input_chars_per_word");
+    if (!longest.is_null() && longest != 100) {
+      return Unsupported("max_input_chars_per_word", longest);
+    }
+    v_.kind = TokenizerKind::kWordPiece;
+    v_.prefix_space = PrefixSpace::kTextStart;
+    MNW_TRY(ReadPieces(model));
+    v_.unk = Find(StringMember(model, "unk_token"));
+    MNW_TRY(ReadPostProcessor());
+    MNW_TRY(ReadConfig());
+    return std::move(v_);
+  }
+
   Status ReadNormalizer() {
     for (const json* step : Steps(Member(document_, "normalizer"), "normalizers")) {
       const std::string_view type = StringMember(*step, "type");
@@ -201,6 +243,9 @@ class Reader {
       piece.bytes.assign(1, static_cast<char>(byte));
     } else if (v_.kind == TokenizerKind::kSentencePiece) {
       piece.bytes = SpacesOfPiece(written);
+    } else if (v_.kind == TokenizerKind::kWordPiece) {
+      const bool goes_on = written.starts_with(kGoesOn);
+      piece.bytes = goes_on ? written.substr(kGoesOn.size()) : std::string(" ").append(written);
     } else {
       piece.bytes = BytesOfLetters(written).value_or(std::string(written));
     }
@@ -249,6 +294,12 @@ class Reader {
     for (const json* step : Steps(Member(document_, "post_processor"), "processors")) {
       const std::string_view type = StringMember(*step, "type");
       if (type == "ByteLevel") continue;  // it moves offsets, not ids
+      if (type == "BertProcessing") {
+        v_.bos = Find(FirstString(Member(*step, "cls")));
+        v_.eos = Find(FirstString(Member(*step, "sep")));
+        v_.add_bos = v_.add_eos = true;
+        continue;
+      }
       if (type != "TemplateProcessing") return Unsupported("the post-processor", *step);
       bool after_text = false;
       for (const json& part : Member(*step, "single")) {
@@ -298,6 +349,8 @@ class Reader {
 }  // namespace
 
 Result<Vocabulary> ParseTokenizerJson(std::string_view text, std::string_view config_text) {
+  // A document is printed where it is refused, and that takes stack for each level.
+  for (const std::string_view t : {text, config_text}) MNW_TRY(CheckJsonDepth(t));
   const json document = json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!document.is_object()) return Error(Code::kCorrupt, "tokenizer.json is no JSON object");
   json config;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <set>
 #include <string_view>
 
 namespace minnow::text {
@@ -68,6 +69,9 @@ Status CheckIds(const Vocabulary& v) {
                    id, v.pieces.size());
     }
   }
+  for (const TokenId id : v.end_tokens) {
+    if (outside(id)) return Error(Code::kCorrupt, "the end token {} is outside the vocabulary", id);
+  }
   if (v.add_bos && v.bos == kNoToken) {
     return Error(Code::kCorrupt, "the tokenizer adds a BOS token but names none");
   }
@@ -88,7 +92,7 @@ Status CheckIds(const Vocabulary& v) {
 Status CompleteVocabulary(Vocabulary& v) {
   if (v.pieces.empty()) return Error(Code::kCorrupt, "the vocabulary is empty");
   MNW_TRY(CheckIds(v));
-  v.end_tokens.clear();
+  std::set<TokenId> end_tokens(v.end_tokens.begin(), v.end_tokens.end());
   // What documents can produce is no control token; a vocabulary that uses BOS or EOS as its
   // unknown token has none.
   if (v.unk == v.bos || v.unk == v.eos || v.unk == v.eot || v.kind == TokenizerKind::kByteLevel) {
@@ -106,16 +110,17 @@ Status CompleteVocabulary(Vocabulary& v) {
     if (std::isnan(piece.score)) {
       return Error(Code::kCorrupt, "the score of token {} is not a number", id);
     }
-    const bool ends = Contains(kEndNames, piece.bytes);
+    const bool ends = Contains(kEndNames, piece.bytes) || end_tokens.contains(id);
     const bool used_as_control = id == v.bos || id == v.eos || id == v.eot;
     // Only what is declared as a token of its own: Qwen has an ordinary piece "</s>".
     const bool named_as_control =
         piece.type == PieceType::kUserDefined && (ends || Contains(kTurnNames, piece.bytes));
     if (used_as_control || named_as_control) piece.type = PieceType::kControl;
     if (id == v.eos || id == v.eot || (ends && piece.type == PieceType::kControl)) {
-      v.end_tokens.push_back(id);
+      end_tokens.insert(id);
     }
   }
+  v.end_tokens.assign(end_tokens.begin(), end_tokens.end());
   return Status();
 }
 

@@ -86,12 +86,13 @@ struct Vocabulary {
   bool add_bos = false;
   bool add_eos = false;
 
-  // Every token that ends a turn or a text, ascending: EOS, EOT and those known by name.
+  // Every token that ends a turn or a text, ascending: those that a file lists, EOS, EOT and those
+  // known by name.
   std::vector<TokenId> end_tokens;
 };
 
-// Checks ids, lengths and scores, makes control tokens of those that the vocabulary uses as such though
-// files in the wild type them otherwise (a document could write them), and fills end_tokens.
+// Checks ids, lengths and scores, makes control tokens of those that the vocabulary uses as such
+// though files in the wild type them otherwise (a document could write them), and fills end_tokens.
 Status CompleteVocabulary(Vocabulary& vocabulary);
 
 }  // namespace minnow::text

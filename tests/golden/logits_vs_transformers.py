@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Compare logits with transformers (float32) on tiny random models of every layout.
 
-  logits_vs_transformers.py --minnow build/release/bin/minnow [--minnow-args="..."]
+  logits_vs_transformers.py --minnow build/release/bin/minnow [--minnow-args="..."] [--folders]
   logits_vs_transformers.py --llama-perplexity PATH        # the same files in llama.cpp: are the files right?
 
+With --folders the models are not GGUF files but folders as transformers' save_pretrained writes them.
 Prints a Markdown table; ends with 1 where a bound is broken. Minnow's logits must agree within
 max|a-b| / max|b| <= 1e-4 with a KV cache in F32. llama.cpp reveals log-probabilities
 in steps of up to 2.4e-4 nats only (runners.PeerRows), so there the largest difference of log-probabilities must stay
@@ -61,6 +62,7 @@ def main():
     runtime.add_argument("--llama-perplexity")
     parser.add_argument("--minnow-args", default="--kv-type f32", help="further arguments of `minnow perplexity` (%(default)s)")
     parser.add_argument("--layout", choices=tiny_models.LAYOUTS, action="append", help="default: all")
+    parser.add_argument("--folders", action="store_true", help="write Hugging Face folders instead of GGUF files")
     parser.add_argument("--keep", help="write the models into this folder and leave them there")
     args = parser.parse_args()
 
@@ -75,8 +77,12 @@ def main():
         for name in args.layout or tiny_models.LAYOUTS:
             layout = tiny_models.LAYOUTS[name]
             module = tiny_models.make_module(layout, layout.full, VOCABULARY)
-            model = pathlib.Path(args.keep or temporary) / f"{name}.gguf"
-            tiny_models.write_gguf(model, layout, layout.full, module, tokenizer)
+            if args.folders:
+                model = pathlib.Path(args.keep or temporary) / name
+                tiny_models.write_folder(model, layout, module, tokenizer)
+            else:
+                model = pathlib.Path(args.keep or temporary) / f"{name}.gguf"
+                tiny_models.write_gguf(model, layout, layout.full, module, tokenizer)
             if args.llama_perplexity and not layout.peer_windows:
                 module = tiny_models.without_window(module)
             for context in layout.contexts:

@@ -15,7 +15,7 @@ import gguf
 import numpy as np
 import torch
 import transformers
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 LONGROPE_ORIGINAL_CONTEXT = 256  # llama.cpp pads its context to 256: shorter ones never meet the short factors there
 
@@ -326,6 +326,15 @@ def write_gguf(path, layout, shape, module, tokenizer, quantized=None):
     w.write_kv_data_to_file()
     w.write_tensors_to_file()
     w.close()
+
+
+def write_folder(path, layout, module, tokenizer):
+    """Write the model as transformers does: config.json, model.safetensors, tokenizer.json."""
+    module.save_pretrained(path)
+    fast = Tokenizer.from_str(tokenizer.to_str())
+    if layout.add_bos:
+        fast.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    transformers.PreTrainedTokenizerFast(tokenizer_object=fast, bos_token="<s>", eos_token="</s>").save_pretrained(path)
 
 
 def _add_mamba2_keys(w, config, shape):

@@ -35,7 +35,7 @@ struct FakeEngineOptions {
 class FakeInstance {
  public:
   explicit FakeInstance(const FakeEngineOptions& o = {})
-      : options(o), backend(o.backend), file_(WriteWeights(o.model)) {
+      : options(o), backend(o.backend), weights_(WriteWeights(o.model)) {
     if (o.far) far = std::make_unique<FarBackend>(*backend.table(), *o.far);
     auto device = plugins::Device::Open(far ? *far->table() : *backend.table(), 0,
                                         plugins::HostServices(), {});
@@ -51,8 +51,8 @@ class FakeInstance {
     CHECK_OK(built.status());
     plugins::Device* const devices[] = {device_.get()};
     return model::Instance::Create(
-        model::InstanceSource{std::move(built->graph), &file_, options.model.n_ctx}, devices,
-        instance);
+        model::InstanceSource{std::move(built->graph), weights_.get(), options.model.n_ctx},
+        devices, instance);
   }
   std::unique_ptr<model::Instance> Create() {
     auto instance = TryCreate();
@@ -67,7 +67,7 @@ class FakeInstance {
   std::unique_ptr<FarBackend> far;  // null: near
 
  private:
-  static formats::GgufReader WriteWeights(const FakeModelOptions& model) {
+  static std::unique_ptr<const model::Source> WriteWeights(const FakeModelOptions& model) {
     const TempDir dir;  // the mapping outlives the name
     const std::vector<std::byte> zeros(1 << 16);
     formats::GgufWriter writer;
@@ -77,12 +77,12 @@ class FakeInstance {
     }
     const std::string path = dir / "fake.gguf";
     CHECK_OK(writer.Write(path));
-    auto file = formats::GgufReader::Open(path);
+    auto file = model::Source::Open(path);
     CHECK_OK(file.status());
     return *std::move(file);
   }
 
-  formats::GgufReader file_;
+  std::unique_ptr<const model::Source> weights_;
   std::unique_ptr<plugins::Device> device_;
   std::unique_ptr<model::Instance> instance_;
 };
