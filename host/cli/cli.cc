@@ -107,7 +107,8 @@ CLI::Option* AddModelOptions(CLI::App& verb, ModelOptions& o) {
 }
 
 void AddLoraOption(CLI::App& verb, ModelOptions& o) {
-  verb.add_option("--lora", o.lora, "LoRA adapter: a GGUF file, perhaps with =SCALE behind it");
+  verb.add_option("--lora", o.lora,
+                  "LoRA adapter: a GGUF file or a PEFT folder, perhaps with =SCALE behind it");
 }
 
 Result<engine::RuntimeOptions> ToRuntimeOptions(const ModelOptions& o) {

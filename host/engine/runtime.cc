@@ -16,6 +16,12 @@ std::string Identity(const std::string& path) {
   return ec ? path : canonical.string();
 }
 
+// A folder of Hugging Face's: a model, or an adapter as PEFT writes it.
+bool IsModelFolder(const fs::path& path) {
+  std::error_code ec;
+  return fs::exists(path / "config.json", ec) || fs::exists(path / "adapter_config.json", ec);
+}
+
 }  // namespace
 
 struct Runtime::OpenModel {
@@ -103,9 +109,9 @@ Result<AdapterId> Runtime::OpenAdapter(Engine& engine, const std::string& name, 
 // The path as it was given: behind a link, the parts of a split model have other names.
 Result<std::string> Runtime::Resolve(const std::string& name, const char* kind) const {
   std::error_code ec;
-  // Whatever is there that is no file is refused by who opens it, with what it is.
+  // Whatever is there that is no model is refused by who opens it, with what it is.
   if (fs::exists(name, ec) &&
-      (!fs::is_directory(name, ec) || name.find('/') != std::string::npos)) {
+      (!fs::is_directory(name, ec) || name.find('/') != std::string::npos || IsModelFolder(name))) {
     return fs::absolute(name, ec).string();
   }
   if (name.find('/') != std::string::npos || name.empty()) {
@@ -135,10 +141,10 @@ Result<std::string> Runtime::Resolve(const std::string& name, const char* kind) 
     }
     searched += (searched.empty() ? "" : ", ") + dir;
   }
-  return Error(
-      Code::kNotFound,
-      "there is no {} '{}' ({}); give a path to a GGUF file, or its folder in MINNOW_MODELS", kind,
-      name, searched.empty() ? "no model folder is set" : "searched " + searched);
+  return Error(Code::kNotFound,
+               "there is no {} '{}' ({}); give the path of a GGUF file or of a Hugging Face "
+               "folder, or put what holds it into MINNOW_MODELS",
+               kind, name, searched.empty() ? "no model folder is set" : "searched " + searched);
 }
 
 }  // namespace minnow::engine

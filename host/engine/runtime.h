@@ -32,9 +32,9 @@ class Runtime {
   static Result<std::unique_ptr<Runtime>> Create(const RuntimeOptions& options);
   ~Runtime();
 
-  // `name`: the path of a GGUF file, or the name of one (with or without .gguf, and without a
-  // quantization suffix where only one file fits) in the model directories. The engine lives as
-  // long as the runtime. A name that fits nothing fails with the directories that were searched.
+  // `name`: the path of a GGUF file or of a Hugging Face folder, or the name of one in the model
+  // directories (a file's with or without .gguf, and without a quantization suffix where only one
+  // fits). The engine lives as long as the runtime. A name that fits nothing fails with the directories that were searched.
   Result<Engine*> Open(const std::string& name);
 
   // Loads an adapter beside an open model; `name` as of a model. It is loaded once for each scale

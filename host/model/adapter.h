@@ -1,10 +1,11 @@
 // A LoRA adapter (arXiv:2106.09685): for matrices of a model, pairs of narrow ones whose product is
 // added to them.
 //
-// Read from a GGUF file (general.type "adapter"), checked against the graph it is for, and widened
-// to f32. Whatever does not fit is refused by name: another architecture, a tensor the graph has no
-// site for, a shape or rank that is not the site's, one half of a pair, a number that is none.
-// Threads: immutable.
+// Read from a GGUF file (general.type "adapter") or from a folder as PEFT writes it
+// (adapter_config.json and adapter_model.safetensors), checked against the graph it is for, and
+// widened to f32. Whatever does not fit is refused by name: another architecture, a tensor the
+// graph has no site for, a shape or rank that is not the site's, one half of a pair, a number that
+// is none. Threads: immutable.
 #pragma once
 
 #include <cstdint>

@@ -21,6 +21,7 @@ using formats::SafetensorsReader;
 using formats::SafetensorsTensor;
 
 constexpr size_t kMaxConfigBytes = 4 << 20;
+constexpr const char *kEmbedding = "token_embd.weight", *kHead = "output.weight";
 
 class HfSource final : public Source {
  public:
@@ -101,6 +102,7 @@ class HfSource final : public Source {
     if (!value) return WrongType(key, expected);
     return std::optional<T>(*value);
   }
+  void TieHead(std::vector<graph::TensorInfo>& tensors);
   Status CheckComplete(std::span<const HfTensorRule> rules) const;
 
   const HfConfig config_;
@@ -112,27 +114,22 @@ Status HfSource::Translate() {
   const auto rules = HfTensorRules(config_.architecture);
   std::vector<graph::TensorInfo> tensors;
   for (const SafetensorsReader& file : files_) {
-    const auto refuse = [&](Status status) {
-      return std::move(status).Annotate(file.file().path());
-    };
     for (const SafetensorsTensor& t : file.tensors()) {
       HfMapped mapped = MapHfTensor(rules, t.name);
       if (!mapped.rule) {
-        return refuse(Error(Code::kUnsupported,
-                            "tensor '{}' has no place in architecture '{}' as it is known here",
-                            formats::Printable(t.name), config_.architecture));
+        return Error(Code::kUnsupported,
+                     "{}: tensor '{}' has no place in architecture '{}' as it is known here",
+                     file.file().path(), formats::Printable(t.name), config_.architecture);
       }
       const HfForm form = mapped.rule->form;
-      // A head that is tied may be in the file all the same.
-      if (form == HfForm::kUnused ||
-          (config_.tied.value_or(false) && mapped.name == "output.weight"))
-        continue;
+      if (form == HfForm::kUnused) continue;
       auto info = HfTensorInfo(t, std::move(mapped.name), form, config_.sizes);
-      if (!info.ok()) return refuse(std::move(info).status());
+      if (!info.ok()) return std::move(info).status().Annotate(file.file().path());
       tensors.push_back(*std::move(info));
       origins_.push_back({&t, form, nullptr});
     }
   }
+  TieHead(tensors);
   for (const auto& [name, factors] : config_.rope_factors) {
     graph::TensorInfo info{name};
     info.ne[0] = static_cast<int64_t>(factors.size());
@@ -143,12 +140,24 @@ Status HfSource::Translate() {
   return CheckComplete(rules);
 }
 
+// Of a head that is the embedding a folder may have either or both.
+void HfSource::TieHead(std::vector<graph::TensorInfo>& tensors) {
+  const auto head = std::ranges::find(tensors, kHead, &graph::TensorInfo::name);
+  if (head == tensors.end() || !config_.tied.value_or(true)) return;
+  if (std::ranges::find(tensors, kEmbedding, &graph::TensorInfo::name) == tensors.end()) {
+    head->name = kEmbedding;
+  } else if (config_.tied) {
+    origins_.erase(origins_.begin() + (head - tensors.begin()));
+    tensors.erase(head);
+  }
+}
+
 // By the names that the folder has: the graph knows only its own.
 Status HfSource::CheckComplete(std::span<const HfTensorRule> rules) const {
   MNW_ASSIGN(const auto n_layers, FindI64(config_.architecture + ".block_count"));
   for (const HfTensorRule& rule : rules) {
     const bool needed =
-        !rule.optional || (rule.ours == "output.weight" && config_.tied == std::optional(false));
+        !rule.optional || (rule.ours == kHead && config_.tied == std::optional(false));
     if (!needed) continue;
     const bool by_layer = rule.ours.find('#') != std::string_view::npos;
     for (int64_t l = 0; l < (by_layer ? *n_layers : 1); ++l) {
@@ -159,7 +168,7 @@ Status HfSource::CheckComplete(std::span<const HfTensorRule> rules) const {
     }
   }
   MNW_ASSIGN(const auto n_vocab, FindI64(config_.architecture + ".vocab_size"));
-  const int64_t rows = FindTensor("token_embd.weight")->ne[1];
+  const int64_t rows = FindTensor(kEmbedding)->ne[1];
   if (rows == *n_vocab) return Status();
   return Error(Code::kCorrupt, "config.json: 'vocab_size' is {}, but the embedding has {} rows",
                *n_vocab, rows);

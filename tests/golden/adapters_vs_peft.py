@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Compare logits through LoRA adapters with the peft package (float32) on tiny random models.
 
-  adapters_vs_peft.py --minnow build/release/bin/minnow [--converter PATH/convert_lora_to_gguf.py]
+  adapters_vs_peft.py --minnow build/release/bin/minnow [--converter PATH/convert_lora_to_gguf.py | --folders]
 
 For each layout peft puts random adapters on every matrix of the blocks; its logits are those of the unmerged and of
 the merged model, and Minnow's, given the base file and the adapter as GGUF, must agree with both within
 max|a-b| / max|b| <= 1e-4. With --converter the adapter's file is made by llama.cpp's script from what peft saved, which
-shows that real files mean what ours do; else by tiny_models.write_adapter. Prints a Markdown table; ends with 1 where a
+shows that real files mean what ours do; else by tiny_models.write_adapter. With --folders model and adapter are folders
+as transformers and peft save them. Prints a Markdown table; ends with 1 where a
 bound is broken. Needs torch, transformers, peft, tokenizers, gguf, numpy.
 """
 import argparse
@@ -77,7 +78,9 @@ def convert(converter, adapted, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minnow", required=True)
-    parser.add_argument("--converter")
+    made = parser.add_mutually_exclusive_group()
+    made.add_argument("--converter")
+    made.add_argument("--folders", action="store_true")
     args = parser.parse_args()
     tokenizer = tiny_models.make_tokenizer(logits_vs_transformers.VOCABULARY)
     text = tiny_models.make_text(1200)
@@ -89,13 +92,19 @@ def main():
         for name in LAYOUTS:
             layout = tiny_models.LAYOUTS[name]
             module = tiny_models.make_module(layout, layout.full, logits_vs_transformers.VOCABULARY)
-            model = pathlib.Path(folder) / f"{name}.gguf"
-            tiny_models.write_gguf(model, layout, layout.full, module, tokenizer)
+            model = pathlib.Path(folder) / (name if args.folders else f"{name}.gguf")
+            if args.folders:
+                tiny_models.write_folder(model, layout, module, tokenizer)
+            else:
+                tiny_models.write_gguf(model, layout, layout.full, module, tokenizer)
             chunks = logits_vs_transformers.chunks_of(layout, tokenizer, text, CONTEXT)
             base = runners.scored(tiny_models.logits_of(module, chunks), CONTEXT)
             adapted = put_adapters(module)
             if args.converter:
                 adapter = convert(args.converter, adapted, folder)
+            elif args.folders:
+                adapter = pathlib.Path(folder) / f"{name}.peft"
+                adapted.save_pretrained(adapter)
             else:
                 adapter = pathlib.Path(folder) / f"{name}.lora.gguf"
                 # Of one alpha and many ranks: peft divides alpha by each rank, as the file's reader does.

@@ -3,8 +3,10 @@
 #include "model/adapter.h"
 
 #include <cmath>
+#include <cstring>
 #include <fstream>
 #include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "build_tree.h"
@@ -223,4 +225,150 @@ TEST(AdapterFile, NeedsAModelWithSites) {
       Code::kUnsupported, "takes no adapters on the devices it runs on",
       Adapter::Load(GoldenPath("llama.lora.gguf"), without.engine().instance().adapter_target())
           .status());
+}
+
+// The golden adapters as PEFT saves them: names and rows turned back.
+TEST_GROUP(PeftAdapter) {
+  static constexpr int64_t kRank = 4;
+  TempDir dir;
+  nlohmann::ordered_json config = {{"peft_type", "LORA"},
+                                   {"r", 4},
+                                   {"lora_alpha", 12},
+                                   {"bias", "none"},
+                                   {"target_modules", {"q_proj"}}};
+  struct Tensor {
+    std::string name;
+    std::vector<int64_t> shape;
+    std::vector<float> values;
+  };
+  std::vector<Tensor> tensors;
+  CpuEngine cpu{LoadModel(GoldenPath("llama.gguf"), 300), Exact(300)};
+
+  void Add(const std::string& module, std::vector<int64_t> shape, float value = 0.5f) {
+    const auto n = static_cast<size_t>(shape[0] * shape[1]);
+    tensors.push_back(
+        {"base_model.model." + module + ".weight", std::move(shape), std::vector<float>(n, value)});
+  }
+  minnow::Result<Adapter> Load() {
+    nlohmann::ordered_json header = nlohmann::ordered_json::object();
+    std::string data;
+    for (const Tensor& t : tensors) {
+      const size_t begin = data.size();
+      data.append(reinterpret_cast<const char*>(t.values.data()), t.values.size() * sizeof(float));
+      header[t.name] = {
+          {"dtype", "F32"}, {"shape", t.shape}, {"data_offsets", {begin, data.size()}}};
+    }
+    std::string text = header.dump();
+    text.resize((text.size() + 7) / 8 * 8, ' ');
+    const uint64_t size = text.size();
+    std::ofstream file(dir / "adapter_model.safetensors", std::ios::binary);
+    file.write(reinterpret_cast<const char*>(&size), sizeof size) << text << data;
+    file.close();
+    std::ofstream(dir / "adapter_config.json") << config.dump();
+    return Adapter::Load(dir.path(), cpu.engine().instance().adapter_target());
+  }
+  void CheckRefused(Code code, const char* message) { CHECK_ERROR(code, message, Load().status()); }
+  void AddQuery() {
+    Add("model.layers.0.self_attn.q_proj.lora_A", {kRank, 64});
+    Add("model.layers.0.self_attn.q_proj.lora_B", {64, kRank});
+  }
+};
+
+TEST(PeftAdapter, IsTheGoldenOneBitForBit) {
+  const auto gguf = GgufReader::Open(GoldenPath("llama.lora.gguf"));
+  CHECK_OK(gguf.status());
+  const std::map<std::string, std::string> names = {
+      {"attn_q", "self_attn.q_proj"}, {"attn_k", "self_attn.k_proj"},
+      {"attn_v", "self_attn.v_proj"}, {"attn_output", "self_attn.o_proj"},
+      {"ffn_gate", "mlp.gate_proj"},  {"ffn_up", "mlp.up_proj"},
+      {"ffn_down", "mlp.down_proj"}};
+  config["rank_pattern"] = nlohmann::ordered_json::object();
+  for (const auto& t : gguf->tensors()) {
+    const std::string name(t.name);  // blk.N.STEM.weight.lora_a
+    const std::string layer = name.substr(4, 1), stem = name.substr(6, name.find('.', 6) - 6);
+    const std::string module = "model.layers." + layer + "." + names.at(stem);
+    const bool is_a = name.ends_with("lora_a");
+    std::vector<float> values(t.data.size() / sizeof(float));
+    std::memcpy(values.data(), t.data.data(), t.data.size());
+    const int64_t heads = stem == "attn_q" ? 4 : stem == "attn_k" ? 2 : 0;
+    if (!is_a && heads > 0) {  // pairs back to halves
+      const std::vector<float> paired = values;
+      const int64_t dim = t.ne[1] / heads, rank = t.ne[0];
+      for (int64_t row = 0; row < t.ne[1]; ++row) {
+        const int64_t i = row % dim, to = row - i + i % 2 * (dim / 2) + i / 2;
+        std::copy_n(paired.begin() + row * rank, rank, values.begin() + to * rank);
+      }
+    }
+    if (is_a) config["rank_pattern"][module] = t.ne[1];
+    tensors.push_back({"base_model.model." + module + (is_a ? ".lora_A" : ".lora_B") + ".weight",
+                       {t.ne[1], t.ne[0]},
+                       values});
+  }
+  const auto got = Load();
+  CHECK_OK(got.status());
+  const auto expected =
+      Adapter::Load(GoldenPath("llama.lora.gguf"), cpu.engine().instance().adapter_target());
+  LONGS_EQUAL(expected->deltas.size(), got->deltas.size());
+  for (size_t i = 0; i < got->deltas.size(); ++i) {
+    const auto &e = expected->deltas[i], &g = got->deltas[i];
+    LONGS_EQUAL(e.site, g.site);
+    DOUBLES_EQUAL(e.scale, g.scale, 0);
+    CHECK(e.a == g.a);
+    CHECK(e.b == g.b);
+  }
+}
+
+TEST(PeftAdapter, ScalesByRankOrItsRootAndByPatterns) {
+  AddQuery();
+  DOUBLES_EQUAL(3, Load()->deltas[0].scale, 0);
+  config["use_rslora"] = true;
+  DOUBLES_EQUAL(6, Load()->deltas[0].scale, 0);
+  config["alpha_pattern"] = {{"q_proj", 2}};
+  DOUBLES_EQUAL(1, Load()->deltas[0].scale, 0);
+}
+
+TEST(PeftAdapter, IsNothingButPairsOfMatrices) {
+  AddQuery();
+  const std::pair<const char*, nlohmann::ordered_json> kCases[] = {
+      {"peft_type", "IA3"},
+      {"bias", "all"},
+      {"use_dora", true},
+      {"modules_to_save", {"lm_head"}},
+      {"fan_in_fan_out", true},
+      {"init_lora_weights", "pissa"},
+      {"lora_bias", true},
+      {"layer_replication", {{0, 1}}},
+      {"alora_invocation_tokens", {1, 2}}};
+  const auto untouched = config;
+  for (const auto& [key, value] : kCases) {
+    config = untouched;
+    config[key] = value;
+    CheckRefused(Code::kUnsupported, fmt::format("adapter_config.json: '{}' is", key).c_str());
+  }
+}
+
+TEST(PeftAdapter, MustFitItsConfigAndItsBase) {
+  AddQuery();
+  config["r"] = 8;
+  CheckRefused(Code::kCorrupt, "q_proj.lora_A.weight' has rank 4, but adapter_config.json says 8");
+  config["r"] = -1;
+  CheckRefused(Code::kCorrupt, "'r' is -1, must be a positive number");
+  config["r"] = 4;
+  config["rank_pattern"] = {{"layers\\.[01]", 4}};
+  CheckRefused(Code::kUnsupported, "only ends of names are supported");
+  config["rank_pattern"] = nlohmann::ordered_json::object();
+  tensors.pop_back();
+  CheckRefused(Code::kCorrupt, "'blk.0.attn_q.weight' has no lora_b");
+  Add("model.layers.0.self_attn.q_proj.lora_B", {32, kRank});
+  CheckRefused(Code::kPrecondition, "is it for another base?");
+  tensors.clear();
+  Add("model.layers.9.self_attn.v_proj.lora_A", {kRank, 64});
+  Add("model.layers.9.self_attn.v_proj.lora_B", {32, kRank});
+  CheckRefused(Code::kPrecondition, "no matrix 'blk.9.attn_v.weight' that takes an adapter");
+  tensors.clear();
+  Add("transformer.h.0.attn.lora_A", {kRank, 64});
+  CheckRefused(Code::kUnsupported,
+               "is no lora_A and no lora_B of a matrix of architecture 'llama'");
+  tensors.clear();
+  CheckRefused(Code::kCorrupt, "it has no tensors");
 }
