@@ -186,7 +186,7 @@ Result<Vocabulary> LoadVocabulary(const GgufReader& gguf) {
 Result<ModelText> LoadText(const GgufReader& gguf) {
   ModelText text;
   MNW_ASSIGN(text.vocabulary, LoadVocabulary(gguf));
-  MNW_ASSIGN(const auto source, gguf.FindString(Key("chat_template")));
+  MNW_ASSIGN(const auto source, gguf.FindString("tokenizer.chat_template"));
   if (source) text.chat_template = std::string(*source);
   return text;
 }

@@ -297,6 +297,9 @@ class Reader {
       if (type == "BertProcessing") {
         v_.bos = Find(FirstString(Member(*step, "cls")));
         v_.eos = Find(FirstString(Member(*step, "sep")));
+        if (v_.bos == kNoToken || v_.eos == kNoToken) {
+          return Unsupported("the post-processor", *step);
+        }
         v_.add_bos = v_.add_eos = true;
         continue;
       }

@@ -191,7 +191,7 @@ TEST(Safetensors, AFolderMayHoldOneFileOrShards) {
   }
   CHECK_ERROR(Code::kCorrupt, "no weight_map", with_index("[]").status());
   CHECK_ERROR(Code::kCorrupt, "no weight_map", with_index("{}").status());
-  CHECK_ERROR(Code::kInvalid, "index.json", with_index("{").status());
+  CHECK_ERROR(Code::kCorrupt, "index.json: is no JSON", with_index("{").status());
 }
 
 }  // namespace minnow::formats

@@ -255,7 +255,7 @@ TEST(HostileHfFolder, TensorsThatDoNotFitAreNamed) {
   CheckRefused(Code::kCorrupt, "model.safetensors lacks the tensor 'model.layers.");
   HfTensor& q = folder->Find("model.layers.0.self_attn.q_proj.weight");
   q.shape = {32, 128};
-  CheckRefused(Code::kCorrupt, "'blk.0.attn_q.weight' is [128,32], must be [64,64]");
+  CheckRefused(Code::kCorrupt, "'blk.0.attn_q.weight' is [32,128], must be [64,64]");
   folder->Find("model.layers.0.self_attn.q_proj.weight").shape = {4, 1024};
   CheckRefused(Code::kCorrupt, "q_proj.weight' has 4 rows, which are not pairs for 4 heads");
   folder->Find("model.norm.weight").dtype = "I32";

@@ -271,7 +271,7 @@ TEST(HostileFile, TemplatesEndAtTheirLimits) {
   };
   CHECK_OK(with_template("{#" + std::string(10 << 20, 'a') + "#}a"));
   CHECK_ERROR(Code::kExhausted, "nests deeper than", with_template(repeat("{% if 1 %}", 10'000)));
-  CHECK_ERROR(Code::kInvalid, "tokenizer.chat_template: template line 1",
+  CHECK_ERROR(Code::kInvalid, "its chat template: template line 1",
               with_template("{% for x in messages %}"));
   CHECK_ERROR(Code::kInvalid, "template line 1", with_template("{{ 'a"));
   CHECK_ERROR(Code::kUnsupported, "the tag 'include' is not supported",

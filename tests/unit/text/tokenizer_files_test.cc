@@ -35,6 +35,25 @@ json ByteLevelJson() {
   })");
 }
 
+json WordPieceJson() {
+  return json::parse(R"({
+    "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true,
+                   "strip_accents": null, "lowercase": true},
+    "pre_tokenizer": {"type": "BertPreTokenizer"},
+    "post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 2], "cls": ["[CLS]", 1]},
+    "model": {
+      "type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+      "max_input_chars_per_word": 100,
+      "vocab": {"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "cafe": 3, "##s": 4, "s": 5, "##": 6}
+    },
+    "added_tokens": [
+      {"id": 0, "content": "[UNK]", "special": true},
+      {"id": 1, "content": "[CLS]", "special": true},
+      {"id": 2, "content": "[SEP]", "special": true}
+    ]
+  })");
+}
+
 json SentencePieceJson() {
   return json::parse(R"({
     "normalizer": {"type": "Sequence", "normalizers": [
@@ -165,10 +184,48 @@ TEST(TokenizerFiles, TakesSpecialTokensFromTheConfigBeside) {
   CHECK_FALSE(t->vocabulary().add_bos);  // there is none to add
 }
 
+TEST(TokenizerFiles, ReadsUncasedWordPieces) {
+  const auto t = Load("tokenizer.json", WordPieceJson().dump());
+  CHECK_TRUE(Encode(*t, "Caf\xC3\xA9s s x") == (std::vector<TokenId>{1, 3, 4, 5, 0, 2}));
+  CHECK_TRUE(t->IsControl(1));
+  json document = WordPieceJson();
+  document["post_processor"] = SentencePieceJson()["post_processor"];
+  document["post_processor"]["single"][0]["SpecialToken"]["id"] = "[CLS]";
+  const auto without_sep = Load("tokenizer.json", document.dump());
+  CHECK_TRUE(Encode(*without_sep, "s") == (std::vector<TokenId>{1, 5}));
+}
+
+TEST(TokenizerFiles, RefusesWordPiecesThatAreNotOfTheUncasedKind) {
+  const std::pair<const char*, json> kCases[] = {{"/normalizer/lowercase", false},
+                                                 {"/normalizer/strip_accents", false},
+                                                 {"/normalizer/type", "Lowercase"},
+                                                 {"/pre_tokenizer/type", "Whitespace"},
+                                                 {"/model/continuing_subword_prefix", "@@"},
+                                                 {"/model/max_input_chars_per_word", 50},
+                                                 {"/post_processor/sep", json::array({"[EOS]", 2})},
+                                                 {"/post_processor/type", "RobertaProcessing"}};
+  for (const auto& [pointer, value] : kCases) {
+    json document = WordPieceJson();
+    document[json::json_pointer(pointer)] = value;
+    CHECK_ERROR(Code::kUnsupported, "is not supported", Parse(document));
+  }
+}
+
+TEST(TokenizerFiles, AFolderIsItsTokenizerJson) {
+  WriteFile(dir / "tokenizer.json", ByteLevelJson().dump());
+  WriteFile(dir / "config.json", R"({"eos_token_id": 4})");
+  const auto t = LoadTokenizer(dir.path());
+  CHECK_OK(t.status());
+  CHECK_TRUE((*t)->EndsTurn(4));
+  WriteFile(dir / "generation_config.json", R"({"eos_token_id": [5]})");  // comes first
+  CHECK_FALSE((*LoadTokenizer(dir.path()))->EndsTurn(4));
+}
+
 TEST(TokenizerFiles, RefusesByNameWhatItWouldDoDifferently) {
   json document = ByteLevelJson();
-  document["model"]["type"] = "WordPiece";
-  CHECK_ERROR(Code::kUnsupported, "WordPiece", Parse(document));
+  document["model"]["type"] = "Unigram";
+  CHECK_ERROR(Code::kUnsupported, "'Unigram' is not supported; known are BPE, WordPiece",
+              Parse(document));
   document = ByteLevelJson();
   document["normalizer"] = {{"type", "Lowercase"}};
   CHECK_ERROR(Code::kUnsupported, "Lowercase", Parse(document));
@@ -215,7 +272,7 @@ TEST(TokenizerFiles, RefusesDamagedJson) {
 }
 
 TEST(TokenizerFiles, NeverCrashesOnJsonWithOneValueExchanged) {
-  for (const json& good : {ByteLevelJson(), SentencePieceJson()}) {
+  for (const json& good : {ByteLevelJson(), SentencePieceJson(), WordPieceJson()}) {
     const json flat = good.flatten();
     for (const auto& [pointer, value] : flat.items()) {
       for (const json& other : {json(nullptr), json(-1), json(1e300), json(""), json(true)}) {
