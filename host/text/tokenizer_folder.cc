@@ -66,8 +66,7 @@ Status AddEndTokens(const fs::path& folder, Vocabulary& v) {
       if (id.is_number_unsigned() && id.get<uint64_t>() < v.pieces.size()) {
         v.end_tokens.push_back(id.get<TokenId>());
       } else {
-        spdlog::warn("{}: eos_token_id {} is no token; ignored", (folder / name).string(),
-                     id.dump());
+        LogWarning("{}: eos_token_id {} is no token; ignored", (folder / name).string(), id.dump());
       }
     }
     return Status();
