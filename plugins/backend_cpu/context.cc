@@ -2,6 +2,9 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 #include <sys/mman.h>
 #include <unistd.h>
@@ -31,6 +34,8 @@ bool HasAvx512Vnni() {
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
          __builtin_cpu_supports("avx512vnni");
 }
+#elif defined(__aarch64__)
+bool HasDotProduct() { return (::getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0; }
 #endif
 
 constexpr Isa kLevels[] = {
@@ -38,6 +43,9 @@ constexpr Isa kLevels[] = {
 #if defined(__x86_64__)
     {"avx2", HasAvx2, avx2::Linear, avx2::Vector},
     {"avx512vnni", HasAvx512Vnni, avx512vnni::Linear, avx512vnni::Vector},
+#elif defined(__aarch64__)
+    {"neon", Always, neon::Linear, neon::Vector},
+    {"neondot", HasDotProduct, neondot::Linear, neon::Vector},
 #endif
 };
 

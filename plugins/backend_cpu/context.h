@@ -34,13 +34,13 @@ class Buffer {
 };
 
 struct Isa {
-  const char* name;  // "ref", "avx2", "avx512vnni"
+  const char* name;  // as `isa=` names it
   bool (*available)();
   const LinearKernels& (*linear)();
   const VectorKernels& (*vector)();
 };
 
-// All levels, the best last.
+// All levels of this architecture, the best last.
 const Isa* Levels(size_t* n);
 // The best available one.
 const Isa& BestLevel();

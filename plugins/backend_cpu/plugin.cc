@@ -36,6 +36,15 @@ int DeviceInfo(uint32_t device, mnw_device_info* out, mnw_error* e) {
   return MNW_OK;
 }
 
+// "ref|avx2|avx512vnni"
+std::string LevelNames() {
+  std::string names;
+  size_t n;
+  const Isa* levels = Levels(&n);
+  for (size_t i = 0; i < n; ++i) names += (i ? "|" : "") + std::string(levels[i].name);
+  return names;
+}
+
 // The value of `key` in "a=1,isa=avx2", empty if absent. Unknown keys fail.
 int ParseConfig(const char* config, std::string_view* isa, mnw_error* e) {
   std::string_view rest = config ? config : "";
@@ -45,9 +54,8 @@ int ParseConfig(const char* config, std::string_view* isa, mnw_error* e) {
     rest = comma == std::string_view::npos ? "" : rest.substr(comma + 1);
     const size_t equals = item.find('=');
     if (equals == std::string_view::npos || item.substr(0, equals) != "isa") {
-      return Fail(
-          e, MNW_INVALID,
-          "cpu: unknown option '" + std::string(item) + "'; known: isa=ref|avx2|avx512vnni");
+      return Fail(e, MNW_INVALID,
+                  "cpu: unknown option '" + std::string(item) + "'; known: isa=" + LevelNames());
     }
     *isa = item.substr(equals + 1);
   }
@@ -68,7 +76,8 @@ int Open(uint32_t device, const mnw_host* host, const mnw_context_options* optio
   }
   if (!isa) {
     return Fail(e, MNW_UNSUPPORTED,
-                "cpu: isa=" + std::string(wanted) + " is unknown or not what this CPU has");
+                "cpu: isa=" + std::string(wanted) + " is unknown or not what this CPU has; known: " +
+                    LevelNames());
   }
   if (options->n_threads > kMaxThreads) {
     return Fail(e, MNW_INVALID,

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "../e2e/command.h"
+#include "cpu_levels.h"
 #include "test_util.h"
 
 namespace minnow::test {
@@ -136,7 +137,7 @@ TEST(Check, SurvivesCrashesHangsAndBadManners) {
 }
 
 TEST(Check, TheCpuPassesAtEveryLevelThisMachineHas) {
-  for (const std::string level : {"ref", "avx2", "avx512vnni"}) {
+  for (const std::string level : kCpuLevels) {
     const std::string config = "isa=" + level;
     const Checked first = Check(kCpu, config, {"op/add/same"});
     if (!first.failed.empty()) {

@@ -20,7 +20,7 @@ inline plugins::Registry& BuildTreePlugins() {
   static plugins::Registry registry = [] {
     plugins::RegistryOptions options;
     options.directories = {MINNOW_BINARY_DIR "/plugins"};
-    options.loader.probe.program = MINNOW_BINARY_DIR "/bin/minnow-probe";
+    options.loader.probe.program = MINNOW_PROBE;
     options.loader.probe.limit_ms = 60000;  // sanitizers and busy machines take their time
     return plugins::Registry::Scan(options);
   }();
@@ -49,7 +49,7 @@ struct CpuOptions {
 inline const mnw_backend& CpuTable() {
   static const plugins::LoadedPlugin loaded = [] {
     plugins::LoaderOptions options;
-    options.probe.program = MINNOW_BINARY_DIR "/bin/minnow-probe";
+    options.probe.program = MINNOW_PROBE;
     options.probe.limit_ms = 60000;
     const auto candidate =
         plugins::Examine(MINNOW_BINARY_DIR "/plugins/minnow_backend_cpu.so", options);

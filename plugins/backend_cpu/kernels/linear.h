@@ -67,5 +67,11 @@ const LinearKernels& Linear();
 namespace avx512vnni {
 const LinearKernels& Linear();
 }
+namespace neon {
+const LinearKernels& Linear();
+}
+namespace neondot {
+const LinearKernels& Linear();
+}
 
 }  // namespace minnow::cpu

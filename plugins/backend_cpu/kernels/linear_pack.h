@@ -1,5 +1,4 @@
-// Packed panels as the SIMD kernels of every x86 level read them (kernels/ref keeps GGUF's own
-// rows).
+// Packed panels as the SIMD kernels of every level read them (kernels/ref keeps GGUF's own rows).
 //
 // A line is 64 bytes: 4 consecutive k of each of the panel's 16 rows, byte 4*row + k%4. A block of
 // 32 k is 8 lines; narrow types keep line g in the low and line g+4 in the high nibbles of one

@@ -110,5 +110,8 @@ const VectorKernels& Vector();
 namespace avx512vnni {
 const VectorKernels& Vector();
 }
+namespace neon {
+const VectorKernels& Vector();
+}
 
 }  // namespace minnow::cpu

@@ -1,5 +1,5 @@
 // The bodies of VectorKernels, over a 16-lane vector type V that the including file defines in its
-// own ISA namespace (ref, avx2, avx512vnni). No include guard and no headers that emit code: each
+// own ISA namespace (ref, avx2, avx512vnni, neon). No include guard and no headers that emit code: each
 // ISA file includes this once, so that nothing compiled for a newer CPU can be linked into a path
 // of an older one.
 //

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "cpu_levels.h"
 #include "graph/verify.h"
 #include "minnow/sdk/graph_view.hpp"
 #include "quant/quant.h"
@@ -125,7 +126,7 @@ const mnw_backend& Backend() { return *mnw_plugin_entry()->backend(MNW_ABI_MINOR
 const std::vector<std::string>& Levels() {
   static const std::vector<std::string> levels = [] {
     std::vector<std::string> found;
-    for (const char* name : {"ref", "avx2", "avx512vnni"}) {
+    for (const char* name : minnow::test::kCpuLevels) {
       const std::string config = std::string("isa=") + name;
       const mnw_context_options options = {sizeof options, 1, config.c_str()};
       mnw_context* c = nullptr;

@@ -14,6 +14,7 @@
 #include <random>
 #include <vector>
 
+#include "context.h"
 #include "minnow/sdk/blocks.h"
 #include "minnow/sdk/half.h"
 
@@ -30,17 +31,15 @@ struct Level {
 // The levels that this CPU can run; ref is the first.
 const std::vector<Level>& Levels() {
   static const std::vector<Level> levels = [] {
-    std::vector<Level> out = {{"ref", &ref::Linear()}};
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-      out.push_back({"avx2", &avx2::Linear()});
-    } else {
-      std::printf("\nskipped the avx2 kernels: this CPU has no AVX2 and FMA\n");
-    }
-    if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
-      out.push_back({"avx512vnni", &avx512vnni::Linear()});
-    } else {
-      std::printf("\nskipped the avx512vnni kernels: this CPU has no AVX-512 VNNI\n");
+    std::vector<Level> out;
+    size_t n;
+    const Isa* all = cpu::Levels(&n);
+    for (size_t i = 0; i < n; ++i) {
+      if (all[i].available()) {
+        out.push_back({all[i].name, &all[i].linear()});
+      } else {
+        std::printf("\nskipped the %s kernels, which this CPU lacks\n", all[i].name);
+      }
     }
     return out;
   }();

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "build_tree.h"
+#include "cpu_levels.h"
 #include "engine/answer.h"
 #include "engine/sampler.h"
 #include "formats/gguf_writer.h"
@@ -22,6 +23,7 @@ using minnow::test::AskedScore;
 using minnow::test::BuildTreePlugins;
 using minnow::test::CpuEngine;
 using minnow::test::CpuOptions;
+using minnow::test::kCpuLevels;
 using minnow::test::GoldenPath;
 using minnow::test::LoadModel;
 using minnow::test::LogitsOf;
@@ -109,7 +111,7 @@ TEST_GROUP(LevelB) {
       CheckSameBits(alone, AllLogits(cpu));
       CheckSameBits(alone, AmongOthers(cpu));
     }
-    for (const char* isa : {"ref", "avx2", "avx512vnni"}) {
+    for (const char* isa : kCpuLevels) {
       CpuOptions options = Options(100);
       options.device = std::string("cpu:isa=") + isa;
       const auto device = BuildTreePlugins().OpenDevice(options.device, 1);
