@@ -76,8 +76,8 @@ int Open(uint32_t device, const mnw_host* host, const mnw_context_options* optio
   }
   if (!isa) {
     return Fail(e, MNW_UNSUPPORTED,
-                "cpu: isa=" + std::string(wanted) + " is unknown or not what this CPU has; known: " +
-                    LevelNames());
+                "cpu: isa=" + std::string(wanted) +
+                    " is unknown or not what this CPU has; known: " + LevelNames());
   }
   if (options->n_threads > kMaxThreads) {
     return Fail(e, MNW_INVALID,

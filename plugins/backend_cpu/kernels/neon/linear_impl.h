@@ -45,8 +45,8 @@ MINNOW_INLINE uint8x16_t NibbleLine(const uint8_t (&line)[4][64], int g, int v) 
 
 // nibble | (high shifted left & mask). A negative shift goes right.
 MINNOW_INLINE int8x16_t JoinHigh(uint8x16_t nibble, uint8x16_t high, int shift, uint8_t mask) {
-  const uint8x16_t bits = shift >= 0 ? high << static_cast<uint8_t>(shift)
-                                     : high >> static_cast<uint8_t>(-shift);
+  const uint8x16_t bits =
+      shift >= 0 ? high << static_cast<uint8_t>(shift) : high >> static_cast<uint8_t>(-shift);
   return vreinterpretq_s8_u8(vorrq_u8(nibble, vandq_u8(bits, vdupq_n_u8(mask))));
 }
 
@@ -65,8 +65,8 @@ struct Panel {
   }
 };
 
-// Ends what the compiler may reorder: GCC loads every line of an unrolled block first, and then lacks
-// registers for the sums (Q4_K, 4 rows: 145 accesses to the stack a block instead of 55).
+// Ends what the compiler may reorder: GCC loads every line of an unrolled block first, and then
+// lacks registers for the sums (Q4_K, 4 rows: 145 accesses to the stack a block instead of 55).
 MINNOW_INLINE void Settle() { asm volatile("" ::: "memory"); }
 
 #if defined(__ARM_FEATURE_DOTPROD)
@@ -105,7 +105,7 @@ MINNOW_INLINE void AddLines(const Source& w, const QuantRows& x, int64_t b, int 
 // Quarters of a panel that are worked on at once: their products take two registers a row, and
 // eight of those are what the accumulators of 4 rows leave.
 template <int R>
-inline constexpr int kQuarters = R == 1 ? 4 : R == 2 ? 2 : 1;
+inline constexpr int kQuarters = R <= 2 ? 4 / R : 1;
 
 // sum[r][c] += the products of lines [g0,g1) of block b, in quarter v + c. Four lanes of 16 bits
 // belong to a column; kAdds lines fit into them.
@@ -124,10 +124,9 @@ MINNOW_INLINE void AddLines(const Source& w, const QuantRows& x, int64_t b, int 
         const int8x16_t xs = vreinterpretq_s8_s32(vdupq_n_s32(four));
         MINNOW_UNROLL for (int c = 0; c < C; ++c) {
           const int8x8_t half = vget_low_s8(line[c]);
-          low[r][c] = i == g ? vmull_s8(half, vget_low_s8(xs))
-                             : vmlal_s8(low[r][c], half, vget_low_s8(xs));
-          high[r][c] =
-              i == g ? vmull_high_s8(line[c], xs) : vmlal_high_s8(high[r][c], line[c], xs);
+          low[r][c] =
+              i == g ? vmull_s8(half, vget_low_s8(xs)) : vmlal_s8(low[r][c], half, vget_low_s8(xs));
+          high[r][c] = i == g ? vmull_high_s8(line[c], xs) : vmlal_high_s8(high[r][c], line[c], xs);
         }
       }
     }

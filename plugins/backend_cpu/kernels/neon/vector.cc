@@ -47,14 +47,12 @@ struct V {
     return Map([&](int i) { return Max(x.part[i], y.part[i]); });
   }
   static V Min(V x, V y) {
-    return Map([&](int i) {
-      return vbslq_f32(vcltq_f32(x.part[i], y.part[i]), x.part[i], y.part[i]);
-    });
+    return Map(
+        [&](int i) { return vbslq_f32(vcltq_f32(x.part[i], y.part[i]), x.part[i], y.part[i]); });
   }
   static V SelectGt(V p, V q, V x, V y) {
-    return Map([&](int i) {
-      return vbslq_f32(vcgtq_f32(p.part[i], q.part[i]), x.part[i], y.part[i]);
-    });
+    return Map(
+        [&](int i) { return vbslq_f32(vcgtq_f32(p.part[i], q.part[i]), x.part[i], y.part[i]); });
   }
   static V Sqrt(V x) {
     return Map([&](int i) { return vsqrtq_f32(x.part[i]); });
@@ -88,8 +86,7 @@ struct V {
     memcpy(p, lane, static_cast<size_t>(n) * sizeof(float));
   }
   float SumLanes() const {
-    const float32x4_t s =
-        vaddq_f32(vaddq_f32(part[0], part[2]), vaddq_f32(part[1], part[3]));
+    const float32x4_t s = vaddq_f32(vaddq_f32(part[0], part[2]), vaddq_f32(part[1], part[3]));
     const float32x2_t t = vadd_f32(vget_low_f32(s), vget_high_f32(s));
     return vget_lane_f32(t, 0) + vget_lane_f32(t, 1);
   }
