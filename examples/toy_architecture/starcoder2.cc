@@ -29,7 +29,7 @@ class Starcoder2 {
     head_dim_ = n_embd_ / n_heads_;
     rope_.kind = MNW_ROPE_NEOX;
     rope_.n_dims = meta.Count("rope.dimension_count", 1, head_dim_, head_dim_);
-    rope_.base = meta.Float("rope.freq_base", 10000);
+    rope_.base = meta.Positive("rope.freq_base", 10000);
     rope_.freq_scale = rope_.attn_factor = 1;
   }
 

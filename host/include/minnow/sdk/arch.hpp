@@ -209,6 +209,13 @@ class Meta {
   float Float(const char* key) { return GetFloat(key, nullptr); }
   float Float(const char* key, float fallback) { return GetFloat(key, &fallback); }
 
+  float Positive(const char* key, float fallback) {
+    const float x = Float(key, fallback);
+    if (x > 0) return x;
+    Bad(key, "is " + std::to_string(x) + ", must be positive");
+    return 1;
+  }
+
   std::string String(const char* key, const char* fallback) {
     const char* text = nullptr;
     const int code = m_.get_string(m_.self, (prefix_ + key).c_str(), &text);

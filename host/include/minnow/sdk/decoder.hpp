@@ -36,7 +36,7 @@ struct Decoder {
 inline void ReadRopeScaling(Meta& meta, Decoder& d, const mnw_build_options& options) {
   mnw_rope_params& rope = d.rope;
   rope.freq_scale = 1;
-  rope.attn_factor = meta.Float("rope.scaling.attn_factor", 1);
+  rope.attn_factor = meta.Positive("rope.scaling.attn_factor", 1);
   rope.original_context =
       meta.Count("rope.scaling.original_context_length", 1, 1u << 30, d.n_ctx_train);
   const float factor = meta.Float("rope.scaling.factor", 0);
@@ -76,7 +76,7 @@ inline Decoder ReadDecoder(Meta& meta, const mnw_build_options& options) {
   d.n_ctx_train = meta.Count("context_length", 1, 1u << 30);
   d.eps = meta.Float("attention.layer_norm_rms_epsilon");
   d.rope.n_dims = meta.Count("rope.dimension_count", 1, 1u << 14, d.k_dim);
-  d.rope.base = meta.Float("rope.freq_base", 10000);
+  d.rope.base = meta.Positive("rope.freq_base", 10000);
   ReadRopeScaling(meta, d, options);
   d.attention_scale = 1 / std::sqrt(static_cast<float>(d.k_dim));
   d.window.assign(d.n_layers, 0);
