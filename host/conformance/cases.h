@@ -10,8 +10,8 @@
 //   parallel/                 two contexts at the same time
 //   late/                     nothing is written or called after `done`
 // and beside these device/ (what it says and refuses, manners), pages/ (export and import of
-// state), model/ (a whole small decoder) and, for plugins of architectures, arch/ (arch_cases.h). A
-// case runs in a child process of its own.
+// state), model/ (a whole small decoder, together with the reference) and, for plugins of
+// architectures, arch/ (arch_cases.h). A case runs in a child process of its own.
 #pragma once
 
 #include <minnow/abi/plugin.h>
@@ -48,5 +48,6 @@ void AddDeviceCases(std::vector<Case>& cases);
 void AddRecipeCases(std::vector<Case>& cases);
 void AddMemoryCases(std::vector<Case>& cases);
 void AddStateCases(std::vector<Case>& cases);
+void AddModelCases(std::vector<Case>& cases);
 
 }  // namespace minnow::conformance

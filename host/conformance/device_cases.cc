@@ -1,13 +1,6 @@
 // What a backend says of itself, what it refuses, and that it leaves the process as it was.
-#include <fcntl.h>
-#include <sys/stat.h>
 
-#include <array>
-#include <cfenv>
-#include <clocale>
-#include <csignal>
-#include <filesystem>
-
+#include "conformance/manners.h"
 #include "conformance/play.h"
 
 namespace minnow::conformance {
@@ -56,54 +49,6 @@ Verdict CheckRefusals(const Env& env) {
   return std::string();
 }
 
-// What a plugin must not change.
-struct Manners {
-  std::array<struct sigaction, 32> signals{};
-  int rounding = 0;
-  std::fenv_t floats{};
-  std::string locale, directory;
-  mode_t mask = 0;
-
-  static Manners Now() {
-    Manners m;
-    for (size_t i = 1; i < m.signals.size(); ++i) {
-      ::sigaction(static_cast<int>(i), nullptr, &m.signals[i]);
-    }
-    m.rounding = std::fegetround();
-    m.locale = std::setlocale(LC_ALL, nullptr);
-    std::error_code error;
-    m.directory = std::filesystem::current_path(error).string();
-    m.mask = ::umask(0);
-    ::umask(m.mask);
-    return m;
-  }
-
-  // Whether subnormal numbers are still there: FTZ and DAZ.
-  static bool KeepsSubnormals() {
-    volatile float tiny = 0x1p-126f;
-    tiny = tiny / 4;
-    return tiny > 0;
-  }
-
-  Status Compare(const Manners& before) const {
-    for (size_t i = 1; i < signals.size(); ++i) {
-      if (signals[i].sa_handler != before.signals[i].sa_handler) {
-        return Error(Code::kInternal, "the handler of signal {} was changed", i);
-      }
-    }
-    if (rounding != before.rounding) return Error(Code::kInternal, "the rounding mode was changed");
-    if (!KeepsSubnormals())
-      return Error(Code::kInternal, "subnormal numbers are flushed to zero now");
-    if (locale != before.locale)
-      return Error(Code::kInternal, "the locale was changed to {}", locale);
-    if (directory != before.directory) {
-      return Error(Code::kInternal, "the working directory was changed to {}", directory);
-    }
-    if (mask != before.mask) return Error(Code::kInternal, "the umask was changed");
-    return Status();
-  }
-};
-
 // Around a life with the first recipe that is claimed.
 Verdict CheckManners(const Env& env) {
   for (const Recipe& recipe : FirstOfEachOp()) {
@@ -140,6 +85,7 @@ std::vector<Case> BackendCases() {
   AddRecipeCases(cases);
   AddStateCases(cases);
   AddMemoryCases(cases);
+  AddModelCases(cases);
   return cases;
 }
 

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "conformance/compare.h"
+#include "conformance/program.h"
 #include "conformance/sketch.h"
-#include "conformance/subject.h"
 
 namespace minnow::conformance {
 

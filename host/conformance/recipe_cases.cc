@@ -1,7 +1,6 @@
 // What every recipe is checked for, and what the first recipe of each op is.
 #include <algorithm>
 #include <array>
-#include <map>
 #include <minnow/sdk/graph_view.hpp>
 #include <thread>
 
@@ -52,38 +51,6 @@ Verdict CheckValues(const Env& env, const Recipe& recipe) {
   return std::string();
 }
 
-// The rows (or sequences) of an output, by output and key.
-using Rows = std::map<std::pair<size_t, int32_t>, Bytes>;
-
-// Compares the rows of a telling with those already known and keeps the new ones.
-Status Gather(const Sketch& sketch, const Telling& telling, const std::vector<Outputs>& outputs,
-              Rows* rows) {
-  const graph::Graph& g = sketch.graph();
-  for (size_t step = 0; step < outputs.size(); ++step) {
-    for (size_t i = 0; i < outputs[step].size(); ++i) {
-      const mnw_value& v = g.value(g.outputs()[i]);
-      const auto dim = std::find_if(v.dim, v.dim + 4, [](int64_t d) { return d < 0; });
-      if (dim == v.dim + 4) continue;
-      const std::vector<int32_t>& keys =
-          telling.keys[step][static_cast<size_t>(MNW_DIM_SYMBOL(*dim))];
-      const Bytes& bytes = outputs[step][i];
-      for (size_t r = 0; r < keys.size(); ++r) {
-        if (keys[r] < 0) continue;
-        const size_t size = bytes.size() / keys.size();
-        const auto first = bytes.begin() + static_cast<ptrdiff_t>(r * size);
-        Bytes row(first, first + static_cast<ptrdiff_t>(size));
-        const auto [known, fresh] = rows->try_emplace({i, keys[r]}, row);
-        if (fresh) continue;
-        if (Status s = CompareBits(v, known->second, row); !s.ok()) {
-          return Error(Code::kInternal, "{}: output {}, row {} of {}: {}", telling.name, i, r,
-                       keys.size(), s.message());
-        }
-      }
-    }
-  }
-  return Status();
-}
-
 Verdict CheckRepeats(const Env& env, const Recipe& recipe) {
   const char level = env.subject.level;
   if (level == 0) return std::string("no level of repeatability is declared");
@@ -96,9 +63,7 @@ Verdict CheckRepeats(const Env& env, const Recipe& recipe) {
     if (telling.level > level) continue;
     auto outputs = Play(*context, written->sketch, telling);
     if (!outputs.ok()) return std::move(outputs).status().Annotate(telling.name);
-    if (Status s = Gather(written->sketch, telling, *outputs, &rows); !s.ok()) {
-      return std::move(s).Annotate(fmt::format("level {} is declared, but bits differ", level));
-    }
+    MNW_TRY(Gather(env, written->sketch, telling, *outputs, &rows));
   }
   return std::string();
 }

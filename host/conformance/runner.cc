@@ -37,24 +37,28 @@ Result<Env> Runner::Open(Trace* trace) const {
   Env env;
   env.seed = options_.seed;
   env.allocations = options_.allocations;
+  env.subject.trace = trace;
   env.archs = loaded.archs;
   if (!loaded.backend) return env;
   trace->Say("asking for its devices");
   plugins::DeviceInfo info;
   env.subject.table = loaded.backend;
   env.subject.host = &plugins::HostServices();
-  env.subject.trace = trace;
   MNW_ASSIGN(env.subject.device, FindDevice(*loaded.backend, options_.device, &info));
-  if (!info.host_memory) {
-    return Error(Code::kUnsupported,
-                 "device '{}' has memory of its own, which hosts of this version cannot bind",
+  const bool has_buffers =
+      MNW_HAS(loaded.backend, mnw_backend, buffer_write) && loaded.backend->buffer_create;
+  if (!info.host_memory && !has_buffers) {
+    return Error(Code::kInternal,
+                 "device '{}' has memory of its own, but the backend gives no buffers there",
                  info.id);
   }
+  env.subject.own_memory = !info.host_memory;
   env.subject.level = info.repeatability;
   env.subject.config = options_.config;
   env.subject.n_threads = options_.n_threads;
   env.oracle = env.subject;
   env.oracle.table = options_.reference;
+  env.oracle.own_memory = false;
   env.oracle.device = 0;
   env.oracle.config = "isa=ref";
   env.oracle.n_threads = 1;

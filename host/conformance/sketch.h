@@ -96,7 +96,7 @@ class Sketch {
 
   const graph::Graph& graph() const { return *graph_; }
   const Inputs& inputs() const { return inputs_; }
-  std::span<const std::byte> weight(mnw_id id) const { return weights_.at(id); }
+  const std::map<mnw_id, Bytes>& weights() const { return weights_; }
   std::span<const SketchDelta> deltas() const { return deltas_; }
   bool has_state() const { return !layers_.empty(); }
   const mnw_state_spec& state_spec() const { return spec_; }

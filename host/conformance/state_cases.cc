@@ -11,7 +11,7 @@ Result<std::vector<float>> PlayAndExport(const Subject& subject, const Written& 
   const Telling& telling = written.tellings[0];
   MNW_ASSIGN(const auto program, Program::Make(*context, written.sketch, Largest(telling)));
   for (const Step& step : telling.steps) MNW_TRY(program->Run(step).status());
-  return program->Export(0, page);
+  return program->state().Export(0, page);
 }
 
 // Half a step of Q8 is 1/254 of the largest of 32 values; normal numbers reach 4.
@@ -45,8 +45,8 @@ Verdict CheckPages(const Env& env, const Recipe& recipe) {
     }
     MNW_ASSIGN(const auto context, Context::Open(env.subject));
     MNW_ASSIGN(const auto program, Program::Make(*context, sketch, {1, 1, 0}));
-    MNW_TRY(program->Import(0, 7, got));
-    MNW_ASSIGN(const auto again, program->Export(0, 7));
+    MNW_TRY(program->state().Import(0, 7, got));
+    MNW_ASSIGN(const auto again, program->state().Export(0, 7));
     if (Status s = CompareBits(row, std::as_bytes(std::span(got)), std::as_bytes(std::span(again)));
         !s.ok()) {
       return std::move(s).Annotate("a page exported, imported and exported again");

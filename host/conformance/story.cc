@@ -1,5 +1,6 @@
 #include "conformance/story.h"
 
+#include <algorithm>
 #include <minnow/sdk/graph_view.hpp>
 #include <utility>
 
@@ -62,7 +63,10 @@ Bytes Story::Values(mnw_id input) const {
 
 std::vector<int32_t> Story::Ints(mnw_input role) const {
   std::vector<int32_t> v;
-  for (const Row& row : rows_) {
+  for (size_t i = 0; i < rows_.size(); ++i) {
+    const Row& row = rows_[i];
+    if (role == MNW_INPUT_TOKENS) v.push_back(static_cast<int32_t>(row.token % kVocabulary));
+    if (role == MNW_INPUT_OUT_ROWS && IsOut(row)) v.push_back(static_cast<int32_t>(i));
     if (role == MNW_INPUT_POSITIONS) v.push_back(row.position);
     if (role == MNW_INPUT_SEQ) v.push_back(row.seq);
     if (role == MNW_INPUT_PARENT) v.push_back(row.parent);
@@ -76,7 +80,8 @@ std::vector<int32_t> Story::Ints(mnw_input role) const {
 
 void Story::EndStep() {
   Step step;
-  step.symbols = {static_cast<int64_t>(rows_.size()), static_cast<int64_t>(seqs_.size()), 0};
+  step.symbols = {static_cast<int64_t>(rows_.size()), static_cast<int64_t>(seqs_.size()),
+                  std::count_if(rows_.begin(), rows_.end(), IsOut)};
   for (const mnw_id id : sketch_.graph().inputs()) {
     const mnw_value& v = sketch_.graph().value(id);
     if (v.role == MNW_INPUT_BOUNDARY) {
@@ -100,7 +105,10 @@ void Story::EndStep() {
   step.edits = std::exchange(edits_, {});
   if (!commit_.rows.empty()) step.commits.push_back(std::exchange(commit_, {}));
   Telling::Keys keys;
-  for (const Row& row : rows_) keys[MNW_SYM_N_TOKENS].push_back(row.key);
+  for (const Row& row : rows_) {
+    keys[MNW_SYM_N_TOKENS].push_back(row.key);
+    if (IsOut(row)) keys[MNW_SYM_N_OUT].push_back(row.key);
+  }
   telling_.steps.push_back(std::move(step));
   telling_.keys.push_back(std::move(keys));
   rows_.clear();

@@ -13,6 +13,8 @@
 
 namespace minnow::conformance {
 
+inline constexpr int64_t kVocabulary = 96;  // tokens, where a graph begins with them
+
 struct Document {
   int32_t number;
   int32_t length = 0;          // committed so far
@@ -40,6 +42,8 @@ class Story {
     uint64_t token;
     int32_t seq, position, parent, slot;
   };
+  // Every other position is one whose logits are wanted.
+  static bool IsOut(const Row& row) { return row.position % 2 == 0; }
   Bytes Values(mnw_id input) const;
   std::vector<int32_t> Ints(mnw_input role) const;
 

@@ -2,16 +2,15 @@
 //
 // What it is handed lies in guarded memory, is taken away when the contract says so, and comes in
 // the structs of a host of the same age, an older or a newer one. Every call is announced to the
-// Trace first, so that a crash or a hang can be told. Threads: one at a time per context.
+// Trace first, so that a crash or a hang can be told. program.h goes on where contexts end.
+// Threads: one at a time per context.
 #pragma once
 
 #include <minnow/abi/plugin.h>
 
-#include <condition_variable>
 #include <functional>
-#include <map>
 #include <memory>
-#include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,7 +18,7 @@
 #include "base/status.h"
 #include "conformance/allocations.h"
 #include "conformance/guarded.h"
-#include "conformance/sketch.h"
+#include "conformance/host_age.h"
 
 namespace minnow::conformance {
 
@@ -36,13 +35,6 @@ class Trace {
   std::string prefix_;
 };
 
-// By whose header the structs are made that a backend gets.
-enum class HostAge {
-  kSame,
-  kNewer,  // structs and strides longer than the backend knows, unknown fields filled
-  kOlder,  // structs end before the fields that came last; nothing may be read behind them
-};
-
 class Subject {
  public:
   const mnw_backend* table = nullptr;
@@ -50,7 +42,8 @@ class Subject {
   uint32_t device = 0;
   uint32_t n_threads = 0;
   std::string config;
-  char level = 0;  // 'A', 'B' or 0: mnw_device_info.repeatability
+  bool own_memory = false;  // no MNW_DEVICE_HOST_MEMORY: what is bound lies in buffers
+  char level = 0;           // 'A', 'B' or 0: mnw_device_info.repeatability
   HostAge age = HostAge::kSame;
   Trace* trace = nullptr;
   const Allocations* allocations = nullptr;  // null: out of control
@@ -88,7 +81,7 @@ class Subject {
 // A graph as a host of that age hands it over.
 class HostGraph {
  public:
-  HostGraph(const graph::Graph& graph, HostAge age);
+  HostGraph(const mnw_graph& graph, HostAge age);
   const mnw_graph* view() const;
 
  private:
@@ -106,8 +99,8 @@ class Context {
   const Subject& subject() const { return subject_; }
   mnw_context* get() const { return context_; }
 
-  // Empty if all nodes are claimed, else why not. Fails on claims that the contract forbids.
-  Result<std::string> Claim(const HostGraph& graph, uint32_t n_nodes) const;
+  // One per node. Fails on claims that the contract forbids.
+  Result<std::vector<mnw_claim>> Claim(const HostGraph& graph) const;
 
  private:
   explicit Context(const Subject& subject);
@@ -115,64 +108,6 @@ class Context {
   Guarded host_, options_;
   std::string config_;
   mnw_context* context_ = nullptr;
-};
-
-struct Commit {
-  uint32_t group;
-  std::vector<int32_t> rows, slots;
-};
-
-// One step of a case: edits of pages, a run, rows made permanent.
-struct Step {
-  Symbols symbols{};
-  Inputs inputs;
-  std::vector<mnw_page_edit> edits;
-  std::vector<Commit> commits;
-};
-
-using Outputs = std::vector<Bytes>;  // in order of value id
-
-// A claimed graph with its weights loaded, its state and its plan.
-class Program {
- public:
-  // REQUIRES: `context` claims the sketch; both outlive the program.
-  static Result<std::unique_ptr<Program>> Make(Context& context, const Sketch& sketch,
-                                               const Symbols& max);
-  ~Program();
-  Program(const Program&) = delete;
-  Program& operator=(const Program&) = delete;
-
-  Result<Outputs> Run(const Step& step);
-  // Also looks on for a while after `done`, for what comes too late.
-  Result<Outputs> RunAndLinger(const Step& step);
-
-  Status Edit(std::span<const mnw_page_edit> edits);
-  Result<std::vector<float>> Export(uint32_t layer, uint32_t page);
-  Status Import(uint32_t layer, uint32_t page, std::span<const float> values);
-
- private:
-  class Completion;
-  class Buffers;
-  Program(Context& context, const Sketch& sketch);
-  Status LoadWeights();
-  Status MakeState();
-  Status MakeAdapters();
-  Status MakePlan(const Symbols& max);
-  Result<Outputs> RunStep(const Step& step, bool linger);
-  size_t PageFloats(uint32_t layer) const;
-  const Subject& subject() const { return context_.subject(); }
-  const mnw_backend& table() const { return *subject().table; }
-
-  Context& context_;
-  const Sketch& sketch_;
-  HostGraph graph_;
-  std::map<mnw_id, Guarded> sources_;
-  std::vector<std::pair<mnw_id, mnw_weight>> weights_;
-  std::unique_ptr<Guarded> spec_, groups_, layers_;
-  mnw_state* state_ = nullptr;
-  mnw_adapters* adapters_ = nullptr;
-  mnw_plan* plan_ = nullptr;
-  std::unique_ptr<Completion> completion_;
 };
 
 }  // namespace minnow::conformance

@@ -1,9 +1,11 @@
 // A backend with one fault, chosen by its setting fault=NAME; without one it is right. It claims
 // add of packed or strided rows, and linear with f32 weights, which it copies. With async=1 a
-// thread completes its steps. Each fault is what the test of the same name looks for.
+// thread completes its steps. Its device "far" has memory of its own, at addresses that are not the
+// host's. Each fault is what the test of the same name looks for.
 #include <minnow/abi/plugin.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cfenv>
 #include <chrono>
 #include <csignal>
@@ -23,7 +25,7 @@ using minnow::sdk::Guard;
 
 struct mnw_context {
   char fault[32] = "";
-  bool async = false;
+  bool async = false, far = false;
   bool Is(std::string_view name) const { return name == fault; }
 };
 
@@ -41,22 +43,36 @@ struct mnw_plan {
   mnw_context* context;
   const mnw_graph* graph;
   std::vector<const Weight*> weights;
+  std::vector<std::vector<std::byte>> temps;  // by value
   std::thread worker;
   ~mnw_plan() {
     if (worker.joinable()) worker.join();
   }
 };
 
+struct mnw_buffer {
+  mnw_context* context;
+  std::vector<std::byte> bytes;
+  std::byte* data;
+};
+
 namespace {
+
+constexpr uintptr_t kAlign = 64;
+
+// Between addresses of the far device and what lies there.
+void* Elsewhere(void* p) {
+  return reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(p) ^ (uintptr_t{1} << 62));
+}
 
 char* volatile g_leaked;
 float g_scratch[4096];  // of the fault "shared_scratch"
 
-uint32_t DeviceCount() { return 1; }
+uint32_t DeviceCount() { return 2; }
 
-int DeviceInfo(uint32_t, mnw_device_info* out, mnw_error*) {
-  out->flags = MNW_DEVICE_HOST_MEMORY;
-  out->id = "faulty";
+int DeviceInfo(uint32_t device, mnw_device_info* out, mnw_error*) {
+  out->flags = device == 0 ? MNW_DEVICE_HOST_MEMORY : 0;
+  out->id = device == 0 ? "faulty" : "far";
   out->description = "a device with a fault";
   if (MNW_HAS(out, mnw_device_info, repeatability)) out->repeatability = 'A';
   return MNW_OK;
@@ -65,8 +81,9 @@ int DeviceInfo(uint32_t, mnw_device_info* out, mnw_error*) {
 // "fault=NAME,async=1"
 int Open(uint32_t device, const mnw_host*, const mnw_context_options* options, mnw_context** out,
          mnw_error* e) {
-  if (device != 0) return Fail(e, MNW_NOT_FOUND, "there is one device");
+  if (device > 1) return Fail(e, MNW_NOT_FOUND, "there are two devices");
   auto c = std::make_unique<mnw_context>();
+  c->far = device == 1;
   const char* config = MNW_HAS(options, mnw_context_options, config) ? options->config : nullptr;
   if (config && std::sscanf(config, "fault=%31[a-z_]", c->fault) == 1) {
     c->async = std::strstr(config, ",async=1") != nullptr;
@@ -144,6 +161,8 @@ int Plan(mnw_context* c, const mnw_plan_request* request, mnw_plan** out, mnw_er
   p->graph = request->graph;
   for (uint32_t i = 0; i < g.n_values(); ++i) {
     p->weights.push_back(static_cast<const Weight*>(request->weights[i]));
+    const bool temp = g.value(i).kind == MNW_KIND_TEMP;
+    p->temps.emplace_back(temp ? minnow::sdk::Bytes(g.value(i), request->max) : 0);
   }
   *out = p.release();
   return MNW_OK;
@@ -162,13 +181,15 @@ struct Work {
   const std::byte* data(mnw_id id) const {
     const mnw_value& v = *mnw_value_at(plan->graph, id);
     const mnw_id base = v.kind == MNW_KIND_VIEW ? v.view_of : id;
+    const uint64_t offset = v.kind == MNW_KIND_VIEW ? v.view_offset : 0;
     for (const auto& [bound_id, p] : bound) {
-      if (bound_id == base) return p + (v.kind == MNW_KIND_VIEW ? v.view_offset : 0);
+      if (bound_id == base) return p + offset;
     }
-    return nullptr;
+    return plan->temps[base].data() + offset;
   }
   float* out(mnw_id id) const { return reinterpret_cast<float*>(const_cast<std::byte*>(data(id))); }
   void Add(const mnw_node& node) const;
+  const Weight& WeightOf(const mnw_node& node) const;
   void Linear(const mnw_node& node) const;
   void Compute() const;
   void Finish() const;
@@ -204,9 +225,17 @@ void Work::Add(const mnw_node& node) const {
   if (c.Is("changes_input")) *out(g.Base(node.in[0])) += 1;
 }
 
+// The fault "first_weight" takes the first of this shape.
+const Weight& Work::WeightOf(const mnw_node& node) const {
+  const Weight& own = *plan->weights[node.in[1]];
+  if (!plan->context->Is("first_weight")) return own;
+  return **std::find_if(plan->weights.begin(), plan->weights.end(),
+                        [&](const Weight* w) { return w && w->k == own.k && w->n == own.n; });
+}
+
 void Work::Linear(const mnw_node& node) const {
   const GraphView g(*plan->graph);
-  const Weight& w = *plan->weights[node.in[1]];
+  const Weight& w = WeightOf(node);
   const int64_t rows = minnow::sdk::Rows(g.in(node, 0), symbols);
   const auto* x = reinterpret_cast<const float*>(data(node.in[0]));
   float* y = out(node.out[0]);
@@ -247,6 +276,28 @@ void Work::Finish() const {
   }
 }
 
+int BufferCreate(mnw_context* c, uint64_t n_bytes, mnw_buffer** out, void** address, mnw_error*) {
+  auto b = std::make_unique<mnw_buffer>();
+  b->context = c;
+  b->bytes.resize(n_bytes + kAlign);
+  b->data = b->bytes.data() + kAlign - reinterpret_cast<uintptr_t>(b->bytes.data()) % kAlign;
+  *address = Elsewhere(b->data + (c->Is("odd_address") ? 4 : 0));
+  *out = b.release();
+  return MNW_OK;
+}
+
+void BufferFree(mnw_buffer* b) { delete b; }
+
+int BufferRead(mnw_buffer* b, uint64_t offset, void* to, uint64_t n_bytes, mnw_error*) {
+  std::memcpy(to, b->data + offset, n_bytes + (b->context->Is("reads_more") ? 4 : 0));
+  return MNW_OK;
+}
+
+int BufferWrite(mnw_buffer* b, uint64_t offset, const void* from, uint64_t n_bytes, mnw_error*) {
+  std::memcpy(b->data + offset, from, n_bytes);
+  return MNW_OK;
+}
+
 int Run(mnw_plan* p, const mnw_run_args* args, mnw_error* e) {
   const mnw_context& c = *p->context;
   if (c.Is("cannot_run") && mnw_node_at(p->graph, 0)->op == MNW_OP_mul) {
@@ -262,8 +313,9 @@ int Run(mnw_plan* p, const mnw_run_args* args, mnw_error* e) {
   Work work{p, {}, {}, args->done, args->done_arg};
   std::copy_n(args->symbols, MNW_N_SYMBOLS, work.symbols);
   for (uint32_t i = 0; i < args->n_bindings; ++i) {
+    void* const data = args->bindings[i].data;
     work.bound.emplace_back(args->bindings[i].value,
-                            static_cast<std::byte*>(args->bindings[i].data));
+                            static_cast<std::byte*>(c.far ? Elsewhere(data) : data));
   }
   if (!c.async) {
     work.Finish();
@@ -297,6 +349,10 @@ const mnw_backend* Backend(uint32_t) {
     b.plan = Guard<Plan>::Call;
     b.free_plan = FreePlan;
     b.run = Guard<Run>::Call;
+    b.buffer_create = Guard<BufferCreate>::Call;
+    b.buffer_free = BufferFree;
+    b.buffer_read = BufferRead;
+    b.buffer_write = BufferWrite;
     return b;
   }();
   return &kBackend;
