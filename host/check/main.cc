@@ -52,6 +52,7 @@ std::string RepeatLine(const Options& o, const std::string& name) {
                      fmt::format(" --seed {}", o.check.seed);
   if (!o.check.device.empty()) line += " --device " + Quoted(o.check.device);
   if (!o.check.config.empty()) line += " --config " + Quoted(o.check.config);
+  if (!o.check.arch_file.empty()) line += " --model " + Quoted(o.check.arch_file);
   if (o.check.n_threads) line += fmt::format(" --threads {}", o.check.n_threads);
   return line;
 }
@@ -150,6 +151,9 @@ int main(int argc, char** argv) {
   app.add_option("--seed", o.check.seed, "Of the numbers that the cases are made of");
   app.add_option("--device", o.check.device, "Of the backend's devices; default: the first");
   app.add_option("--config", o.check.config, "The backend's own settings, key=value,key=value");
+  app.add_option("-m,--model", o.check.arch_file,
+                 "A GGUF file that the architecture it names is shown, instead of a made-up one")
+      ->check(CLI::ExistingFile);
   app.add_option("-t,--threads", o.check.n_threads, "Threads of the backend; 0: its choice");
   app.add_option("--time-limit", o.limit_s, "Seconds that a case may take")
       ->check(CLI::Range(0.1, 3600.0));

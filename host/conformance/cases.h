@@ -32,6 +32,7 @@ using Verdict = Result<std::string>;
 struct Env {
   Subject subject, oracle;               // of backends
   const mnw_arch_list* archs = nullptr;  // of architectures
+  std::string arch_file;                 // a model file to show to the one it is for; may be empty
   uint64_t seed = 1;
   const Allocations* allocations = nullptr;
 };

@@ -1,6 +1,11 @@
 #include "conformance/runner.h"
 
+#include <algorithm>
+#include <sstream>
+
 #include "base/log.h"
+#include "conformance/arch_cases.h"
+#include "conformance/arch_file.h"
 #include "conformance/child.h"
 #include "formats/printable.h"
 #include "plugins/device.h"
@@ -26,6 +31,22 @@ Result<uint32_t> FindDevice(const mnw_backend& table, const std::string& id,
   return Error(Code::kNotFound, "the backend has no device '{}'; it has: {}", id, others);
 }
 
+// The ids of the architectures, a line each: how the child tells them.
+std::string ListArchs(const Env& env) {
+  std::string ids;
+  for (uint32_t i = 0; env.archs && i < env.archs->n; ++i) {
+    ids += std::string(env.archs->archs[i]->id) + "\n";
+  }
+  return ids;
+}
+
+std::vector<std::string> SplitLines(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  return lines;
+}
+
 }  // namespace
 
 Result<Env> Runner::Open(Trace* trace) const {
@@ -39,6 +60,7 @@ Result<Env> Runner::Open(Trace* trace) const {
   env.allocations = options_.allocations;
   env.subject.trace = trace;
   env.archs = loaded.archs;
+  env.arch_file = options_.arch_file;
   if (!loaded.backend) return env;
   trace->Say("asking for its devices");
   plugins::DeviceInfo info;
@@ -78,13 +100,18 @@ Status Runner::Prepare() {
       [this](std::span<char> where, std::string* message) {
         Trace trace(where);
         auto env = Open(&trace);
-        if (!env.ok()) *message = env.status().message();
+        *message = env.ok() ? ListArchs(*env) : env.status().message();
         return env.ok() ? 0 : 1;
       },
       options_.limit_ms);
   if (end.answer != 0) return Status(Code::kInternal, end.message);
-  if (kind_ == "backend") cases_ = BackendCases();
-  return Status();
+  const std::vector<std::string> ids = SplitLines(end.message);
+  cases_ = kind_ == "backend" ? BackendCases() : ArchCases(ids);
+  if (options_.arch_file.empty()) return Status();
+  MNW_ASSIGN(const ArchFile file, ArchFile::Open(options_.arch_file));
+  if (std::find(ids.begin(), ids.end(), file.architecture()) != ids.end()) return Status();
+  return Error(Code::kNotFound, "'{}' is for architecture '{}', which the plugin has not",
+               options_.arch_file, file.architecture());
 }
 
 Report Runner::Run(const Case& c) const {

@@ -15,9 +15,10 @@
 namespace minnow::conformance {
 
 struct CheckOptions {
-  std::string library;  // absolute path; its manifest lies beside it
-  std::string device;   // id; empty: the backend's first
-  std::string config;   // of the backend
+  std::string library;    // absolute path; its manifest lies beside it
+  std::string device;     // id; empty: the backend's first
+  std::string config;     // of the backend
+  std::string arch_file;  // a model file for an architecture; empty: made up
   uint32_t n_threads = 0;
   uint64_t seed = 1;
   int limit_ms = 20'000;                     // of one case

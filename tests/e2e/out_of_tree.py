@@ -195,6 +195,22 @@ class Backends(unittest.TestCase):
         self.assertIn("toy: there are no settings", refused.stderr)
 
 
+class Check(unittest.TestCase):
+    def check(self, example, *options):
+        library = temp / example / "build" / f"{example}.so"
+        result = json.loads(minnow("check", library, "--json", *options).stdout.splitlines()[-1])
+        self.assertEqual(0, result["failed"])
+        return result["ok"]
+
+    def test_each_example_passes(self):
+        for example in EXAMPLES:
+            with self.subTest(example):
+                self.assertGreater(self.check(example), 8)
+
+    def test_the_architecture_passes_on_its_own_model(self):
+        self.assertGreater(self.check("toy_architecture", "--model", STARCODER), 8)
+
+
 class Architecture(unittest.TestCase):
     def setUp(self):
         self.expected = json.loads((SOURCE / "examples/toy_architecture/expected.json").read_text(encoding="utf-8"))
