@@ -148,24 +148,22 @@ ArchFile ArchFile::MadeUp(bool optional) {
 }
 
 Result<ArchFile> ArchFile::Open(const std::string& path) {
-  MNW_ASSIGN(formats::GgufReader reader, formats::GgufReader::Open(path));
+  MNW_ASSIGN(std::unique_ptr<const model::Source> source, model::Source::Open(path));
   ArchFile file;
-  file.reader_ = std::make_shared<const formats::GgufReader>(std::move(reader));
-  file.metadata_ = std::make_shared<const model::Metadata>(*file.reader_);
-  for (const formats::GgufTensor& t : file.reader_->tensors()) {
-    file.tensors.push_back({std::string(t.name), t.type, t.ne});
-  }
+  file.source_ = std::move(source);
+  file.metadata_ = std::make_shared<const model::Metadata>(*file.source_);
+  file.tensors.assign(file.source_->tensors().begin(), file.source_->tensors().end());
   return file;
 }
 
 std::string ArchFile::architecture() const {
   if (made_up()) return "";
-  const auto name = reader_->FindString("general.architecture");
+  const auto name = source_->FindString("general.architecture");
   return name.ok() && *name ? std::string(**name) : "";
 }
 
 std::string ArchFile::Name() const {
-  if (!made_up()) return reader_->path();
+  if (!made_up()) return source_->path();
   return optional_ ? "a made-up file with optional tensors" : "a made-up file";
 }
 

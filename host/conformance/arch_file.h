@@ -19,9 +19,9 @@
 #include <vector>
 
 #include "base/status.h"
-#include "formats/gguf.h"
 #include "graph/builder.h"
 #include "model/metadata.h"
+#include "model/source.h"
 
 namespace minnow::conformance {
 
@@ -43,7 +43,7 @@ class ArchFile {
   std::string architecture() const;
   std::string Name() const;  // for messages
 
-  bool made_up() const { return !reader_; }
+  bool made_up() const { return !source_; }
   bool has_optional() const { return optional_; }
   // From here on it has what it has.
   void Finish() { finished_ = true; }
@@ -73,7 +73,7 @@ class ArchFile {
   template <class T, class Base>
   int Answer(Getter getter, const char* key, T* out, Base&& base);
 
-  std::shared_ptr<const formats::GgufReader> reader_;  // null: made up
+  std::shared_ptr<const model::Source> source_;  // null: made up
   std::shared_ptr<const model::Metadata> metadata_;
   bool optional_ = false, finished_ = false;
   std::set<std::string, std::less<>> guesses_;
