@@ -53,7 +53,7 @@ void AddBase(Recipes& recipes, const Base& base) {
     }
     const Outs outs = s.Emit(MNW_OP_qkv, {x, w[0], w[1], w[2], MNW_NONE, MNW_NONE, MNW_NONE, slots},
                              mnw_linear_params{0});
-    for (const mnw_id out : outs) s.Output(out);
+    for (size_t i = 0; i < 3; ++i) s.Output(outs[i]);
   });
   for (const bool joint : {false, true}) {
     add(joint ? "glu_ffn/joint" : "glu_ffn", {kRows}, 4, [type, joint](Sketch& s) {

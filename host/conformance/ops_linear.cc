@@ -112,7 +112,7 @@ void AddFused(Recipes& recipes, const Type& type) {
                     v = s.Weight(type.type, {k, 31, 1, 1}),
                     bias = s.Weight(MNW_TYPE_F32, {16, 1, 1, 1});
          const Outs outs = s.Emit(MNW_OP_qkv, {x, q, key, v, MNW_NONE, bias, MNW_NONE}, kNoSite);
-         for (const mnw_id out : outs) s.Output(out);
+         for (size_t i = 0; i < 3; ++i) s.Output(outs[i]);
        },
        nullptr});
   recipes.push_back(

@@ -103,9 +103,7 @@ Outs Sketch::Emit(mnw_op op, std::initializer_list<mnw_id> in, const void* param
   const auto outs = draft_.Emit(op, 0, std::span(in.begin(), in.size()), params, size);
   if (outs.ok()) return *outs;
   if (status_.ok()) status_ = outs.status();
-  Outs none;
-  none.fill(MNW_NONE);
-  return none;
+  return graph::kNoOuts;
 }
 
 void Sketch::Output(mnw_id value) {

@@ -162,7 +162,7 @@ Result<Outs> Draft::Emit(uint32_t op, int32_t layer, std::span<const mnw_id> in,
   for (const mnw_value* v : values) {
     if (v && v->kind == MNW_KIND_STATE) state_layer = v->index;
   }
-  Outs outs{MNW_NONE, MNW_NONE, MNW_NONE};
+  Outs outs = kNoOuts;
   for (int i = 0; i < rule->n_out; ++i) {
     const OutShape& shape = (*shapes)[i];
     mnw_value v = NewValue(shape.type == MNW_TYPE_NONE ? MNW_KIND_STATE : MNW_KIND_TEMP, shape.type,

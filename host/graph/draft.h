@@ -16,6 +16,11 @@
 namespace minnow::graph {
 
 using Outs = std::array<mnw_id, MNW_MAX_OUTPUTS>;  // unused ones MNW_NONE
+inline constexpr Outs kNoOuts = [] {
+  Outs outs{};
+  outs.fill(MNW_NONE);
+  return outs;
+}();
 
 class Draft {
  public:

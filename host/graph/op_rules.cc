@@ -60,12 +60,11 @@ Result<std::array<OutShape, MNW_MAX_OUTPUTS>> InferShapes(const OpRule& rule,
 
 Outs DecomposeCall::Emit(mnw_op op, std::initializer_list<mnw_id> in, const void* params,
                          uint32_t params_size) {
-  constexpr Outs kNone{MNW_NONE, MNW_NONE, MNW_NONE};
-  if (!status_.ok()) return kNone;
+  if (!status_.ok()) return kNoOuts;
   Result<Outs> outs = draft_.Emit(op, node_.layer, {in.begin(), in.size()}, params, params_size);
   if (!outs.ok()) {
     status_ = outs.status();
-    return kNone;
+    return kNoOuts;
   }
   return *outs;
 }

@@ -101,7 +101,7 @@ class DecomposeCall {
   bool ok() const { return status_.ok(); }
   const Status& status() const { return status_; }
 
-  Outs out{MNW_NONE, MNW_NONE, MNW_NONE};  // the answer
+  Outs out = kNoOuts;  // the answer
 
  private:
   Outs Emit(mnw_op op, std::initializer_list<mnw_id> in, const void* params, uint32_t params_size);

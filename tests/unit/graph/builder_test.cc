@@ -57,6 +57,18 @@ TEST(Builder, ViewStaysWhereItIsWhenTheGraphMoves) {
   POINTERS_EQUAL(view->values, moved.values().data());
 }
 
+TEST(Builder, OutputsThatANodeLacksAreNone) {
+  Draft draft;
+  const Dims row{8, 1, 1, 1};
+  const auto x = draft.AddInput(MNW_INPUT_BOUNDARY, 0, MNW_TYPE_F32, row, "x");
+  CHECK_OK(x.status());
+  const mnw_id in[] = {*x, *x};
+  const auto outs = draft.Emit(MNW_OP_add, -1, in, nullptr, 0);
+  CHECK_OK(outs.status());
+  CHECK((*outs)[0] != MNW_NONE);
+  for (size_t i = 1; i < outs->size(); ++i) CHECK((*outs)[i] == MNW_NONE);
+}
+
 TEST(Builder, NamesTheMissingKey) {
   file.keys.erase("tiny.block_count");
   CHECK_ERROR(Code::kNotFound, "architecture 'tiny': key 'tiny.block_count' is missing", Build());
