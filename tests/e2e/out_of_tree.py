@@ -197,7 +197,7 @@ class Backends(unittest.TestCase):
 
 class Check(unittest.TestCase):
     def check(self, example, *options):
-        library = temp / example / "build" / f"{example}.so"
+        library = temp / example / "build" / "plugins" / f"{example}.so"
         result = json.loads(minnow("check", library, "--json", *options).stdout.splitlines()[-1])
         self.assertEqual(0, result["failed"])
         return result["ok"]
