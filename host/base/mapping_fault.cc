@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -88,6 +89,9 @@ void OnBusError(int, siginfo_t* info, void*) {
     ::signal(SIGBUS, SIG_DFL);
     return;
   }
+  // Several threads may touch the lost pages at once; one of them tells it.
+  static std::atomic_flag told = ATOMIC_FLAG_INIT;
+  while (told.test_and_set()) ::pause();
   Say("minnow: cannot read '");
   Say(file);
   Say("' any more: the file was cut, or its disk failed, while it was in use\n");
