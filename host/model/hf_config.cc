@@ -35,6 +35,7 @@ class Translator {
       out_.architecture = layout->architecture;
       (this->*layout->translate)();
       Set("vocab_size", Count("vocab_size"));
+      Tied();
     }
     if (!status_.ok()) return std::move(status_).Annotate("config.json");
     return std::move(out_);
@@ -59,6 +60,7 @@ class Translator {
   void Mamba2();
   void Bert();
 
+  void Tied();
   void Decoder();
   void Window(std::optional<int64_t> absent);
   void Rope(int64_t head_dim);
@@ -152,6 +154,15 @@ void Translator::MustBe(const char* key, const Json& want) {
   Fail(Code::kUnsupported, "'{}' is {}; only {} is supported", key, Text(value), Text(want));
 }
 
+void Translator::Tied() {
+  const Json& tied = Member(config_, "tie_word_embeddings");
+  if (tied.is_boolean()) {
+    out_.tied = tied.get<bool>();
+  } else if (!tied.is_null()) {
+    Fail(Code::kCorrupt, "'tie_word_embeddings' is {}, must be true or false", Text(tied));
+  }
+}
+
 // --- decoders
 
 void Translator::Decoder() {
@@ -172,12 +183,6 @@ void Translator::Decoder() {
   Set("attention.layer_norm_rms_epsilon", Real("rms_norm_eps"));
   out_.sizes.n_heads = heads;
   out_.sizes.n_kv_heads = kv_heads;
-  const Json& tied = Member(config_, "tie_word_embeddings");
-  if (tied.is_boolean()) {
-    out_.tied = tied.get<bool>();
-  } else if (!tied.is_null()) {
-    Fail(Code::kCorrupt, "'tie_word_embeddings' is {}, must be true or false", Text(tied));
-  }
   Rope(head_dim);
 }
 
