@@ -1,4 +1,5 @@
 // Adapters loaded and unloaded while the engine serves.
+#include <atomic>
 #include <random>
 #include <thread>
 
@@ -87,11 +88,19 @@ TEST(EngineAdapters, AnUnloadedOneServesWhatHasBegunAndNothingElse) {
     std::thread loader([&] { id = Load(fake, 100); });
     loader.join();
   }
-  const GenerateRequest request = Through(id, Request(Prompt(5, 1), 4));
+  const GenerateRequest request = Through(id, Request(Prompt(5, 1), 40));
   const AskedGenerate asked = Ask(fake.engine(), request);
   CHECK(fake.backend.CompleteNext());  // it runs
-  std::thread unload([&] { CHECK_OK(fake.engine().UnloadAdapter(id)); });
-  CHECK(fake.backend.CompleteNext());
+  std::atomic<bool> unloaded = false;
+  std::thread unload([&] {
+    CHECK_OK(fake.engine().UnloadAdapter(id));
+    unloaded = true;
+  });
+  // Between two steps, whichever they are: the thread may be late.
+  while (!unloaded) {
+    if (fake.backend.InFlight()) fake.backend.CompleteNext();
+    std::this_thread::yield();
+  }
   unload.join();
 
   CHECK_ERROR(Code::kNotFound, "adapter 1 is not loaded", fake.engine().Generate(request).status());
