@@ -186,13 +186,13 @@ TEST(TokenizerFiles, TakesSpecialTokensFromTheConfigBeside) {
 
 TEST(TokenizerFiles, ReadsUncasedWordPieces) {
   const auto t = Load("tokenizer.json", WordPieceJson().dump());
-  CHECK_TRUE(Encode(*t, "Caf\xC3\xA9s s x") == (std::vector<TokenId>{1, 3, 4, 5, 0, 2}));
+  CHECK_TRUE(Encode(*t, "Caf\xC3\xA9s s x", false, {}) == (std::vector<TokenId>{1, 3, 4, 5, 0, 2}));
   CHECK_TRUE(t->IsControl(1));
   json document = WordPieceJson();
   document["post_processor"] = SentencePieceJson()["post_processor"];
   document["post_processor"]["single"][0]["SpecialToken"]["id"] = "[CLS]";
   const auto without_sep = Load("tokenizer.json", document.dump());
-  CHECK_TRUE(Encode(*without_sep, "s") == (std::vector<TokenId>{1, 5}));
+  CHECK_TRUE(Encode(*without_sep, "s", false, {}) == (std::vector<TokenId>{1, 5}));
 }
 
 TEST(TokenizerFiles, RefusesWordPiecesThatAreNotOfTheUncasedKind) {
