@@ -144,7 +144,7 @@ TEST(Adapters, QkvIsThreeLinearsWithASiteEach) {
   }
   const Outs fused = m.Emit(MNW_OP_qkv, {x, w[0], w[1], w[2], MNW_NONE, MNW_NONE, MNW_NONE, slots},
                             mnw_linear_params{10});
-  for (const mnw_id id : fused) m.Output(id);
+  m.OutputAll(fused);
   for (uint32_t i = 0; i < 3; ++i) {
     m.Output(m.Emit(MNW_OP_linear, {x, w[i], MNW_NONE, slots}, mnw_linear_params{20 + i})[0]);
   }

@@ -27,30 +27,26 @@ struct Node {
   mnw_id Experts() { return Weight({64, 64, 3, 1}, MNW_TYPE_F16); }
   mnw_id Ids() { return m.Input({kTokens, 1, 1, 1}, MNW_TYPE_I32); }
 
-  // All outputs that are no state.
-  void Emit(const Outs& outs) {
-    for (const mnw_id id : outs) {
-      if (id != MNW_NONE) m.Output(id);
-    }
-  }
+  void Emit(mnw_id id) { m.Output(id); }
+  void Emit(const Outs& outs) { m.OutputAll(outs); }
 
   void Make(mnw_op op) {
     switch (op) {
       case MNW_OP_get_rows:
-        return Emit({m.Emit(op, {Matrix(), Ids()}), MNW_NONE, MNW_NONE});
+        return Emit(m.Emit(op, {Matrix(), Ids()}));
       case MNW_OP_linear:
         return Emit(m.Emit(op, {Rows(), Matrix(), Vector()}, kNoSite));
       case MNW_OP_linear_id: {
         const mnw_id x = m.Input({64, 1, kTokens, 1}),
                      ids = m.Input({2, kTokens, 1, 1}, MNW_TYPE_I32);
-        return Emit({m.Emit(op, {x, Experts(), ids}), MNW_NONE, MNW_NONE});
+        return Emit(m.Emit(op, {x, Experts(), ids}));
       }
       case MNW_OP_add:
       case MNW_OP_sub:
       case MNW_OP_mul:
       case MNW_OP_div:
       case MNW_OP_concat:
-        return Emit({m.Emit(op, {Rows(), Rows()}), MNW_NONE, MNW_NONE});
+        return Emit(m.Emit(op, {Rows(), Rows()}));
       case MNW_OP_scale:
         return Emit(m.Emit(op, {Rows()}, mnw_scale_params{2, 1}));
       case MNW_OP_softcap:
@@ -96,19 +92,17 @@ struct Node {
       case MNW_OP_conv_step: {
         const mnw_id state = m.State(0, m.Group(MNW_STATE_RECURRENT, 1), 1, 3, 64);
         const mnw_id w = Weight({4, 64, 1, 1}, MNW_TYPE_F16);
-        return Emit(
-            {m.Emit(op, {Rows(), state, m.StepInput(MNW_INPUT_SLOTS), w}), MNW_NONE, MNW_NONE});
+        return Emit(m.Emit(op, {Rows(), state, m.StepInput(MNW_INPUT_SLOTS), w}));
       }
       case MNW_OP_scan: {
         const mnw_id state = m.State(0, m.Group(MNW_STATE_RECURRENT, 1), 2, 8, 32);
         const mnw_id a = Weight({2, 1, 1, 1}), d = Weight({2, 1, 1, 1}),
                      b = m.Input({8, 1, kTokens, 1});
         return Emit(
-            {m.Emit(op, {Heads(), Rows(2), a, b, b, d, state, m.StepInput(MNW_INPUT_SLOTS)}),
-             MNW_NONE, MNW_NONE});
+            m.Emit(op, {Heads(), Rows(2), a, b, b, d, state, m.StepInput(MNW_INPUT_SLOTS)}));
       }
       default:  // one operand, no parameters
-        return Emit({m.Emit(op, {Rows()}), MNW_NONE, MNW_NONE});
+        return Emit(m.Emit(op, {Rows()}));
     }
   }
 
@@ -204,7 +198,7 @@ TEST(Claims, RefusesWhatItWouldReadWrongly) {
   {
     Node n;
     const mnw_id x = n.m.Input({64, 4, 1, 1}), turned = n.m.View(x, {4, 64, 1, 1}, {256, 4, 4, 4});
-    n.Emit({n.m.Emit(MNW_OP_neg, {turned}), MNW_NONE, MNW_NONE});
+    n.Emit(n.m.Emit(MNW_OP_neg, {turned}));
     CheckRefused(n.m, "not adjacent");
   }
   {

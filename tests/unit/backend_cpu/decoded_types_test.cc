@@ -83,9 +83,7 @@ TEST(DecodedTypes, FusedOpsMixThemWithOthers) {
       both(m, MNW_TYPE_TQ2_0, {k, 2 * f, 1, 1}, random);
   const mnw_glu_params silu = {MNW_ACT_SILU, MNW_NONE};
   for (const auto member : {&Twins::decoded, &Twins::plain}) {
-    for (const mnw_id out : m.Emit(MNW_OP_qkv, {x, a.*member, fast, b.*member}, kNoSite)) {
-      m.Output(out);
-    }
+    m.OutputAll(m.Emit(MNW_OP_qkv, {x, a.*member, fast, b.*member}, kNoSite));
     m.Output(m.Emit(MNW_OP_glu_ffn, {x, a.*member, b.*member, c.*member}, silu)[0]);
     m.Output(m.Emit(MNW_OP_glu_ffn, {x, both.*member, MNW_NONE, down}, silu)[0]);
   }

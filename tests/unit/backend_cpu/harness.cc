@@ -244,6 +244,12 @@ size_t Model::Output(mnw_id value) {
   return outputs_.size() - 1;
 }
 
+void Model::OutputAll(const Outs& values) {
+  for (const mnw_id value : values) {
+    if (value != MNW_NONE) Output(value);
+  }
+}
+
 const graph::Graph& Model::Finish() {
   graph_.emplace(draft_.Finish());
   Check(graph::Verify(graph_->view()), "verify");

@@ -97,6 +97,7 @@ class Model {
   mnw_id Emit(mnw_op op, std::initializer_list<mnw_id> in) { return Emit(op, in, nullptr, 0)[0]; }
   // Returns its place in what Program::Run gives.
   size_t Output(mnw_id value);
+  void OutputAll(const Outs& values);  // those that the node has
 
   const graph::Graph& Finish();  // verified; once
   const graph::Graph& graph() const { return *graph_; }

@@ -139,9 +139,7 @@ TEST(LinearOps, QkvIsThreeLinearsEvenOfDifferentTypes) {
       w[i] = m.RandomWeight(types[i], {k, sizes[i], 1, 1}, random);
       b[i] = i == 1 ? MNW_NONE : m.RandomWeight(MNW_TYPE_F32, {sizes[i], 1, 1, 1}, random);
     }
-    for (const mnw_id out : m.Emit(MNW_OP_qkv, {x, w[0], w[1], w[2], b[0], b[1], b[2]}, kNoSite)) {
-      m.Output(out);
-    }
+    m.OutputAll(m.Emit(MNW_OP_qkv, {x, w[0], w[1], w[2], b[0], b[1], b[2]}, kNoSite));
     for (size_t i = 0; i < 3; ++i) m.Output(m.Emit(MNW_OP_linear, {x, w[i], b[i]}, kNoSite)[0]);
     m.Finish();
     const auto out = RunEverywhere(m, {5, 0, 0}, {{x, ToWords(random.Normals(k * 5))}});

@@ -83,7 +83,7 @@ TEST(Runtime, FindsASplitModelByItsNameAndThroughLinks) {
 TEST(Runtime, SaysWhatANameIsThatIsNoModelFile) {
   const TempDir dir;
   const auto runtime = MakeRuntime();
-  CHECK_ERROR(Code::kInvalid, "is not a regular file", runtime->Open(dir.path()).status());
+  CHECK_ERROR(Code::kNotFound, "config.json", runtime->Open(dir.path()).status());
   CHECK_ERROR(Code::kInvalid, "'/dev/zero' is not a regular file",
               runtime->Open("/dev/zero").status());
   CHECK_ERROR(Code::kNotFound, "there is no model file", runtime->Open(dir / "absent").status());
