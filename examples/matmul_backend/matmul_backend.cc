@@ -260,13 +260,16 @@ int DeviceInfo(uint32_t, mnw_device_info* out, mnw_error*) {
   out->flags = MNW_DEVICE_HOST_MEMORY;
   out->id = "matmul";
   out->description = "multiplies by weights, on one thread";
-  out->repeatability = 'B';
+  if (MNW_HAS(out, mnw_device_info, repeatability)) out->repeatability = 'B';
   return MNW_OK;
 }
 
-int Open(uint32_t, const mnw_host* host, const mnw_context_options* options, mnw_context** out,
-         mnw_error* e) {
-  if (options->config) return Fail(e, MNW_INVALID, "matmul: there are no settings");
+int Open(uint32_t device, const mnw_host* host, const mnw_context_options* options,
+         mnw_context** out, mnw_error* e) {
+  if (device != 0) return Fail(e, MNW_NOT_FOUND, "matmul: there is one device");
+  if (MNW_HAS(options, mnw_context_options, config) && options->config) {
+    return Fail(e, MNW_INVALID, "matmul: there are no settings");
+  }
   *out = new mnw_context{host};
   return MNW_OK;
 }

@@ -23,14 +23,17 @@ static int DeviceInfo(uint32_t device, mnw_device_info* out, mnw_error* e) {
   out->flags = MNW_DEVICE_HOST_MEMORY;
   out->id = "toy";
   out->description = "adds and multiplies";
-  out->repeatability = 'B'; /* an element depends on two elements and on nothing else */
+  /* An element depends on two elements and on nothing else. An older host does not ask. */
+  if (MNW_HAS(out, mnw_device_info, repeatability)) out->repeatability = 'B';
   return MNW_OK;
 }
 
 static int Open(uint32_t device, const mnw_host* host, const mnw_context_options* options,
                 mnw_context** out, mnw_error* e) {
   static mnw_context context;
-  if (options->config) return Fail(e, MNW_INVALID, 0, "toy: there are no settings");
+  if (device != 0) return Fail(e, MNW_NOT_FOUND, 0, "toy: there is one device");
+  if (MNW_HAS(options, mnw_context_options, config) && options->config)
+    return Fail(e, MNW_INVALID, 0, "toy: there are no settings");
   return *out = &context, MNW_OK;
 }
 static void Close(mnw_context* c) {}
