@@ -7,7 +7,7 @@
 set -eu
 cd "$(dirname "$0")"
 . tools/setup.sh
-minnow_setup
+minnow_setup tests
 preset="${1:-dev}"
 case "$preset" in dev | asan | tsan) ;; *)
   echo "usage: $0 [dev|asan|tsan]" >&2

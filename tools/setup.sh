@@ -1,11 +1,15 @@
-# Sourced by demo.sh and test.sh: installs what Minnow is built with, from the distribution's packages.
-# Does nothing when all of it is there.
+# Sourced by demo.sh and test.sh: installs what Minnow is built with, and for `minnow_setup tests` what its tests
+# start besides, from the distribution's packages. Does nothing when all of it is there.
 
 minnow_packages="build-essential cmake ninja-build ccache pkg-config \
   libboost-dev libboost-filesystem-dev liblua5.4-dev libuv1-dev libpcre2-dev libutf8proc-dev \
-  nlohmann-json3-dev libcli11-dev libspdlog-dev libfmt-dev libssl-dev libcpputest-dev python3"
+  nlohmann-json3-dev libcli11-dev libspdlog-dev libfmt-dev libssl-dev python3"
 
+minnow_test_packages="libcpputest-dev qemu-user"
+
+# minnow_setup [tests]
 minnow_setup() {
+  [ "${1:-}" = tests ] && minnow_packages="$minnow_packages $minnow_test_packages"
   if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     echo "minnow: this script sets up Debian 12, Ubuntu 24.04 and later. On another system install the" >&2
     echo "counterparts of: $minnow_packages" >&2

@@ -207,8 +207,7 @@ int MakePlan(mnw_context*, const mnw_plan_request* r, mnw_plan** out, mnw_error*
   for (uint32_t i = 0; i < p->graph.n_nodes(); ++i) {
     const mnw_node& node = p->graph.node(i);
     const auto* matrix = static_cast<Matrix*>(r->weights[node.in[1]]);
-    const bool has_bias = GraphView::HasIn(node, 2);
-    const void* bias = has_bias ? r->weights[node.in[2]] : nullptr;
+    const void* bias = GraphView::HasIn(node, 2) ? r->weights[node.in[2]] : nullptr;
     p->steps.push_back({&node, matrix, static_cast<const float*>(bias)});
     p->q.resize(std::max(p->q.size(), static_cast<size_t>(matrix->k)));
   }
@@ -266,9 +265,8 @@ int DeviceInfo(uint32_t, mnw_device_info* out, mnw_error*) {
 
 int Open(uint32_t device, const mnw_host* host, const mnw_context_options* options,
          mnw_context** out, mnw_error* e) {
-  if (device != 0) return Fail(e, MNW_NOT_FOUND, "matmul: there is one device");
-  if (MNW_HAS(options, mnw_context_options, config) && options->config) {
-    return Fail(e, MNW_INVALID, "matmul: there are no settings");
+  if (device != 0 || (MNW_HAS(options, mnw_context_options, config) && options->config)) {
+    return Fail(e, MNW_INVALID, "matmul: there is one device, without settings");
   }
   *out = new mnw_context{host};
   return MNW_OK;

@@ -31,9 +31,8 @@ static int DeviceInfo(uint32_t device, mnw_device_info* out, mnw_error* e) {
 static int Open(uint32_t device, const mnw_host* host, const mnw_context_options* options,
                 mnw_context** out, mnw_error* e) {
   static mnw_context context;
-  if (device != 0) return Fail(e, MNW_NOT_FOUND, 0, "toy: there is one device");
-  if (MNW_HAS(options, mnw_context_options, config) && options->config)
-    return Fail(e, MNW_INVALID, 0, "toy: there are no settings");
+  if (device != 0 || (MNW_HAS(options, mnw_context_options, config) && options->config))
+    return Fail(e, MNW_INVALID, 0, "toy: there is one device, without settings");
   return *out = &context, MNW_OK;
 }
 static void Close(mnw_context* c) {}
@@ -65,9 +64,8 @@ static size_t Extent(int64_t dim, const int64_t* symbols) {
 
 static int Plan(mnw_context* c, const mnw_plan_request* r, mnw_plan** out, mnw_error* e) {
   mnw_plan* p = NULL;
-  size_t used = 0;
   for (int pass = 0; pass < 2; ++pass) { /* measure, then place */
-    used = sizeof *p + r->graph->n_values * sizeof p->data[0];
+    size_t used = sizeof *p + r->graph->n_values * sizeof p->data[0];
     for (mnw_id i = 0; i < r->graph->n_values; ++i) {
       const mnw_value* v = mnw_value_at(r->graph, i);
       size_t bytes = v->kind == MNW_KIND_TEMP ? sizeof(float) : 0;

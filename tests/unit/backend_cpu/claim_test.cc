@@ -209,8 +209,7 @@ TEST(Claims, RefusesWhatItWouldReadWrongly) {
   }
   {
     Node n;
-    n.Emit({n.m.Emit(MNW_OP_get_rows, {n.m.Input({4, 4, 1, 1}, MNW_TYPE_I32), n.Ids()}), MNW_NONE,
-            MNW_NONE});
+    n.Emit(n.m.Emit(MNW_OP_get_rows, {n.m.Input({4, 4, 1, 1}, MNW_TYPE_I32), n.Ids()}));
     CheckRefused(n.m, "integers");
   }
   {
