@@ -49,7 +49,9 @@ Result<std::vector<AdapterPair>> CollectPairs(const GgufReader& file, double alp
     const std::string_view matrix = t.name.substr(0, t.name.size() - kA.size());
     AdapterPair& pair = pairs[matrix];
     pair.matrix = matrix;
-    (is_a ? pair.a : pair.b) = {std::string(t.name), t.type, t.ne, t.data};
+    // Not in one: GCC 12 with sanitizers then fails at a list assigned to a conditional.
+    auto& half = is_a ? pair.a : pair.b;
+    half = {std::string(t.name), t.type, t.ne, t.data};
     if (is_a && alpha != 0) pair.scale = alpha / static_cast<double>(t.ne[1]);
   }
   std::vector<AdapterPair> list;
