@@ -12,19 +12,25 @@ namespace minnow::batch {
 
 class Progress {
  public:
-  explicit Progress(std::optional<size_t> total);
+  // `done` and `failed`: documents of an earlier process, which count but took no time.
+  explicit Progress(std::optional<uint64_t> total, uint64_t done = 0, uint64_t failed = 0);
 
   void Count(bool failed, uint64_t tokens);
   void Finish();  // the summary
-  // "12/24 documents, 3.2 documents/s, 410 tokens/s, ETA 0:04, 0 errors"
+
+  double seconds() const;                                 // since it was made
+  uint64_t documents() const { return done_ - before_; }  // of this process
+  uint64_t tokens() const { return tokens_; }
+  // "12/24 documents, 3.2 documents/s, 410 tokens/s, ETA 0:04, 0 errors"; rates are of this process
   std::string Line(double seconds) const;
 
  private:
-  const std::optional<size_t> total_;
+  const std::optional<uint64_t> total_;
+  const uint64_t before_;
   const bool terminal_;
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::chrono::steady_clock::time_point shown_{};
-  size_t done_ = 0, failed_ = 0;
+  uint64_t done_, failed_;
   uint64_t tokens_ = 0;
 };
 

@@ -10,6 +10,7 @@
 #include <iostream>
 
 #include "base/json.h"
+#include "batch/csv.h"
 
 namespace minnow::batch {
 
@@ -65,6 +66,18 @@ class Files final : public Source {
   size_t next_ = 0;
 };
 
+// Becomes a document's member if it is one of its own, else of its meta.
+void SetMember(script::Document& document, const std::string& key,
+               const nlohmann::ordered_json& member) {
+  if (key == "id") {
+    document.id = member.is_string() ? member.get<std::string>() : member.dump();
+  } else if ((key == "text" || key == "path") && member.is_string()) {
+    (key == "text" ? document.text : document.path) = member.get<std::string>();
+  } else {
+    document.meta[key] = member;
+  }
+}
+
 class Lines final : public Source {
  public:
   Lines(std::unique_ptr<std::ifstream> file, std::string name)
@@ -90,15 +103,7 @@ class Lines final : public Source {
       return Error(Code::kOutOfRange, "the line has {} bytes", line.size());
     MNW_ASSIGN(const nlohmann::ordered_json value, ParseJson(line));
     if (!value.is_object()) return Error(Code::kInvalid, "the line is no JSON object");
-    for (const auto& [key, member] : value.items()) {
-      if (key == "id") {
-        document.id = member.is_string() ? member.get<std::string>() : member.dump();
-      } else if ((key == "text" || key == "path") && member.is_string()) {
-        (key == "text" ? document.text : document.path) = member.get<std::string>();
-      } else {
-        document.meta[key] = member;
-      }
-    }
+    for (const auto& [key, member] : value.items()) SetMember(document, key, member);
     if (value.contains("text")) return Status();
     if (document.path.empty())
       return Error(Code::kInvalid, "the line has neither 'text' nor 'path'");
@@ -110,6 +115,102 @@ class Lines final : public Source {
   std::istream& in_;
   std::string name_;
   size_t number_ = 0;
+};
+
+class Rows final : public Source {
+ public:
+  static Result<std::unique_ptr<Source>> Open(const std::string& path) {
+    std::unique_ptr<Rows> rows(new Rows(path));
+    if (!rows->in_)
+      return Error(Code::kInvalid, "cannot read '{}': {}", path, std::strerror(errno));
+    auto header = ReadCsvRow(rows->in_, kMaxDocumentBytes);
+    if (!header.ok()) return std::move(header).status().Annotate(path + ": its first row");
+    if (*header) rows->columns_ = **std::move(header);
+    const auto has = [&](const char* name) {
+      return std::find(rows->columns_.begin(), rows->columns_.end(), name) != rows->columns_.end();
+    };
+    if (!has("text") && !has("path")) {
+      return Error(Code::kInvalid, "{}: its first row names neither a column 'text' nor 'path'",
+                   path);
+    }
+    rows->has_text_ = has("text");
+    return std::unique_ptr<Source>(std::move(rows));
+  }
+
+  std::optional<SourceItem> Next() override {
+    for (;;) {
+      auto row = ReadCsvRow(in_, kMaxDocumentBytes);
+      if (row.ok() && !*row) return std::nullopt;
+      ++number_;
+      if (row.ok() && (*row)->size() == 1 && (*row)->front().empty()) continue;
+      SourceItem item;
+      item.document.id = std::to_string(number_);
+      item.status = (row.ok() ? Parse(**row, item.document) : std::move(row).status())
+                        .Annotate(fmt::format("{}: row {}", name_, number_));
+      return item;
+    }
+  }
+  std::optional<size_t> count() const override { return std::nullopt; }
+
+ private:
+  explicit Rows(const std::string& path) : in_(path, std::ios::binary), name_(path) {}
+
+  Status Parse(const std::vector<std::string>& row, script::Document& document) {
+    if (row.size() != columns_.size()) {
+      return Error(Code::kInvalid, "it has {} fields for {} columns", row.size(), columns_.size());
+    }
+    for (size_t i = 0; i < row.size(); ++i) SetMember(document, columns_[i], row[i]);
+    if (has_text_) return Status();
+    MNW_ASSIGN(document.text, ReadDocument(document.path));
+    return Status();
+  }
+
+  std::ifstream in_;
+  std::string name_;
+  std::vector<std::string> columns_;
+  bool has_text_ = false;
+  size_t number_ = 0;
+};
+
+class Selected final : public Source {
+ public:
+  Selected(std::unique_ptr<Source> source, const Selection& selection)
+      : source_(std::move(source)), selection_(selection) {}
+
+  std::optional<SourceItem> Next() override {
+    while (given_ < selection_.limit) {
+      std::optional<SourceItem> item = source_->Next();
+      if (!item) return std::nullopt;
+      if (!Chosen(number_++)) continue;
+      ++given_;
+      return item;
+    }
+    return std::nullopt;
+  }
+
+  std::optional<size_t> count() const override {
+    const std::optional<size_t> all = source_->count();
+    if (!all) return std::nullopt;
+    uint64_t n = 0;
+    for (uint64_t i = 0; i < *all && n < selection_.limit; ++i) n += Chosen(i);
+    return n;
+  }
+
+ private:
+  bool Chosen(uint64_t number) const {
+    if (number % selection_.shards != selection_.shard - 1) return false;
+    if (selection_.sample >= 1) return true;
+    // A mixer of splitmix64 (Steele, Lea, Flood 2014): neighbours fall apart.
+    uint64_t z = (number + 1) * 0x9e3779b97f4a7c15;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+    z = (z ^ z >> 27) * 0x94d049bb133111eb;
+    z ^= z >> 31;
+    return static_cast<double>(z >> 11) * 0x1p-53 < selection_.sample;
+  }
+
+  std::unique_ptr<Source> source_;
+  const Selection selection_;
+  uint64_t number_ = 0, given_ = 0;
 };
 
 bool Hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
@@ -147,10 +248,16 @@ Result<std::unique_ptr<Source>> OpenSource(const std::string& input) {
     if (input.find_first_of("*?[") != std::string::npos) return OpenGlob(input);
     return Error(Code::kNotFound, "there is no input '{}'", input);
   }
+  if (input.ends_with(".csv")) return Rows::Open(input);
   if (!input.ends_with(".jsonl")) return std::unique_ptr<Source>(new Files({input}, ""));
   auto file = std::make_unique<std::ifstream>(input, std::ios::binary);
   if (!*file) return Error(Code::kInvalid, "cannot read '{}': {}", input, std::strerror(errno));
   return std::unique_ptr<Source>(new Lines(std::move(file), input));
+}
+
+std::unique_ptr<Source> Select(std::unique_ptr<Source> source, const Selection& selection) {
+  if (selection.all()) return source;
+  return std::make_unique<Selected>(std::move(source), selection);
 }
 
 }  // namespace minnow::batch

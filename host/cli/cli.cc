@@ -9,12 +9,13 @@
 #include <sstream>
 
 #include "base/log.h"
+#include "base/version.h"
 
 namespace minnow::cli {
 
 namespace {
 
-int ExitCodeOf(const Status& status) {
+int CodeOf(const Status& status) {
   switch (status.code()) {
     case Code::kInvalid:
     case Code::kNotFound:
@@ -33,19 +34,21 @@ CLI::App* AddVerb(CLI::App& app, const std::string& name, const std::string& wha
                   std::function<VerbResult()> run) {
   CLI::App* verb = app.add_subcommand(name, what);
   verb->callback([run = std::move(run)] {
-    const VerbResult result = run();
-    if (!result.ok()) {
-      std::fprintf(stderr, "minnow: %s\n", result.status().message().c_str());
-      throw CLI::RuntimeError(ExitCodeOf(result.status()));
-    }
-    if (*result != kExitOk) throw CLI::RuntimeError(*result);
+    const int code = ExitCodeOf(run());
+    if (code != kExitOk) throw CLI::RuntimeError(code);
   });
   return verb;
 }
 
+int ExitCodeOf(const VerbResult& result) {
+  if (result.ok()) return *result;
+  std::fprintf(stderr, "minnow: %s\n", result.status().message().c_str());
+  return CodeOf(result.status());
+}
+
 int Main(int argc, char** argv) {
   CLI::App app{"Minnow: the scriptable runtime for small language models", "minnow"};
-  app.set_version_flag("--version", "minnow 0.1.0");
+  app.set_version_flag("--version", std::string("minnow ") + kVersion);
   app.require_subcommand(1);
   app.fallthrough();
   bool quiet = false, verbose = false;

@@ -28,6 +28,7 @@ int Main(int argc, char** argv);
 // What a verb's function returns: an exit code, or a Status that becomes a message and exit code 2
 // or 3.
 using VerbResult = Result<int>;
+int ExitCodeOf(const VerbResult& result);  // after a message, if it is a failure
 
 // Adds a verb. `run` is called after the options are parsed.
 CLI::App* AddVerb(CLI::App& app, const std::string& name, const std::string& what,

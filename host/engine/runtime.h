@@ -41,6 +41,10 @@ class Runtime {
   // and stays as long as the model.
   Result<AdapterId> OpenAdapter(Engine& engine, const std::string& name, float scale = 1);
 
+  // The file that Open or OpenAdapter takes for this name. `kind`, for messages: "model" or
+  // "adapter".
+  Result<std::string> Resolve(const std::string& name, const char* kind) const;
+
   plugins::Registry& registry() { return registry_; }
 
  private:
@@ -50,8 +54,6 @@ class Runtime {
     AdapterId id = 0;  // not loaded
   };
   Runtime(const RuntimeOptions& options, plugins::Registry registry);
-  // `kind`, for messages: "model" or "adapter".
-  Result<std::string> Resolve(const std::string& name, const char* kind) const;
   Status Load(const std::string& path, OpenModel& open);
 
   RuntimeOptions options_;

@@ -32,6 +32,12 @@ class GgufSource final : public Source {
     SetTensors(std::move(tensors));
   }
 
+  std::vector<std::string> files() const override {
+    std::vector<std::string> paths;
+    for (const MappedFile& file : file_.files()) paths.push_back(file.path());
+    return paths;
+  }
+
   Result<std::optional<int64_t>> FindI64(std::string_view key) const override {
     return file_.FindI64(key);
   }

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "formats/printable.h"
 #include "formats/safetensors.h"
+#include "model/content_hash.h"
 #include "model/hf_config.h"
 #include "model/hf_pooling.h"
 #include "model/hf_tensors.h"
@@ -29,6 +30,8 @@ class HfSource final : public Source {
       : Source(std::move(folder)), config_(std::move(config)), files_(std::move(files)) {}
 
   Status Translate();
+
+  std::vector<std::string> files() const override { return FilesOf(path()); }
 
   Result<std::optional<int64_t>> FindI64(std::string_view key) const override {
     return Find<int64_t>(key, "an integer");

@@ -37,6 +37,7 @@ class Source {
   virtual ~Source() = default;
 
   const std::string& path() const { return path_; }
+  virtual std::vector<std::string> files() const = 0;  // all that it was read from
 
   // Typed values: nullopt when the key is absent, a failure that names it when its value is of
   // another type. Integers are taken where they fit.

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 
+#include "base/cache_dir.h"
 #include "base/log.h"
 #include "formats/printable.h"
 #include "plugins/host_services.h"
@@ -35,13 +36,6 @@ std::vector<std::string> SplitPath(std::string_view list) {
     list.remove_prefix(std::min(end + 1, list.size()));
   }
   return parts;
-}
-
-std::string CacheDirectory() {
-  const std::string cache = SafeEnvironment("XDG_CACHE_HOME");
-  if (cache.starts_with('/')) return cache + "/minnow";
-  const std::string home = SafeEnvironment("HOME");
-  return home.starts_with('/') ? home + "/.cache/minnow" : "";
 }
 
 // The libraries there, in order of name. A manifest without its library counts as that library.

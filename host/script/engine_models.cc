@@ -3,14 +3,25 @@
 #include <ctime>
 #include <utility>
 
+#include "base/cache_dir.h"
+#include "model/content_hash.h"
+
 namespace minnow::script {
 
 class EngineModels::EngineModel : public ModelApi {
  public:
-  EngineModel(engine::Engine& engine, engine::AdapterId adapter)
-      : engine_(engine), adapter_(adapter) {}
+  EngineModel(engine::Engine& engine, engine::AdapterId adapter, std::string adapter_path)
+      : engine_(engine), adapter_(adapter), adapter_path_(std::move(adapter_path)) {}
 
   const std::string& name() const override { return model().name(); }
+
+  Result<std::string> Fingerprint() const override {
+    std::vector<std::string> files = model().source().files();
+    if (adapter_ != 0) {
+      for (std::string& file : model::FilesOf(adapter_path_)) files.push_back(std::move(file));
+    }
+    return model::ContentHash(files, CacheDirectory());
+  }
 
   Result<std::vector<engine::TokenId>> EncodeText(std::string_view text) const override {
     return model().EncodeText(text);
@@ -48,6 +59,7 @@ class EngineModels::EngineModel : public ModelApi {
 
   engine::Engine& engine_;
   const engine::AdapterId adapter_;
+  const std::string adapter_path_;
 };
 
 EngineModels::EngineModels(engine::Runtime& runtime) : runtime_(runtime) {}
@@ -55,7 +67,7 @@ EngineModels::~EngineModels() = default;
 
 Result<ModelApi*> EngineModels::Open(const std::string& name) {
   MNW_ASSIGN(engine::Engine * engine, runtime_.Open(name));
-  return Find(*engine, 0);
+  return Find(*engine, 0, "");
 }
 
 Result<ModelApi*> EngineModels::OpenAdapter(ModelApi& model, const std::string& name, float scale) {
@@ -65,13 +77,15 @@ Result<ModelApi*> EngineModels::OpenAdapter(ModelApi& model, const std::string& 
                  base.name());
   }
   MNW_ASSIGN(const engine::AdapterId id, runtime_.OpenAdapter(base.engine(), name, scale));
-  return Find(base.engine(), id);
+  MNW_ASSIGN(std::string path, runtime_.Resolve(name, "adapter"));
+  return Find(base.engine(), id, std::move(path));
 }
 
-ModelApi* EngineModels::Find(engine::Engine& engine, engine::AdapterId adapter) {
+ModelApi* EngineModels::Find(engine::Engine& engine, engine::AdapterId adapter,
+                             std::string adapter_path) {
   std::lock_guard lock(mutex_);
   std::unique_ptr<EngineModel>& model = models_[{&engine, adapter}];
-  if (!model) model = std::make_unique<EngineModel>(engine, adapter);
+  if (!model) model = std::make_unique<EngineModel>(engine, adapter, std::move(adapter_path));
   return model.get();
 }
 

@@ -22,7 +22,7 @@ class EngineModels : public Models {
 
  private:
   class EngineModel;
-  ModelApi* Find(engine::Engine& engine, engine::AdapterId adapter);
+  ModelApi* Find(engine::Engine& engine, engine::AdapterId adapter, std::string adapter_path);
 
   engine::Runtime& runtime_;
   std::mutex mutex_;

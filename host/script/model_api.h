@@ -22,6 +22,8 @@ class ModelApi {
   virtual ~ModelApi() = default;
 
   virtual const std::string& name() const = 0;
+  // The hash of its files' bytes, and of the adapter's. May take as long as reading them does.
+  virtual Result<std::string> Fingerprint() const = 0;
 
   // A prompt's tokens: text as it is, or messages through the model's chat template.
   virtual Result<std::vector<engine::TokenId>> EncodeText(std::string_view text) const = 0;

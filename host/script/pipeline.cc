@@ -40,6 +40,22 @@ Result<std::unique_ptr<Pipeline>> Pipeline::Load(const std::string& path, Models
   return pipeline;
 }
 
+size_t Pipeline::n_parts() const {
+  return 1 + program_.modules().size() + environment_.open_models.size();
+}
+
+Result<std::vector<std::pair<std::string, std::string>>> Pipeline::Parts() const {
+  std::vector<std::pair<std::string, std::string>> parts;
+  parts.emplace_back("pipeline", program_.main().sha256);
+  for (const auto& [name, sha256] : program_.modules())
+    parts.emplace_back("module " + name, sha256);
+  for (const auto& [name, model] : environment_.open_models) {
+    MNW_ASSIGN(std::string fingerprint, model->Fingerprint());
+    parts.emplace_back("model " + name, std::move(fingerprint));
+  }
+  return parts;
+}
+
 // Nothing at the top level can wait, so the state has ended when Start returns.
 Status Pipeline::Check() {
   MNW_ASSIGN(const std::unique_ptr<State> state, State::Create(environment_, program_.path()));

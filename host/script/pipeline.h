@@ -42,6 +42,10 @@ class Pipeline {
   ~Pipeline();
 
   const std::string& name() const { return name_; }
+  // What it consists of so far, as names and hashes: its file, the modules that were required, the
+  // models that were opened.
+  Result<std::vector<std::pair<std::string, std::string>>> Parts() const;
+  size_t n_parts() const;
 
   // Any number may run at once; each holds a state of some 30 KB. on_done comes from the loop,
   // after Run has returned.

@@ -11,6 +11,8 @@
 #include <sstream>
 #include <utility>
 
+#include "base/sha256.h"
+
 namespace minnow::script {
 namespace {
 
@@ -63,7 +65,7 @@ Result<Chunk> Compile(std::string_view source, const std::string& chunk_name) {
   if (luaL_loadbufferx(L.get(), source.data(), source.size(), chunk_name.c_str(), "t") != LUA_OK) {
     return Error(Code::kInvalid, "{}", lua_tostring(L.get(), -1));
   }
-  Chunk chunk{chunk_name, ""};
+  Chunk chunk{chunk_name, "", Sha256Hex(source)};
   lua_dump(L.get(), Append, &chunk.bytecode, /*strip=*/0);
   return chunk;
 }
@@ -81,6 +83,14 @@ Result<const Program::Module*> Program::Find(const std::string& name) {
     found = modules_.emplace(name, std::move(module)).first;
   }
   return &found->second;
+}
+
+std::vector<std::pair<std::string, std::string>> Program::modules() const {
+  std::vector<std::pair<std::string, std::string>> all;
+  for (const auto& [name, module] : modules_) {
+    if (!module.embedded) all.emplace_back(name, module.chunk.sha256);
+  }
+  return all;
 }
 
 Result<Program::Module> Program::LoadModule(const std::string& name) const {

@@ -11,6 +11,8 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/status.h"
 
@@ -19,6 +21,7 @@ namespace minnow::script {
 struct Chunk {
   std::string name;      // as Lua's messages show it: "@" and a path, "=" and a name
   std::string bytecode;  // with line numbers
+  std::string sha256;    // of the source
 };
 
 Result<Chunk> Compile(std::string_view source, const std::string& chunk_name);
@@ -37,6 +40,8 @@ class Program {
 
   const std::string& path() const { return path_; }
   const Chunk& main() const { return main_; }
+  // What was required so far of the script's own folder: name and SHA-256 of the source.
+  std::vector<std::pair<std::string, std::string>> modules() const;
 
   struct Module {
     Chunk chunk;

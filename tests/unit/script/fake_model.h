@@ -26,6 +26,7 @@ class FakeModel : public script::ModelApi {
   ~FakeModel() override;  // answers what is still asked
 
   const std::string& name() const override { return name_; }
+  Result<std::string> Fingerprint() const override { return "fake " + name_; }
   Result<std::vector<engine::TokenId>> EncodeText(std::string_view text) const override;
   Result<std::vector<engine::TokenId>> EncodeChat(
       const nlohmann::ordered_json& messages) const override;
