@@ -1,35 +1,15 @@
 #include "engine/classify.h"
 
 #include <cmath>
-#include <map>
 #include <set>
+
+#include "engine/continuations.h"
 
 namespace minnow::engine {
 
 namespace {
 
-// The labels' tokens as a tree, each ended by the token that ends a turn.
-struct LabelTree {
-  std::vector<ScoreRequest::Node> nodes;
-  std::vector<std::vector<size_t>> paths;  // nodes of each label
-
-  void Add(std::span<const TokenId> tokens) {
-    int32_t parent = -1;
-    std::vector<size_t> path;
-    for (TokenId token : tokens) {
-      auto [it, fresh] = index_.try_emplace({parent, token}, nodes.size());
-      if (fresh) nodes.push_back({parent, token});
-      path.push_back(it->second);
-      parent = static_cast<int32_t>(it->second);
-    }
-    paths.push_back(std::move(path));
-  }
-
- private:
-  std::map<std::pair<int32_t, TokenId>, size_t> index_;
-};
-
-ClassifyResult Finish(const std::vector<std::string>& labels, const LabelTree& tree,
+ClassifyResult Finish(const std::vector<std::string>& labels, const Continuations& tree,
                       const std::vector<float>& logprobs, const Usage& usage) {
   ClassifyResult result;
   result.usage = usage;
@@ -57,7 +37,7 @@ Result<RequestId> Classify(Engine& engine, ClassifyRequest request) {
   const text::Tokenizer& tokenizer = engine.model().tokenizer();
   const text::Vocabulary& vocabulary = tokenizer.vocabulary();
   const TokenId end = vocabulary.eot != text::kNoToken ? vocabulary.eot : vocabulary.eos;
-  auto tree = std::make_shared<LabelTree>();
+  auto tree = std::make_shared<Continuations>();
   std::set<std::string> seen;
   for (const std::string& label : request.labels) {
     if (!seen.insert(label).second)
@@ -73,6 +53,7 @@ Result<RequestId> Classify(Engine& engine, ClassifyRequest request) {
   score.prompt = std::move(request.prompt);
   score.tree = tree->nodes;
   score.priority = request.priority;
+  score.deadline = request.deadline;
   score.adapter = request.adapter;
   score.on_done = [tree, labels = std::move(request.labels), done = std::move(request.on_done)](
                       Status status, std::vector<float> logprobs, Usage usage) {

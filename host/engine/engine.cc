@@ -50,9 +50,10 @@ Result<RequestId> Engine::Generate(GenerateRequest request) {
   }
   MNW_TRY(CheckPrompt(request.prompt, request.max_tokens));
   const AdapterId adapter = request.adapter;
+  const Deadline deadline = request.deadline;
   return executor_.Submit(
       queue_, MakeGenerateJob(std::move(request), instance_.has_model() ? &model() : nullptr),
-      adapter);
+      adapter, deadline);
 }
 
 // How many paths of the tree may run side by side: as many as it has, within a few blocks of the
@@ -100,7 +101,8 @@ Result<RequestId> Engine::Score(ScoreRequest request) {
   const uint32_t branches = Branches(request);
   MNW_TRY(CheckPrompt(request.prompt, deepest, branches));
   const AdapterId adapter = request.adapter;
-  return executor_.Submit(queue_, MakeScoreJob(std::move(request), branches), adapter);
+  const Deadline deadline = request.deadline;
+  return executor_.Submit(queue_, MakeScoreJob(std::move(request), branches), adapter, deadline);
 }
 
 Result<RequestId> Engine::Logits(LogitsRequest request) {
@@ -118,7 +120,8 @@ Result<RequestId> Engine::Embed(EmbedRequest request) {
   }
   MNW_TRY(CheckPrompt(request.tokens, 0));
   const AdapterId adapter = request.adapter;
-  return executor_.Submit(queue_, MakeEmbedJob(std::move(request)), adapter);
+  const Deadline deadline = request.deadline;
+  return executor_.Submit(queue_, MakeEmbedJob(std::move(request)), adapter, deadline);
 }
 
 Result<AdapterId> Engine::LoadAdapter(const model::Adapter& adapter) {

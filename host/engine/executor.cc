@@ -85,7 +85,8 @@ void Executor::RemoveModel(ModelQueue* queue) {
   });
 }
 
-Result<RequestId> Executor::Submit(ModelQueue* queue, std::unique_ptr<Job> job, AdapterId adapter) {
+Result<RequestId> Executor::Submit(ModelQueue* queue, std::unique_ptr<Job> job, AdapterId adapter,
+                                   Deadline deadline) {
   {
     const std::lock_guard lock(mutex_);
     if (queue->leaving || stop_) return Error(Code::kUnavailable, "the engine is shutting down");
@@ -97,6 +98,7 @@ Result<RequestId> Executor::Submit(ModelQueue* queue, std::unique_ptr<Job> job, 
     MNW_ASSIGN(job->adapter, queue->adapters.Use(adapter));
     job->id = next_id_++;
     job->submitted = Clock::now();
+    job->deadline = deadline;
     const RequestId id = job->id;
     queue->arrived.push_back(std::move(job));
     ++queue->n_queued;
@@ -201,6 +203,7 @@ void Executor::Work() {
       EndAll(queue, Error(Code::kUnavailable, "the engine is shutting down"));
     } else {
       EndCancelled(queue, cancelled);
+      EndExpired(queue);
       Admit(queue);
       if (!queue.running.empty()) {
         lock.lock();
@@ -256,6 +259,21 @@ void Executor::EndCancelled(ModelQueue& queue, std::span<const RequestId> ids) {
       (*it)->End(status);
       waiting.erase(it);
     }
+  }
+}
+
+void Executor::EndExpired(ModelQueue& queue) {
+  const Clock::time_point now = Clock::now();
+  const Status status(Code::kDeadline, "the deadline passed");
+  for (size_t i = queue.running.size(); i-- > 0;) {
+    if (queue.running[i]->deadline <= now) EndJob(queue, i, status);
+  }
+  for (auto& waiting : queue.waiting) {
+    std::erase_if(waiting, [&](const auto& job) {
+      if (job->deadline > now) return false;
+      job->End(status);
+      return true;
+    });
   }
 }
 

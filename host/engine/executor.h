@@ -48,7 +48,8 @@ class Executor {
   void RemoveModel(ModelQueue* queue);
 
   // kNotFound if the adapter is not loaded.
-  Result<RequestId> Submit(ModelQueue* queue, std::unique_ptr<Job> job, AdapterId adapter = 0);
+  Result<RequestId> Submit(ModelQueue* queue, std::unique_ptr<Job> job, AdapterId adapter = 0,
+                           Deadline deadline = kNoDeadline);
   void Cancel(RequestId id);
   EngineStats stats(const ModelQueue* queue) const;
   // Calls `task` on the executor's thread between two steps and waits for it: how anything else
@@ -66,6 +67,7 @@ class Executor {
   std::vector<RequestId> TakeArrivals(ModelQueue& queue);  // returns the cancelled ones
   void Admit(ModelQueue& queue);
   void EndCancelled(ModelQueue& queue, std::span<const RequestId> ids);
+  void EndExpired(ModelQueue& queue);
   void Deliver(ModelQueue& queue, std::span<const float> output);
   void EndJob(ModelQueue& queue, size_t index, Status status);
   void EndAll(ModelQueue& queue, const Status& status);

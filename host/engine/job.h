@@ -20,8 +20,6 @@
 
 namespace minnow::engine {
 
-using Clock = std::chrono::steady_clock;
-
 class Job {
  public:
   // `max_answer`: tokens that may be added to the prompt. `branches`: blocks for paths of its tree,
@@ -73,6 +71,7 @@ class Job {
   const Priority priority;
   const uint32_t branches;
   const uint32_t max_length;  // positions it may come to
+  Deadline deadline = kNoDeadline;
   PageTable pages;
   AdapterUse adapter;
   Usage usage;

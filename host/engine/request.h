@@ -4,6 +4,7 @@
 // They are never called after on_done.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -18,6 +19,12 @@ namespace minnow::engine {
 using TokenId = int32_t;
 using RequestId = uint64_t;  // never reused within an engine; 0 is none
 using AdapterId = uint64_t;  // likewise; 0 is the model without adapter
+
+// A request that is not done at its deadline ends with kDeadline, within one step; one that still
+// waits never runs.
+using Clock = std::chrono::steady_clock;
+using Deadline = Clock::time_point;
+inline constexpr Deadline kNoDeadline = Deadline::max();
 
 // How the next token is chosen. Noise is a function of (seed, position, token), so the same request
 // gives the same answer whatever runs beside it. See abi/backend.h, mnw_sample_row, for the order
@@ -72,6 +79,7 @@ struct GenerateRequest {
   std::vector<std::string> stop;  // strings; the model's end-of-turn tokens always stop
   bool ignore_end = false;        // benchmarks: run to max_tokens
   Priority priority = Priority::kInteractive;
+  Deadline deadline = kNoDeadline;
   // Text that can no longer become part of a stop string or of an incomplete UTF-8 sequence. May be
   // null.
   std::function<void(std::string_view text, const GeneratedToken& token)> on_token;
@@ -90,6 +98,7 @@ struct ScoreRequest {
   std::vector<TokenId> prompt;
   std::vector<Node> tree;
   Priority priority = Priority::kInteractive;
+  Deadline deadline = kNoDeadline;
   // logprobs[i]: natural log of the probability of node i's token after its ancestors.
   std::function<void(Status, std::vector<float> logprobs, Usage)> on_done;
   AdapterId adapter = 0;
@@ -109,6 +118,7 @@ struct LogitsRequest {
 struct EmbedRequest {
   std::vector<TokenId> tokens;  // with those that the model puts around a text
   Priority priority = Priority::kInteractive;
+  Deadline deadline = kNoDeadline;
   std::function<void(Status, std::vector<float> embedding, Usage)> on_done;
   AdapterId adapter = 0;
 };

@@ -1,5 +1,6 @@
 #include "engine/runtime.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 
@@ -59,15 +60,20 @@ Result<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& options) 
 
 Result<Engine*> Runtime::Open(const std::string& name) {
   MNW_ASSIGN(const std::string path, Resolve(name, "model"));
+  const std::string identity = Identity(path);
   OpenModel* open = nullptr;
   {
     const std::lock_guard lock(mutex_);
-    std::unique_ptr<OpenModel>& place = models_[Identity(path)];
+    std::unique_ptr<OpenModel>& place = models_[identity];
     if (place == nullptr) place = std::make_unique<OpenModel>(executor_);
     open = place.get();
   }
   const std::lock_guard lock(open->opening);
-  if (open->engine == nullptr) MNW_TRY(Load(path, *open));
+  if (open->engine == nullptr) {
+    MNW_TRY(Load(path, *open));
+    const std::lock_guard opened_lock(mutex_);
+    opened_[open->engine.get()] = identity;
+  }
   return open->engine.get();
 }
 
@@ -106,6 +112,15 @@ Result<AdapterId> Runtime::OpenAdapter(Engine& engine, const std::string& name, 
   return open->id;
 }
 
+void Runtime::Close(Engine& engine) {
+  std::unique_ptr<OpenModel> closed;  // goes without the lock: others may open models meanwhile
+  const std::lock_guard lock(mutex_);
+  std::erase_if(adapters_, [&](const auto& a) { return std::get<0>(a.first) == &engine; });
+  const auto model = models_.find(opened_.extract(&engine).mapped());
+  closed = std::move(model->second);
+  models_.erase(model);
+}
+
 // The path as it was given: behind a link, the parts of a split model have other names.
 Result<std::string> Runtime::Resolve(const std::string& name, const char* kind) const {
   std::error_code ec;
@@ -117,6 +132,14 @@ Result<std::string> Runtime::Resolve(const std::string& name, const char* kind) 
   if (name.find('/') != std::string::npos || name.empty()) {
     return Error(Code::kNotFound, "there is no {} file '{}'", kind, name);
   }
+  return FindInFolders(name, kind);
+}
+
+Result<std::string> Runtime::FindInFolders(const std::string& name, const char* kind) const {
+  const bool plain = std::all_of(name.begin(), name.end(),
+                                 [](unsigned char c) { return c >= ' ' && c != '/' && c != 0x7f; });
+  if (!plain || name.empty()) return Error(Code::kInvalid, "that is no name of a {}", kind);
+  std::error_code ec;
   std::vector<std::string> dirs;
   if (const char* env = std::getenv("MINNOW_MODELS")) dirs.emplace_back(env);
   dirs.insert(dirs.end(), options_.model_dirs.begin(), options_.model_dirs.end());

@@ -34,8 +34,15 @@ class Runtime {
 
   // `name`: the path of a GGUF file or of a Hugging Face folder, or the name of one in the model
   // directories (a file's with or without .gguf, and without a quantization suffix where only one
-  // fits). The engine lives as long as the runtime. A name that fits nothing fails with the directories that were searched.
+  // fits). The engine lives until it is closed, or as long as the runtime. A name that fits nothing
+  // fails with the directories that were searched.
   Result<Engine*> Open(const std::string& name);
+  // The file that a name stands for in the model folders; no path and no file outside them, so
+  // that a name may come from a stranger. kInvalid: no plain name; kNotFound.
+  Result<std::string> FindInFolders(const std::string& name, const char* kind = "model") const;
+  // Closes an open model: requests that are left end with kUnavailable, and its memory is free
+  // when this returns. REQUIRES: nobody uses the engine any more or opens the same model meanwhile.
+  void Close(Engine& engine);
 
   // Loads an adapter beside an open model; `name` as of a model. It is loaded once for each scale
   // and stays as long as the model.
@@ -63,6 +70,7 @@ class Runtime {
   Executor executor_;
   std::mutex mutex_;
   std::map<std::string, std::unique_ptr<OpenModel>> models_;  // by canonical path
+  std::map<const Engine*, std::string> opened_;               // to their canonical paths
   // By engine, canonical path and scale.
   std::map<std::tuple<const Engine*, std::string, float>, OpenedAdapter> adapters_;
 };

@@ -100,17 +100,23 @@ int Pipeline::DocumentMain(lua_State* L) {
 
 // Documents begin and end in turns of the loop, so a caller that goes on in on_done builds no
 // stack.
-void Pipeline::Run(Document document, OnDone on_done) {
-  const auto running = running_.insert(
-      running_.end(), {std::move(document), std::move(on_done), Clock::now(), nullptr});
-  environment_.loop.Post(address_, [this, running] { Begin(running); });
+Pipeline::RunId Pipeline::Run(Document document, OnDone on_done) {
+  const RunId id = ++last_run_;
+  running_[id].reset(new Running{std::move(document), std::move(on_done), Clock::now(), nullptr});
+  environment_.loop.Post(address_, [this, id] { Begin(id); });
+  return id;
 }
 
-void Pipeline::Begin(std::list<Running>::iterator running) {
+void Pipeline::Cancel(RunId id) { running_.erase(id); }
+
+void Pipeline::Begin(RunId id) {
+  const auto found = running_.find(id);
+  if (found == running_.end()) return;  // cancelled
+  Running* const running = found->second.get();
   auto state = State::Create(environment_, running->document.id);
-  if (!state.ok()) return Finish(running, {.status = std::move(state).status()});
+  if (!state.ok()) return Finish(id, {.status = std::move(state).status()});
   running->state = *std::move(state);
-  running->state->Start(DocumentMain, &*running, [this, running](Status status, lua_State* L) {
+  running->state->Start(DocumentMain, running, [this, id, running](Status status, lua_State* L) {
     DocumentResult result{.status = std::move(status)};
     if (result.status.ok()) {
       auto value = ToJson(L, -1, "the result");
@@ -122,14 +128,15 @@ void Pipeline::Begin(std::list<Running>::iterator running) {
     }
     result.prompt_tokens = running->state->usage().prompt_tokens;
     result.completion_tokens = running->state->usage().completion_tokens;
-    Finish(running, std::move(result));
+    Finish(id, std::move(result));
   });
 }
 
-void Pipeline::Finish(std::list<Running>::iterator running, DocumentResult result) {
-  result.seconds = std::chrono::duration<double>(Clock::now() - running->begun).count();
-  const OnDone on_done = std::move(running->on_done);
-  running_.erase(running);
+void Pipeline::Finish(RunId id, DocumentResult result) {
+  Running& running = *running_.at(id);
+  result.seconds = std::chrono::duration<double>(Clock::now() - running.begun).count();
+  const OnDone on_done = std::move(running.on_done);
+  running_.erase(id);
   on_done(std::move(result));
 }
 

@@ -7,7 +7,7 @@
 #pragma once
 
 #include <functional>
-#include <list>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -50,14 +50,18 @@ class Pipeline {
   // Any number may run at once; each holds a state of some 30 KB. on_done comes from the loop,
   // after Run has returned.
   using OnDone = std::function<void(DocumentResult)>;
-  void Run(Document document, OnDone on_done);
+  using RunId = uint64_t;  // never reused
+  RunId Run(Document document, OnDone on_done);
+  // Drops a document that is under way, and cancels its requests. Its on_done is not called any
+  // more. REQUIRES: called from a turn of the loop's own, not by anything a script does.
+  void Cancel(RunId id);
 
  private:
   struct Running;
   Pipeline(Program program, Models& models, Loop& loop, const PipelineOptions& options);
   Status Check();
-  void Begin(std::list<Running>::iterator running);
-  void Finish(std::list<Running>::iterator running, DocumentResult result);
+  void Begin(RunId id);
+  void Finish(RunId id, DocumentResult result);
   static int CheckMain(lua_State* L);
   static int DocumentMain(lua_State* L);
 
@@ -65,7 +69,8 @@ class Pipeline {
   Environment environment_;
   const Loop::Address address_;
   std::string name_;
-  std::list<Running> running_;
+  RunId last_run_ = 0;
+  std::map<RunId, std::unique_ptr<Running>> running_;
 };
 
 }  // namespace minnow::script

@@ -232,6 +232,32 @@ TEST(Engine, AFullQueueRefusesUntilSomethingRuns) {
   StepUntilDone(fake, Ask(fake.engine(), Request(Prompt(5, 9), 1)));
 }
 
+TEST(Engine, EndsRequestsAtTheirDeadlinesWhereverTheyAre) {
+  FakeEngineOptions options = Manual();
+  options.instance.max_seqs = 2;
+  FakeEngine fake(options);
+  const auto now = minnow::engine::Clock::now();
+  const GenerateRequest steady_request = Request(Prompt(10, 1), 20);
+  const AskedGenerate steady = Ask(fake.engine(), steady_request);
+  GenerateRequest soon = Request(Prompt(3, 2), 100);
+  soon.deadline = now + std::chrono::milliseconds(300);
+  const AskedGenerate decoding = Ask(fake.engine(), std::move(soon));
+  for (int i = 0; i < 3; ++i) CHECK(fake.backend.CompleteNext());
+  GenerateRequest late = Request(Prompt(10, 4), 5);
+  late.deadline = now;
+  const AskedGenerate queued = Ask(fake.engine(), std::move(late));
+  std::this_thread::sleep_until(now + std::chrono::milliseconds(301));
+  CHECK(fake.backend.CompleteNext());  // the step that is in flight, no more
+  for (const AskedGenerate* a : {&decoding, &queued}) {
+    LONGS_EQUAL(FinishReason::kError, a->Wait().finish_reason);
+    CHECK_ERROR(Code::kDeadline, "deadline", a->Wait().status);
+  }
+  CHECK(queued.Wait().tokens.empty());
+  StepUntilDone(fake, steady);
+  CheckTokens(Expected(steady_request), steady.Wait());
+  fake.CheckAtRest();
+}
+
 TEST(Engine, CancelsWhereverTheRequestIs) {
   FakeEngineOptions options = Manual();
   options.instance.max_seqs = 3;

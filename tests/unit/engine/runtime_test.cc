@@ -57,6 +57,36 @@ TEST(Runtime, AFailedOpenMayBeTriedAgain) {
   CHECK_OK(runtime->Open("model").status());
 }
 
+TEST(Runtime, AClosedModelMayBeOpenedAgain) {
+  const auto runtime = MakeRuntime();
+  const std::string path = GoldenPath("llama.gguf");
+  const auto opened = runtime->Open(path);
+  CHECK_OK(opened.status());
+  CHECK_OK(runtime->OpenAdapter(**opened, GoldenPath("llama.lora.gguf")).status());
+  const auto other = runtime->Open(GoldenPath("qwen2.gguf"));
+  CHECK_OK(other.status());
+  runtime->Close(**opened);
+  const auto again = runtime->Open(path);
+  CHECK_OK(again.status());
+  CHECK_OK(runtime->OpenAdapter(**again, GoldenPath("llama.lora.gguf")).status());
+  POINTERS_EQUAL(*other, *runtime->Open(GoldenPath("qwen2.gguf")));
+}
+
+TEST(Runtime, FindsNamesOfStrangersInItsFoldersOnly) {
+  const TempDir dir, folder;
+  RuntimeOptions options;
+  options.model_dirs = {folder.path()};
+  std::ofstream(dir / "outside.gguf") << "x";
+  std::ofstream(folder / "inside.gguf") << "x";
+  const auto runtime = MakeRuntime(options);
+  CHECK_OK(runtime->FindInFolders("inside").status());
+  for (const std::string& name : {dir / "outside.gguf", std::string("../outside"),
+                                  std::string("a\0b", 3), std::string(), std::string("a\n")}) {
+    CHECK_ERROR(Code::kInvalid, "no name of a model", runtime->FindInFolders(name).status());
+  }
+  CHECK_ERROR(Code::kNotFound, "there is no model '..'", runtime->FindInFolders("..").status());
+}
+
 TEST(Runtime, RefusesStepsOfNothing) {
   RuntimeOptions options;
   options.engine.step_tokens = 0;

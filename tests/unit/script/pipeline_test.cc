@@ -118,3 +118,22 @@ TEST(Pipeline, GoesOnFromOnDoneWithoutBuildingAStack) {
   f.loop->Run();
   LONGS_EQUAL(0, left);
 }
+
+TEST(Pipeline, ADocumentThatIsCancelledIsHeardOfNoMore) {
+  auto pipeline = f.Load("return m:generate(doc.text)");
+  CHECK_OK(pipeline.status());
+  int heard = 0;
+  const auto done = [&](DocumentResult) { ++heard; };
+  const auto hanging = (*pipeline)->Run({"1", "", "hang"}, done);
+  const auto not_begun = (*pipeline)->Run({"2", "", "hang"}, done);
+  (*pipeline)->Cancel(not_begun);
+  (*pipeline)->Run({"3", "", "x"}, [&](DocumentResult result) {
+    CHECK_OK(result.status);
+    (*pipeline)->Cancel(hanging);
+    (*pipeline)->Cancel(hanging);
+    f.loop->Stop();
+  });
+  f.loop->Run();
+  LONGS_EQUAL(1, f.models.fake().cancelled());
+  LONGS_EQUAL(0, heard);
+}
