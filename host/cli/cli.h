@@ -80,6 +80,7 @@ void AddInspect(CLI::App& app);
 void AddPerplexity(CLI::App& app);
 void AddPlugins(CLI::App& app);
 void AddRun(CLI::App& app);
+void AddServe(CLI::App& app);
 void AddTemplate(CLI::App& app);
 void AddTokenize(CLI::App& app);
 

@@ -1,0 +1,193 @@
+// minnow serve --model MODEL... [--pipeline FILE...] [--listen ADDRESS...]
+//
+// Exit codes: 0 everything that was admitted has ended by itself; 1 the drain deadline cut
+// something; 2 and 3 as of all verbs; 130 a second signal while draining.
+#include <unistd.h>
+
+#include <csignal>
+
+#include "base/log.h"
+#include "cli/cli.h"
+#include "service/service.h"
+
+namespace minnow::cli {
+
+namespace {
+
+struct Options {
+  ModelOptions model;
+  service::ServiceOptions service;
+  std::vector<std::string> models;
+  std::string tls_certificate, tls_key, tls_client_ca, token_file;
+  uint32_t max_queued = 256;
+  double drain_seconds = 30;
+};
+
+Status ReadIfNamed(const std::string& path, std::string* out) {
+  if (path.empty()) return Status();
+  MNW_ASSIGN(*out, ReadInput(path));
+  return Status();
+}
+
+Status Complete(Options& o) {
+  service::ServerOptions& server = o.service.server;
+  if (server.listen.empty()) server.listen.push_back("127.0.0.1:50051");
+  if (o.tls_certificate.empty() != o.tls_key.empty()) {
+    return Error(Code::kInvalid, "--tls-cert and --tls-key belong together");
+  }
+  if (!o.tls_client_ca.empty() && o.tls_certificate.empty()) {
+    return Error(Code::kInvalid, "--tls-client-ca needs --tls-cert and --tls-key");
+  }
+  MNW_TRY(ReadIfNamed(o.tls_certificate, &server.tls.certificate));
+  MNW_TRY(ReadIfNamed(o.tls_key, &server.tls.key));
+  MNW_TRY(ReadIfNamed(o.tls_client_ca, &server.tls.client_ca));
+  if (!o.token_file.empty()) {
+    MNW_ASSIGN(server.tokens, service::Tokens::Load(o.token_file));
+  }
+  for (const std::string& model : o.models) {
+    o.service.models.push_back(service::ParseNamedModel(model));
+  }
+  if (o.models.empty() && o.service.pipelines.empty() && o.model.model_dirs.empty()) {
+    return Error(Code::kInvalid,
+                 "nothing to serve: give --model, --pipeline, or --model-dir for clients to load "
+                 "models from");
+  }
+  return Status();
+}
+
+// What signals do, on the loop: the first drains, the second ends the process.
+class Drain {
+ public:
+  Drain(script::Loop& loop, service::Service& service, double seconds)
+      : loop_(loop), service_(service), seconds_(seconds) {
+    for (Signal& signal : signals_) {
+      uv_signal_init(loop.uv(), &signal.handle);
+      signal.handle.data = this;
+      uv_signal_start(
+          &signal.handle, [](uv_signal_t* s, int) { static_cast<Drain*>(s->data)->Begin(); },
+          signal.number);
+    }
+    uv_timer_init(loop.uv(), &timer_);
+    timer_.data = this;
+  }
+  ~Drain() {
+    for (Signal& s : signals_) uv_close(reinterpret_cast<uv_handle_t*>(&s.handle), nullptr);
+    uv_close(reinterpret_cast<uv_handle_t*>(&timer_), nullptr);
+    uv_run(loop_.uv(), UV_RUN_NOWAIT);  // lets libuv forget the handles
+  }
+  bool cut() const { return cut_; }
+
+ private:
+  void Begin() {
+    if (begun_) ::_exit(kExitInterrupted);  // the second time: at once
+    begun_ = true;
+    spdlog::info("draining: {} requests under way, at most {} s", service_.requests(), seconds_);
+    service_.StopAdmitting();
+    end_ = uv_now(loop_.uv()) + static_cast<uint64_t>(seconds_ * 1000);
+    uv_timer_start(
+        &timer_, [](uv_timer_t* t) { static_cast<Drain*>(t->data)->Look(); }, 0, 20);
+  }
+
+  void Look() {
+    cut_ = service_.requests() > 0;
+    if (!cut_ || uv_now(loop_.uv()) >= end_) loop_.Stop();
+  }
+
+  struct Signal {
+    int number;
+    uv_signal_t handle{};
+  };
+  script::Loop& loop_;
+  service::Service& service_;
+  const double seconds_;
+  Signal signals_[2] = {{SIGTERM}, {SIGINT}};
+  uv_timer_t timer_;
+  uint64_t end_ = 0;
+  bool begun_ = false, cut_ = false;
+};
+
+void TellAddresses(const Options& o, const service::Service& service) {
+  for (size_t i = 0; i < o.service.server.listen.size(); ++i) {
+    const std::string& address = o.service.server.listen[i];
+    const std::string host = address.substr(0, address.rfind(':'));
+    const int port = service.ports()[i];
+    spdlog::info("gRPC on {}", port > 0 ? fmt::format("{}:{}", host, port) : address);
+  }
+  if (service.http_port() > 0) {
+    const std::string host = o.service.http.substr(0, o.service.http.rfind(':'));
+    spdlog::info("metrics and health on http://{}:{}", host, service.http_port());
+  }
+}
+
+VerbResult Run(Options& o) {
+  MNW_TRY(Complete(o));
+  std::signal(SIGPIPE, SIG_IGN);  // of clients that are gone
+  MNW_ASSIGN(const std::unique_ptr<script::Loop> loop, script::Loop::Create());
+  MNW_ASSIGN(engine::RuntimeOptions runtime_options, ToRuntimeOptions(o.model));
+  runtime_options.engine.max_queued = o.max_queued;
+  MNW_ASSIGN(const std::unique_ptr<engine::Runtime> runtime,
+             engine::Runtime::Create(runtime_options));
+  MNW_ASSIGN(const std::unique_ptr<service::Service> service,
+             service::Service::Start(o.service, *runtime, *loop));
+  TellAddresses(o, *service);
+  Drain drain(*loop, *service, o.drain_seconds);
+  Status loaded;
+  service->Load([&](Status status) {
+    loaded = std::move(status);
+    if (!loaded.ok()) return loop->Stop();
+    spdlog::info("ready");
+  });
+  loop->Run();
+  MNW_TRY(std::move(loaded));
+  return drain.cut() ? kExitSomeFailed : kExitOk;
+}
+
+void AddServerOptions(CLI::App& verb, Options& o) {
+  service::ServerOptions& s = o.service.server;
+  verb.add_option("--listen", s.listen,
+                  "HOST:PORT or unix:PATH, may be repeated; default 127.0.0.1:50051")
+      ->allow_extra_args(false);
+  verb.add_option("--http", o.service.http, "HOST:PORT of /metrics and /health; default: none");
+  verb.add_option("--tls-cert", o.tls_certificate, "Certificate chain (PEM)");
+  verb.add_option("--tls-key", o.tls_key, "Its private key (PEM)");
+  verb.add_option("--tls-client-ca", o.tls_client_ca,
+                  "Clients must show a certificate that one of these signed (PEM)");
+  verb.add_option("--token-file", o.token_file,
+                  "Bearer tokens, one a line; every method then needs one");
+  verb.add_flag("--open-health", s.open_health, "Health checks need no token");
+  verb.add_option("--max-requests", s.max_requests, "Under way at one time; more are refused")
+      ->check(CLI::Range(1u, 100'000u));
+  verb.add_option("--max-queued", o.max_queued, "Of a model, waiting for the engine")
+      ->check(CLI::Range(1u, 100'000u));
+  verb.add_option("--max-message", s.max_message_bytes, "Bytes of a request, such as 16M")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Range(size_t{1024}, size_t{1} << 30));
+  verb.add_option("--max-streams", s.max_streams, "Calls at one time on a connection")
+      ->check(CLI::Range(1u, 100'000u));
+  verb.add_option("--max-connection-age", s.max_connection_age_seconds,
+                  "Seconds until a connection is asked to end; 0: no bound")
+      ->check(CLI::Range(0.0, 1e6));
+  verb.add_option("--default-deadline", s.default_deadline_seconds,
+                  "Seconds of a call that comes without a deadline")
+      ->check(CLI::Range(0.001, 1e6));
+  verb.add_option("--drain-seconds", o.drain_seconds, "What requests have to end in after SIGTERM")
+      ->check(CLI::Range(0.0, 1e6));
+  verb.add_option("--access-log", o.service.access_log,
+                  "File of JSON lines, one for each call; - is stderr; default: none");
+}
+
+}  // namespace
+
+void AddServe(CLI::App& app) {
+  auto o = std::make_shared<Options>();
+  CLI::App* verb = AddVerb(app, "serve", "Models and pipelines over gRPC", [o] { return Run(*o); });
+  AddRuntimeOptions(*verb, o->model);
+  verb->add_option("-m,--model", o->models,
+                   "GGUF file or name in a model folder, perhaps as NAME=FILE; may be repeated")
+      ->allow_extra_args(false);
+  verb->add_option("--pipeline", o->service.pipelines, "Lua file; may be repeated")
+      ->allow_extra_args(false);
+  AddServerOptions(*verb, *o);
+}
+
+}  // namespace minnow::cli

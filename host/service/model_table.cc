@@ -1,0 +1,203 @@
+#include "service/model_table.h"
+
+#include <algorithm>
+#include <filesystem>
+
+namespace minnow::service {
+
+ModelTable::ModelTable(engine::Runtime& runtime, std::function<void(const ModelStatus&)> on_change)
+    : runtime_(runtime), on_change_(std::move(on_change)) {}
+
+ModelTable::Use::Use(ModelTable& table, std::string name, engine::Engine& engine)
+    : table_(table), name_(std::move(name)), engine_(engine) {}
+
+ModelTable::Use::~Use() { table_.Release(name_); }
+
+void ModelTable::Release(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  if (--entries_.at(name).uses == 0) released_.notify_all();
+}
+
+ModelTable::Taken ModelTable::Take(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  if (name.empty() && entries_.size() != 1) {
+    return {std::vector<Violation>{
+                {"model", fmt::format("must name one of the {} models here", entries_.size())}},
+            nullptr};
+  }
+  const auto it = name.empty() ? entries_.begin() : entries_.find(name);
+  if (it == entries_.end()) {
+    return {
+        {Error(Code::kNotFound, "there is no model '{}'; Models.List has those there are", name),
+         "MODEL_NOT_FOUND"},
+        nullptr};
+  }
+  Entry& entry = it->second;
+  switch (entry.status.state) {
+    case ModelState::kLoading: {
+      Failure failure(Error(Code::kUnavailable, "model '{}' is loading", it->first),
+                      "MODEL_LOADING");
+      failure.retry_seconds = 1;
+      return {failure, nullptr};
+    }
+    case ModelState::kDraining:
+      return {
+          {Error(Code::kUnavailable, "model '{}' is being unloaded", it->first), "MODEL_DRAINING"},
+          nullptr};
+    case ModelState::kFailed:
+      return {{Error(Code::kPrecondition, "model '{}' was not loaded: {}", it->first,
+                     entry.status.error),
+               "MODEL_FAILED"},
+              nullptr};
+    case ModelState::kReady:
+    case ModelState::kGone:
+      break;
+  }
+  ++entry.uses;
+  return {{}, std::make_shared<const Use>(*this, it->first, *entry.engine)};
+}
+
+void ModelTable::Announce(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  Entry& entry = entries_[name];
+  entry.status.name = name;
+  if (entry.engine == nullptr) Set(entry, ModelState::kLoading);
+}
+
+Status ModelTable::Load(const std::string& name, const std::string& path) {
+  const std::lock_guard opening(opening_);
+  std::string file = path;
+  if (path.empty()) {
+    auto found = runtime_.FindInFolders(name);
+    // The folders' names are nothing for clients.
+    if (!found.ok() && found.status().code() == Code::kNotFound) {
+      return Error(Code::kNotFound, "there is no model '{}' in the server's folders", name);
+    }
+    MNW_TRY(found.status());
+    file = *std::move(found);
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    const auto it = entries_.find(name);
+    if (it != entries_.end() && it->second.engine) return Status();
+  }
+  Announce(name);
+  const Result<engine::Engine*> opened = runtime_.Open(file);
+  const std::lock_guard lock(mutex_);
+  Entry& entry = entries_[name];
+  if (!opened.ok()) {
+    Set(entry, ModelState::kFailed, opened.status().message());
+    const Code code = opened.status().code();
+    if (code == Code::kExhausted || code == Code::kInternal || !path.empty()) {
+      return opened.status();
+    }
+    // The client's name was right; what is wrong is the file.
+    return Status(Code::kPrecondition, opened.status().message());
+  }
+  if (const Entry* other = FindEngine(*opened)) {
+    const std::string taken = other->status.name;
+    Set(entry, ModelState::kGone);
+    entries_.erase(name);
+    return Error(Code::kPrecondition, "the file of '{}' is loaded as '{}'", name, taken);
+  }
+  entry.engine = *opened;
+  Set(entry, ModelState::kReady);
+  return Status();
+}
+
+Status ModelTable::Unload(const std::string& name, engine::Deadline deadline,
+                          const std::atomic<bool>& cancelled) {
+  engine::Engine* engine = nullptr;
+  {
+    std::unique_lock lock(mutex_);
+    const auto it = entries_.find(name);
+    if (it == entries_.end()) return Error(Code::kNotFound, "there is no model '{}'", name);
+    Entry& entry = it->second;
+    if (entry.pinned) {
+      return Error(Code::kPrecondition,
+                   "model '{}' is a pipeline's, which would be lost without it", name);
+    }
+    if (entry.status.state == ModelState::kFailed) {
+      Set(entry, ModelState::kGone);
+      entries_.erase(it);
+      return Status();
+    }
+    if (entry.status.state != ModelState::kReady) {
+      return Error(Code::kUnavailable, "model '{}' is being loaded or unloaded", name);
+    }
+    Set(entry, ModelState::kDraining);
+    while (entry.uses > 0 && engine::Clock::now() < deadline && !cancelled) {
+      released_.wait_for(lock, std::chrono::milliseconds(20));
+    }
+    if (entry.uses > 0) {
+      Set(entry, ModelState::kReady);
+      return Error(cancelled ? Code::kCancelled : Code::kDeadline,
+                   "{} requests were still under way; model '{}' serves on", entry.uses, name);
+    }
+    engine = entry.engine;
+  }
+  const std::lock_guard opening(opening_);
+  {
+    const std::lock_guard lock(mutex_);
+    Entry& entry = entries_.at(name);
+    if (entry.pinned) {  // a pipeline has opened it meanwhile
+      Set(entry, ModelState::kReady);
+      return Error(Code::kPrecondition, "model '{}' has become a pipeline's", name);
+    }
+  }
+  runtime_.Close(*engine);
+  const std::lock_guard lock(mutex_);
+  Set(entries_.at(name), ModelState::kGone);
+  entries_.erase(name);
+  return Status();
+}
+
+Status ModelTable::Pin(const std::string& path) {
+  const std::lock_guard opening(opening_);
+  MNW_ASSIGN(engine::Engine * engine, runtime_.Open(path));
+  const std::lock_guard lock(mutex_);
+  Entry* entry = FindEngine(engine);
+  if (entry == nullptr) {
+    entry = &entries_[ServedName(path)];
+    entry->status.name = ServedName(path);
+    entry->engine = engine;
+    Set(*entry, ModelState::kReady);
+  }
+  entry->pinned = true;
+  return Status();
+}
+
+std::vector<ModelStatus> ModelTable::List() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<ModelStatus> list;
+  for (const auto& [name, entry] : entries_) list.push_back(entry.status);
+  return list;
+}
+
+Result<ModelStatus> ModelTable::Find(const std::string& name) const {
+  const std::lock_guard lock(mutex_);
+  const auto it = entries_.find(name);
+  if (it == entries_.end()) return Error(Code::kNotFound, "there is no model '{}'", name);
+  return it->second.status;
+}
+
+ModelTable::Entry* ModelTable::FindEngine(const engine::Engine* engine) {
+  for (auto& [name, entry] : entries_) {
+    if (entry.engine == engine) return &entry;
+  }
+  return nullptr;
+}
+
+void ModelTable::Set(Entry& entry, ModelState state, std::string error) {
+  entry.status.state = state;
+  entry.status.error = std::move(error);
+  on_change_(entry.status);
+}
+
+std::string ServedName(const std::string& path) {
+  std::string name = std::filesystem::path(path).filename().string();
+  if (name.ends_with(".gguf")) name.resize(name.size() - 5);
+  return name;
+}
+
+}  // namespace minnow::service
