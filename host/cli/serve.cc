@@ -6,7 +6,6 @@
 
 #include <csignal>
 
-#include "base/log.h"
 #include "cli/cli.h"
 #include "service/service.h"
 
@@ -22,6 +21,12 @@ struct Options {
   uint32_t max_queued = 256;
   double drain_seconds = 30;
 };
+
+// What an operator wants to see without asking.
+template <class... Args>
+void Tell(fmt::format_string<Args...> format, Args&&... args) {
+  std::fprintf(stderr, "minnow: %s\n", fmt::format(format, std::forward<Args>(args)...).c_str());
+}
 
 Status ReadIfNamed(const std::string& path, std::string* out) {
   if (path.empty()) return Status();
@@ -81,7 +86,7 @@ class Drain {
   void Begin() {
     if (begun_) ::_exit(kExitInterrupted);  // the second time: at once
     begun_ = true;
-    spdlog::info("draining: {} requests under way, at most {} s", service_.requests(), seconds_);
+    Tell("draining: {} requests under way, at most {} s", service_.requests(), seconds_);
     service_.StopAdmitting();
     end_ = uv_now(loop_.uv()) + static_cast<uint64_t>(seconds_ * 1000);
     uv_timer_start(
@@ -111,11 +116,11 @@ void TellAddresses(const Options& o, const service::Service& service) {
     const std::string& address = o.service.server.listen[i];
     const std::string host = address.substr(0, address.rfind(':'));
     const int port = service.ports()[i];
-    spdlog::info("gRPC on {}", port > 0 ? fmt::format("{}:{}", host, port) : address);
+    Tell("gRPC on {}", port > 0 ? fmt::format("{}:{}", host, port) : address);
   }
   if (service.http_port() > 0) {
     const std::string host = o.service.http.substr(0, o.service.http.rfind(':'));
-    spdlog::info("metrics and health on http://{}:{}", host, service.http_port());
+    Tell("metrics and health on http://{}:{}", host, service.http_port());
   }
 }
 
@@ -135,7 +140,7 @@ VerbResult Run(Options& o) {
   service->Load([&](Status status) {
     loaded = std::move(status);
     if (!loaded.ok()) return loop->Stop();
-    spdlog::info("ready");
+    Tell("ready");
   });
   loop->Run();
   MNW_TRY(std::move(loaded));
