@@ -9,8 +9,7 @@ namespace minnow::batch {
 namespace {
 
 constexpr double kTickSeconds = 1;
-// Records that may wait for an earlier document, in multiples of `jobs`: a queue in memory must not
-// grow behind one slow document.
+// Records that may wait in memory for an earlier document, in multiples of `jobs`.
 constexpr int64_t kWindow = 64;
 
 std::string Record(const Task& task, const script::DocumentResult& result,
@@ -77,10 +76,7 @@ void Batch::Fill() {
       Run(std::make_shared<Work>(Work{std::move(task)}));
       continue;
     }
-    if (running_.size() >= options_.jobs ||
-        ahead_ > kWindow * static_cast<int64_t>(options_.jobs)) {
-      break;
-    }
+    if (running_.size() >= options_.jobs || WindowIsFull()) break;
     auto claimed = ClaimSome();
     if (!claimed.ok()) {
       Fail(std::move(claimed).status());
@@ -95,6 +91,11 @@ void Batch::Fill() {
     }
   }
   filling_ = false;
+}
+
+// One slow document must not fill the memory with those that wait behind it.
+bool Batch::WindowIsFull() const {
+  return queue_.in_memory() && ahead_ > kWindow * static_cast<int64_t>(options_.jobs);
 }
 
 Result<bool> Batch::ClaimSome() {

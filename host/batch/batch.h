@@ -63,6 +63,7 @@ class Batch {
 
   void Tick();
   void Fill();
+  bool WindowIsFull() const;
   Result<bool> ClaimSome();  // false: there was nothing
   void Begin(Task task);
   void Run(WorkPtr work);

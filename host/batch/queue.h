@@ -67,6 +67,8 @@ class Queue {
   // The output is on disk up to here. Records before it are forgotten.
   virtual Status Settle(const Position& position) = 0;
   virtual Position settled() const = 0;
+  // Do records that wait for an earlier one take memory of this process?
+  virtual bool in_memory() const { return false; }
 
   virtual Resumed resumed() const = 0;
   virtual std::optional<uint64_t> count() const = 0;  // of all documents, if it is known

@@ -30,7 +30,8 @@ constexpr const char* kSchema = R"sql(
 
 class SqliteQueue final : public Queue {
  public:
-  SqliteQueue(std::unique_ptr<Sqlite> db, Source& source) : db_(std::move(db)), source_(source) {}
+  SqliteQueue(std::unique_ptr<Sqlite> db, bool in_memory, Source& source)
+      : db_(std::move(db)), in_memory_(in_memory), source_(source) {}
 
   Status Prepare(const Identity& identity) {
     MNW_ASSIGN(find_, db_->Prepare("SELECT digest, record IS NULL, strikes FROM document "
@@ -122,6 +123,7 @@ class SqliteQueue final : public Queue {
   }
 
   Position settled() const override { return settled_; }
+  bool in_memory() const override { return in_memory_; }
   Resumed resumed() const override { return resumed_; }
   std::optional<uint64_t> count() const override { return source_.count(); }
 
@@ -181,6 +183,7 @@ class SqliteQueue final : public Queue {
   }
 
   std::unique_ptr<Sqlite> db_;  // outlives the statements
+  const bool in_memory_;
   Source& source_;
   SqliteStatement find_, begin_, complete_, take_, settle_, set_;
   uint64_t next_ = 0, taken_ = 0;
@@ -196,7 +199,7 @@ Result<std::unique_ptr<Queue>> OpenSqliteQueue(const std::string& path, const Id
                                                Source& source) {
   MNW_ASSIGN(std::unique_ptr<Sqlite> db, Sqlite::Open(path, kWaitMs));
   MNW_TRY(db->Execute(kSchema));
-  auto queue = std::make_unique<SqliteQueue>(std::move(db), source);
+  auto queue = std::make_unique<SqliteQueue>(std::move(db), path == ":memory:", source);
   MNW_TRY(queue->Prepare(identity));
   return std::unique_ptr<Queue>(std::move(queue));
 }

@@ -71,23 +71,30 @@ std::string JournalPath(const Options& o) {
   return o.queue.empty() ? o.output + ".journal" : o.queue.substr(kSqlite.size());
 }
 
-// What decides the records, beside the files that Pipeline::Parts tells.
+// What decides an answer, beside the files that Pipeline::Parts tells.
+batch::Identity SettingsOf(const Options& o) {
+  batch::Identity settings = {{"the context size", std::to_string(o.model.n_ctx)},
+                              {"the cache's type", o.model.kv_type},
+                              {"the devices", fmt::format("{}", fmt::join(o.model.devices, ", "))}};
+  if (o.batch.timings) settings.emplace_back("timings", "yes");
+  return settings;
+}
+
+// And what decides which answers a run gives; a mere worker knows of no input.
 batch::Identity IdentityOf(const Options& o) {
   const batch::Selection& s = o.selection;
-  batch::Identity identity = {
-      {"the context size", std::to_string(o.model.n_ctx)},
-      {"the cache's type", o.model.kv_type},
-      {"the devices", fmt::format("{}", fmt::join(o.model.devices, ", "))},
-      {"the selection", fmt::format("shard {}/{}, sample {}, limit {}", s.shard, s.shards, s.sample,
-                                    s.limit == UINT64_MAX ? "none" : std::to_string(s.limit))}};
-  if (!o.worker) identity.emplace_back("the input", o.input);
-  if (o.batch.timings) identity.emplace_back("timings", "yes");
+  batch::Identity identity = SettingsOf(o);
+  if (o.worker) return identity;
+  identity.emplace_back("the input", o.input);
+  identity.emplace_back("the selection",
+                        fmt::format("shard {}/{}, sample {}, limit {}", s.shard, s.shards, s.sample,
+                                    s.limit == UINT64_MAX ? "none" : std::to_string(s.limit)));
   return identity;
 }
 
-Result<std::string> Fingerprint(const batch::Identity& identity, const script::Pipeline& pipeline) {
+Result<std::string> Fingerprint(const Options& o, const script::Pipeline& pipeline) {
   MNW_ASSIGN(const auto parts, pipeline.Parts());
-  return Sha256Hex(fmt::format("{}\n{}\n{}", kVersion, batch::IdentityText(identity),
+  return Sha256Hex(fmt::format("{}\n{}\n{}", kVersion, batch::IdentityText(SettingsOf(o)),
                                batch::IdentityText(parts)))
       .substr(0, 16);
 }
@@ -152,7 +159,7 @@ VerbResult RunHere(const Options& o) {
 
   const batch::Identity identity = IdentityOf(o);
   batch::BatchOptions options = o.batch;
-  MNW_ASSIGN(options.fingerprint, Fingerprint(identity, *pipeline));
+  MNW_ASSIGN(options.fingerprint, Fingerprint(o, *pipeline));
   MNW_ASSIGN(const std::unique_ptr<batch::Queue> queue,
              OpenQueue(o, identity, pipeline->name(), source.get()));
   const std::string path = o.dry_run || o.worker ? "/dev/null" : o.output;

@@ -31,9 +31,9 @@ struct ClassifyRequest {
   std::vector<TokenId> prompt;
   std::vector<std::string> labels;  // at least two, all different, none empty
   Priority priority = Priority::kInteractive;
-  Deadline deadline = kNoDeadline;
   std::function<void(ClassifyResult)> on_done;
   AdapterId adapter = 0;
+  Deadline deadline = kNoDeadline;
 };
 
 Result<RequestId> Classify(Engine& engine, ClassifyRequest request);

@@ -110,7 +110,8 @@ Result<RequestId> Engine::Logits(LogitsRequest request) {
   if (request.on_logits == nullptr) return Error(Code::kInvalid, "nobody takes the logits");
   MNW_TRY(CheckPrompt(request.tokens, 0));
   const AdapterId adapter = request.adapter;
-  return executor_.Submit(queue_, MakeLogitsJob(std::move(request)), adapter);
+  const Deadline deadline = request.deadline;
+  return executor_.Submit(queue_, MakeLogitsJob(std::move(request)), adapter, deadline);
 }
 
 Result<RequestId> Engine::Embed(EmbedRequest request) {

@@ -79,12 +79,12 @@ struct GenerateRequest {
   std::vector<std::string> stop;  // strings; the model's end-of-turn tokens always stop
   bool ignore_end = false;        // benchmarks: run to max_tokens
   Priority priority = Priority::kInteractive;
-  Deadline deadline = kNoDeadline;
   // Text that can no longer become part of a stop string or of an incomplete UTF-8 sequence. May be
   // null.
   std::function<void(std::string_view text, const GeneratedToken& token)> on_token;
   std::function<void(GenerateResult)> on_done;
   AdapterId adapter = 0;
+  Deadline deadline = kNoDeadline;
 };
 
 // Log-probabilities of continuations of a prompt. The continuations form a tree: node i continues
@@ -98,10 +98,10 @@ struct ScoreRequest {
   std::vector<TokenId> prompt;
   std::vector<Node> tree;
   Priority priority = Priority::kInteractive;
-  Deadline deadline = kNoDeadline;
   // logprobs[i]: natural log of the probability of node i's token after its ancestors.
   std::function<void(Status, std::vector<float> logprobs, Usage)> on_done;
   AdapterId adapter = 0;
+  Deadline deadline = kNoDeadline;
 };
 
 // The logits after each of the last n_last tokens of a sequence (perplexity, tests of numerics).
@@ -112,15 +112,16 @@ struct LogitsRequest {
   std::function<void(size_t position, std::span<const float> logits)> on_logits;
   std::function<void(Status, Usage)> on_done;
   AdapterId adapter = 0;
+  Deadline deadline = kNoDeadline;
 };
 
 // One vector for a text, from a model that is an encoder.
 struct EmbedRequest {
   std::vector<TokenId> tokens;  // with those that the model puts around a text
   Priority priority = Priority::kInteractive;
-  Deadline deadline = kNoDeadline;
   std::function<void(Status, std::vector<float> embedding, Usage)> on_done;
   AdapterId adapter = 0;
+  Deadline deadline = kNoDeadline;
 };
 
 }  // namespace minnow::engine

@@ -112,7 +112,7 @@ void Service::Load(std::function<void(Status)> done) {
 
 Status Service::Rep::LoadModels() {
   for (const auto& model : options.models) {
-    spdlog::info("loading {}", model.name);
+    LogInfo("loading {}", model.name);
     MNW_TRY(models.Load(model.name, model.path));
   }
   return Status();

@@ -10,6 +10,8 @@
 namespace minnow::batch {
 namespace {
 
+using test::TempDir;
+
 // Documents "0", "1", ... whose text is `prefix` and their number.
 class Numbers final : public Source {
  public:
