@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Every command of docs/*.md and of the READMEs that is marked ```sh and calls minnow runs, and ends with 0.
+"""Every block of docs/*.md that is marked ```sh and begins with minnow runs, and ends with 0.
 
   docs_test.py BUILD_DIR
 

@@ -87,7 +87,7 @@ TEST(Load, TooManyAreRefusedAtOnceWithADelay) {
     CHECK_GRPC(RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS", status);
     CHECK(DetailOf<google::rpc::RetryInfo>(status).retry_delay().seconds() > 0);
   }
-  // 50 ms are the promise (tests/bench/serve_load.py measures it); a busy machine gets more here.
+  // 50 ms are the promise (tests/bench/serve_load.cc measures it); a busy machine gets more here.
   std::sort(seconds.begin(), seconds.end());
   CHECK(seconds[seconds.size() / 2] < 0.5);
   for (Context& context : contexts) context.TryCancel();
