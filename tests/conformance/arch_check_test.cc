@@ -31,7 +31,8 @@ TEST(ArchCheck, OurArchitecturesPassOnRealFiles) {
 
 TEST(ArchCheck, FindsGraphsThatDependOnMoreThanTheFile) {
   CheckFound("other_graph", "repeats", "another graph: '");
-  CheckFound("other_params", "repeats", "built on other memory: another graph: ");
+  // "built again" or "on other memory": which of the two is first to differ is the allocator's choice.
+  CheckFound("other_params", "repeats", ": another graph: '");
   CheckFound("writes_numbers", "repeats", "in another locale");
 }
 
