@@ -89,6 +89,22 @@ function Model:ask(document, question, options) end
 ---@return minnow.Classification
 function Model:classify(document, question, labels) end
 
+---A document that several questions are asked about.
+---@param document string|minnow.Document
+---@return minnow.Context
+function Model:context(document) end
+
+---@class minnow.ScoredContinuation
+---@field logprob number  -- of the whole continuation: the sum
+---@field tokens integer[]
+---@field token_logprobs number[]  -- natural logarithms, each after all that stands before it
+
+---How probable each of a few continuations of a prompt is. All of them take one pass over the prompt.
+---@param prompt string|minnow.Message[]  -- a text as it stands, or a conversation
+---@param continuations string[]  -- each tokenized by itself
+---@return minnow.ScoredContinuation[]
+function Model:score(prompt, continuations) end
+
 ---The vector of a text, of length 1, from a model that is an encoder.
 ---@param text string|minnow.Document
 ---@return number[]
@@ -120,6 +136,23 @@ function Model:count(text) end
 ---@param options? minnow.AdapterOptions
 ---@return minnow.Model
 function Model:adapter(name, options) end
+
+---@class minnow.Context
+---@field model minnow.Model
+---@field document string
+local Context = {}
+
+---As Model:ask, about the context's document.
+---@param question string
+---@param options? minnow.GenerateOptions
+---@return minnow.Answer
+function Context:ask(question, options) end
+
+---As Model:classify, about the context's document.
+---@param question string
+---@param labels string[]  -- at least two
+---@return minnow.Classification
+function Context:classify(question, labels) end
 
 ---@class minnow.Pipeline
 

@@ -2,7 +2,8 @@
 -- easier to say in Lua. Types and descriptions for editors stand in minnow.d.lua.
 
 local native = ...
-local error, ipairs, pcall, setmetatable = error, ipairs, pcall, setmetatable
+local error, ipairs, pcall, rawget, setmetatable = error, ipairs, pcall, rawget, setmetatable
+local getmetatable, tostring, type = getmetatable, tostring, type
 local huge, min, unpack = math.huge, math.min, table.unpack
 
 local minnow = {
@@ -54,6 +55,36 @@ function minnow.ordered(entries)
     value[entry[1]] = entry[2]
   end
   return setmetatable(value, { __order = order })
+end
+
+-- A document that several questions are asked about: what stands before them is the same for all.
+local Context = {}
+
+function Context:ask(question, options)
+  return self.model:ask(self.document, question, options)
+end
+
+function Context:classify(question, labels)
+  return self.model:classify(self.document, question, labels)
+end
+
+local context_metatable = {
+  __index = function(_, name)
+    return Context[name] or native.fail("a context has no '" .. tostring(name) .. "'")
+  end,
+  __name = "minnow.context",
+  __metatable = "minnow.context",
+}
+
+function native.methods.context(model, document)
+  if type(document) == "table" then document = rawget(document, "text") end
+  if type(document) ~= "string" then
+    native.fail("context: the document should be a string, got " .. type(document))
+  end
+  if getmetatable(model) ~= "minnow.model" then
+    native.fail "context is a method of a model: call it with a colon, model:context(...)"
+  end
+  return setmetatable({ model = model, document = document }, context_metatable)
 end
 
 return minnow

@@ -34,17 +34,14 @@ std::string DocumentTurn(std::string_view document, std::string_view question) {
 
 Result<RequestId> Classify(Engine& engine, ClassifyRequest request) {
   if (request.labels.size() < 2) return Error(Code::kInvalid, "classify needs at least two labels");
-  const text::Tokenizer& tokenizer = engine.model().tokenizer();
-  const text::Vocabulary& vocabulary = tokenizer.vocabulary();
+  const text::Vocabulary& vocabulary = engine.model().tokenizer().vocabulary();
   const TokenId end = vocabulary.eot != text::kNoToken ? vocabulary.eot : vocabulary.eos;
   auto tree = std::make_shared<Continuations>();
   std::set<std::string> seen;
   for (const std::string& label : request.labels) {
     if (!seen.insert(label).second)
       return Error(Code::kInvalid, "label '{}' is given twice", label);
-    text::EncodeOptions options;
-    options.add_bos = false;
-    MNW_ASSIGN(std::vector<TokenId> tokens, tokenizer.Encode(label, false, options));
+    MNW_ASSIGN(std::vector<TokenId> tokens, engine.model().EncodeContinuation(label));
     if (tokens.empty()) return Error(Code::kInvalid, "label '{}' has no tokens", label);
     if (end != text::kNoToken) tokens.push_back(end);
     tree->Add(tokens);

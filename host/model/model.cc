@@ -82,6 +82,12 @@ Result<std::vector<text::TokenId>> Model::EncodeText(std::string_view text) cons
   return tokenizer_->Encode(text, false);
 }
 
+Result<std::vector<text::TokenId>> Model::EncodeContinuation(std::string_view text) const {
+  text::EncodeOptions options;
+  options.add_bos = false;
+  return tokenizer_->Encode(text, false, options);
+}
+
 Result<std::vector<text::TokenId>> Model::EncodeChat(text::ChatInput input) const {
   if (!template_) {
     return Error(Code::kPrecondition,

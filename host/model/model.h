@@ -48,6 +48,9 @@ class Model {
   // Plain text as it is, with BOS where the model wants one. Control tokens in it are ordinary
   // text.
   Result<std::vector<text::TokenId>> EncodeText(std::string_view text) const;
+  // What stands after a prompt: likewise, without BOS. Tokenized by itself, so no token spans the
+  // border.
+  Result<std::vector<text::TokenId>> EncodeContinuation(std::string_view text) const;
   // Messages through the chat template; control tokens come from the template alone. Fails with
   // kPrecondition if the model has no template.
   Result<std::vector<text::TokenId>> EncodeChat(text::ChatInput input) const;

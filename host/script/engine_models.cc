@@ -27,6 +27,10 @@ class EngineModels::EngineModel : public ModelApi {
     return model().EncodeText(text);
   }
 
+  Result<std::vector<engine::TokenId>> EncodeContinuation(std::string_view text) const override {
+    return model().EncodeContinuation(text);
+  }
+
   Result<std::vector<engine::TokenId>> EncodeChat(
       const nlohmann::ordered_json& messages) const override {
     text::ChatInput input;
@@ -43,6 +47,11 @@ class EngineModels::EngineModel : public ModelApi {
   Result<engine::RequestId> Classify(engine::ClassifyRequest request) override {
     request.adapter = adapter_;
     return engine::Classify(engine_, std::move(request));
+  }
+
+  Result<engine::RequestId> Score(engine::ContinuationsRequest request) override {
+    request.adapter = adapter_;
+    return engine::ScoreContinuations(engine_, std::move(request));
   }
 
   Result<engine::RequestId> Embed(engine::EmbedRequest request) override {

@@ -14,11 +14,13 @@ namespace minnow::script {
 // The handle at index 1, which methods get when they are called with a colon. Raises nothing.
 Result<ModelApi*> ReadModel(lua_State* L, std::string_view call);
 
-// The tokens of a plain text, of messages, or of the one user turn that asks about a document: the
-// document, a blank line, the question. All questions about a document share what stands before
-// them.
+// The tokens of messages through the chat template; of a prompt, which is messages or a text to be
+// continued as it stands; of the one user turn that asks about a document: the document, a blank
+// line, the question. All questions about a document share what stands before them.
 Result<std::vector<engine::TokenId>> EncodeMessages(lua_State* L, int index, const ModelApi& model,
                                                     std::string_view call);
+Result<std::vector<engine::TokenId>> EncodePrompt(lua_State* L, int index, const ModelApi& model,
+                                                  std::string_view call);
 Result<std::vector<engine::TokenId>> EncodeQuestion(const ModelApi& model,
                                                     std::string_view document,
                                                     std::string_view question);
@@ -30,6 +32,8 @@ Status ReadGenerateOptions(lua_State* L, int index, std::string_view call,
 Status SubmitGenerate(State& state, State::CallId id, ModelApi& model,
                       engine::GenerateRequest request);
 
-int Stream(lua_State* L);  // model:stream, in lua_stream.cc
+// Add the methods to the table on top of the stack.
+void OpenCalls(lua_State* L);
+void OpenStream(lua_State* L);
 
 }  // namespace minnow::script

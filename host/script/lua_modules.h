@@ -15,7 +15,6 @@ void OpenRequire(lua_State* L);    // require; takes the table of native functio
 
 // These add to the table on top of the stack, which scripts/minnow.lua makes the module of.
 void OpenModel(lua_State* L);
-void OpenStream(lua_State* L);
 void OpenTasks(lua_State* L);
 void OpenJson(lua_State* L);
 void OpenLog(lua_State* L);

@@ -11,17 +11,11 @@ namespace {
 
 const char kStreamMetatable = 0;  // its address is the registry key
 
-// A string is continued as it is, a list of messages goes through the chat template.
 Status StartStream(lua_State* L, State& state, State::CallId id) {
   MNW_ASSIGN(ModelApi * model, ReadModel(L, "stream"));
   engine::GenerateRequest request;
   MNW_TRY(ReadGenerateOptions(L, 3, "stream", request));
-  if (lua_istable(L, 2)) {
-    MNW_ASSIGN(request.prompt, EncodeMessages(L, 2, *model, "stream"));
-  } else {
-    MNW_ASSIGN(const std::string_view prompt, ReadString(L, 2, "stream: the prompt"));
-    MNW_ASSIGN(request.prompt, model->EncodeText(prompt));
-  }
+  MNW_ASSIGN(request.prompt, EncodePrompt(L, 2, *model, "stream"));
   const auto deliver =
       state.Receiver<std::string>(id, [](State& state, State::CallId id, std::string piece) {
         state.AddPiece(id, std::move(piece));
@@ -63,8 +57,6 @@ int Close(lua_State* L) {
   return 0;
 }
 
-}  // namespace
-
 int Stream(lua_State* L) {
   State& state = State::From(L);
   lua_settop(L, 3);
@@ -84,12 +76,16 @@ int Stream(lua_State* L) {
   return 4;
 }
 
+}  // namespace
+
 void OpenStream(lua_State* L) {
   constexpr luaL_Reg kMethods[] = {{"__call", Next}, {"__close", Close}, {nullptr, nullptr}};
   luaL_newlib(L, kMethods);
   lua_pushliteral(L, "minnow.stream");
   lua_setfield(L, -2, "__metatable");
   lua_rawsetp(L, LUA_REGISTRYINDEX, &kStreamMetatable);
+  lua_pushcfunction(L, Stream);
+  lua_setfield(L, -2, "stream");
 }
 
 }  // namespace minnow::script

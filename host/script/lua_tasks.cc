@@ -56,6 +56,13 @@ int Concurrency(lua_State* L) {
   return 1;
 }
 
+// fail(message): raises it as every other function does.
+int Fail(lua_State* L) {
+  State& state = State::From(L);
+  state.Try(Error(Code::kInvalid, "{}", luaL_checkstring(L, 1)));
+  return state.Raise(L);
+}
+
 int Sleep(lua_State* L) {
   const double seconds = luaL_checknumber(L, 1);
   luaL_argcheck(L, seconds >= 0 && std::isfinite(seconds), 1, "seconds from 0 on expected");
@@ -71,7 +78,7 @@ int Sleep(lua_State* L) {
 
 void OpenTasks(lua_State* L) {
   constexpr luaL_Reg kFunctions[] = {
-      {"together", Together}, {"concurrency", Concurrency}, {"sleep", Sleep}, {nullptr, nullptr}};
+      {"together", Together}, {"concurrency", Concurrency}, {"sleep", Sleep}, {"fail", Fail}, {nullptr, nullptr}};
   luaL_setfuncs(L, kFunctions, 0);
 }
 

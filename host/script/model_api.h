@@ -14,6 +14,7 @@
 #include "base/status.h"
 #include "engine/classify.h"
 #include "engine/request.h"
+#include "engine/score.h"
 
 namespace minnow::script {
 
@@ -29,10 +30,13 @@ class ModelApi {
   virtual Result<std::vector<engine::TokenId>> EncodeText(std::string_view text) const = 0;
   virtual Result<std::vector<engine::TokenId>> EncodeChat(
       const nlohmann::ordered_json& messages) const = 0;
+  // What stands after a prompt, tokenized by itself.
+  virtual Result<std::vector<engine::TokenId>> EncodeContinuation(std::string_view text) const = 0;
 
   // As of engine::Engine: a refusal means that no callback will come.
   virtual Result<engine::RequestId> Generate(engine::GenerateRequest request) = 0;
   virtual Result<engine::RequestId> Classify(engine::ClassifyRequest request) = 0;
+  virtual Result<engine::RequestId> Score(engine::ContinuationsRequest request) = 0;
   virtual Result<engine::RequestId> Embed(engine::EmbedRequest request) = 0;
   virtual void Cancel(engine::RequestId id) = 0;
 };

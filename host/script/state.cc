@@ -81,7 +81,6 @@ int State::Setup(lua_State* L) {
   OpenCoroutine(L);
   lua_newtable(L);
   OpenModel(L);
-  OpenStream(L);
   OpenTasks(L);
   OpenJson(L);
   OpenLog(L);

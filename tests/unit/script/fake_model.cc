@@ -93,6 +93,10 @@ Result<std::vector<TokenId>> FakeModel::EncodeText(std::string_view text) const 
   return std::vector<TokenId>(text.begin(), text.end());
 }
 
+Result<std::vector<TokenId>> FakeModel::EncodeContinuation(std::string_view text) const {
+  return EncodeText(text);
+}
+
 Result<std::vector<TokenId>> FakeModel::EncodeChat(const nlohmann::ordered_json& messages) const {
   std::string text;
   for (const auto& message : messages) {
@@ -123,6 +127,22 @@ Result<engine::RequestId> FakeModel::Generate(engine::GenerateRequest request) {
 
 Result<engine::RequestId> FakeModel::Classify(engine::ClassifyRequest request) {
   return Submit([request = std::move(request)] { request.on_done(AnswerTo(request)); });
+}
+
+// Each token costs what its byte says.
+Result<engine::RequestId> FakeModel::Score(engine::ContinuationsRequest request) {
+  return Submit([request = std::move(request)] {
+    engine::ScoreResult result;
+    result.usage.prompt_tokens = static_cast<uint32_t>(request.prompt.size());
+    for (const std::vector<TokenId>& tokens : request.continuations) {
+      engine::ContinuationScore score;
+      score.tokens = tokens;
+      for (const TokenId token : tokens) score.token_logprobs.push_back(-float(token));
+      for (const float logprob : score.token_logprobs) score.logprob += logprob;
+      result.continuations.push_back(std::move(score));
+    }
+    request.on_done(std::move(result));
+  });
 }
 
 // The vector is the text's bytes.

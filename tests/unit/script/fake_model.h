@@ -30,8 +30,10 @@ class FakeModel : public script::ModelApi {
   Result<std::vector<engine::TokenId>> EncodeText(std::string_view text) const override;
   Result<std::vector<engine::TokenId>> EncodeChat(
       const nlohmann::ordered_json& messages) const override;
+  Result<std::vector<engine::TokenId>> EncodeContinuation(std::string_view text) const override;
   Result<engine::RequestId> Generate(engine::GenerateRequest request) override;
   Result<engine::RequestId> Classify(engine::ClassifyRequest request) override;
+  Result<engine::RequestId> Score(engine::ContinuationsRequest request) override;
   Result<engine::RequestId> Embed(engine::EmbedRequest request) override;
   void Cancel(engine::RequestId id) override;
 

@@ -43,6 +43,29 @@ TEST(ScriptModel, EmbedsATextOrADocument) {
               f.RunToStatus("m:embed(5)"));
 }
 
+TEST(ScriptModel, ScoresContinuationsOfATextOrAConversation) {
+  CheckJson(R"([{"logprob":-195.0,"token_logprobs":[-97.0,-98.0],"tokens":[97,98]},)"
+            R"({"logprob":-97.0,"token_logprobs":[-97.0],"tokens":[97]}])",
+            "return m:score('the prompt', { 'ab', 'a' })");
+  CheckJson("-97.0", "return m:score({ { role = 'user', content = 'hi' } }, { 'a' })[1].logprob");
+  CHECK_ERROR(Code::kInvalid, "score: continuations should be a list of strings, got string",
+              f.RunToStatus("m:score('p', 'a')"));
+  CHECK_ERROR(Code::kInvalid, "score: the prompt should be a string, got number",
+              f.RunToStatus("m:score(1)"));
+}
+
+TEST(ScriptModel, AContextAsksAboutItsDocument) {
+  f.RunToJson("return m:context(doc):ask('why?', { max_tokens = 3 }).text");
+  const std::string asked = "[user]text\n\nwhy?";
+  CHECK(std::vector<minnow::engine::TokenId>(asked.begin(), asked.end()) ==
+        f.models.fake().last_request().prompt);
+  CheckJson(R"("b")", "return m:context('a b c'):classify('b?', { 'x', 'b' }).label");
+  CHECK_ERROR(Code::kInvalid, "context: the document should be a string, got nil",
+              f.RunToStatus("m:context()"));
+  CHECK_ERROR(Code::kInvalid, "a context has no 'asc'", f.RunToStatus("m:context(doc):asc('?')"));
+  CHECK_ERROR(Code::kInvalid, "call it with a colon", f.RunToStatus("m.context({}, 'x')"));
+}
+
 TEST(ScriptModel, PassesEveryOptionOn) {
   f.RunToJson(
       "return m:generate('p', { temperature = 0.5, top_k = 3, top_p = 0.75, min_p = 0.25, seed = "

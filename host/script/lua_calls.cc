@@ -1,0 +1,312 @@
+// The methods of a model that answer at once, or when the whole answer is there.
+#include <algorithm>
+#include <utility>
+
+#include "script/lua_model.h"
+#include "script/lua_values.h"
+
+namespace minnow::script {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// --- Results as scripts see them
+
+Json LogprobsJson(const std::vector<engine::GeneratedToken>& tokens) {
+  Json list = Json::array();
+  for (const engine::GeneratedToken& token : tokens) {
+    Json top = Json::array();
+    for (const engine::TokenLogprob& other : token.top) {
+      top.push_back({{"token", other.token}, {"logprob", other.logprob}});
+    }
+    list.push_back({{"token", token.token}, {"logprob", token.logprob}, {"top", std::move(top)}});
+  }
+  return list;
+}
+
+Json UsageJson(const engine::Usage& usage) {
+  return {{"prompt_tokens", usage.prompt_tokens}, {"completion_tokens", usage.completion_tokens}};
+}
+
+Result<Json> GenerateJson(const engine::GenerateResult& result) {
+  if (!result.status.ok()) return result.status;
+  if (result.finish_reason == engine::FinishReason::kCancelled) {
+    return Error(Code::kCancelled, "the model stopped before the answer was complete");
+  }
+  Json tokens = Json::array();
+  bool has_logprobs = false;
+  for (const engine::GeneratedToken& token : result.tokens) {
+    tokens.push_back(token.token);
+    has_logprobs |= !token.top.empty();
+  }
+  Json value = {{"text", result.text},
+                {"finish_reason", engine::FinishReasonName(result.finish_reason)},
+                {"tokens", std::move(tokens)},
+                {"usage", UsageJson(result.usage)}};
+  if (has_logprobs) value["logprobs"] = LogprobsJson(result.tokens);
+  return value;
+}
+
+Result<Json> ClassifyJson(const engine::ClassifyResult& result) {
+  if (!result.status.ok()) return result.status;
+  std::vector<const engine::LabelScore*> ranking;
+  Json probabilities = Json::object();
+  for (const engine::LabelScore& label : result.labels) {
+    ranking.push_back(&label);
+    probabilities[label.label] = label.probability;
+  }
+  std::stable_sort(ranking.begin(), ranking.end(),
+                   [](const auto* a, const auto* b) { return a->probability > b->probability; });
+  Json ranked = Json::array();
+  for (const engine::LabelScore* label : ranking) {
+    ranked.push_back({{"label", label->label}, {"probability", label->probability}});
+  }
+  const engine::LabelScore& best = result.labels[result.best];
+  return Json{{"label", best.label},
+              {"probability", best.probability},
+              {"probabilities", std::move(probabilities)},
+              {"ranking", std::move(ranked)}};
+}
+
+// --- Methods that wait
+
+// Reads the arguments and starts the call; raises nothing.
+using StartCall = Status (*)(lua_State* L, State& state, State::CallId id);
+
+int FinishCall(lua_State* L, int, lua_KContext id) {
+  State& state = State::From(L);
+  if (!state.Try(state.Take(static_cast<State::CallId>(id), state.value()))) return state.Raise(L);
+  PushJson(L, state.value());
+  return 1;
+}
+
+int Call(lua_State* L, const char* name, StartCall start) {
+  State& state = State::From(L);
+  state.RequireWait(L, name);
+  const State::CallId id = state.NewCall();
+  if (!state.Try(start(L, state, id))) {
+    state.Forget(id);
+    return state.Raise(L);
+  }
+  return state.Wait(L, id, FinishCall);
+}
+
+Status StartGenerate(lua_State* L, State& state, State::CallId id) {
+  MNW_ASSIGN(ModelApi * model, ReadModel(L, "generate"));
+  MNW_ASSIGN(const std::string_view prompt, ReadString(L, 2, "generate: the prompt"));
+  engine::GenerateRequest request;
+  MNW_TRY(ReadGenerateOptions(L, 3, "generate", request));
+  MNW_ASSIGN(request.prompt, model->EncodeText(prompt));
+  return SubmitGenerate(state, id, *model, std::move(request));
+}
+
+Status StartChat(lua_State* L, State& state, State::CallId id) {
+  MNW_ASSIGN(ModelApi * model, ReadModel(L, "chat"));
+  engine::GenerateRequest request;
+  MNW_TRY(ReadGenerateOptions(L, 3, "chat", request));
+  MNW_ASSIGN(request.prompt, EncodeMessages(L, 2, *model, "chat"));
+  return SubmitGenerate(state, id, *model, std::move(request));
+}
+
+Status StartAsk(lua_State* L, State& state, State::CallId id) {
+  MNW_ASSIGN(ModelApi * model, ReadModel(L, "ask"));
+  MNW_ASSIGN(const std::string_view document, ReadString(L, 2, "ask: the document"));
+  MNW_ASSIGN(const std::string_view question, ReadString(L, 3, "ask: the question"));
+  engine::GenerateRequest request;
+  MNW_TRY(ReadGenerateOptions(L, 4, "ask", request));
+  MNW_ASSIGN(request.prompt, EncodeQuestion(*model, document, question));
+  return SubmitGenerate(state, id, *model, std::move(request));
+}
+
+Status StartClassify(lua_State* L, State& state, State::CallId id) {
+  MNW_ASSIGN(ModelApi * model, ReadModel(L, "classify"));
+  MNW_ASSIGN(const std::string_view document, ReadString(L, 2, "classify: the document"));
+  MNW_ASSIGN(const std::string_view question, ReadString(L, 3, "classify: the question"));
+  engine::ClassifyRequest request;
+  MNW_ASSIGN(request.labels, ReadStrings(L, 4, "classify: labels"));
+  MNW_ASSIGN(request.prompt, EncodeQuestion(*model, document, question));
+  request.priority = state.environment().priority;
+  request.on_done = state.Receiver<engine::ClassifyResult>(
+      id, [](State& state, State::CallId id, engine::ClassifyResult result) {
+        state.CountUsage(result.usage);
+        state.Complete(id, ClassifyJson(result));
+      });
+  MNW_ASSIGN(const engine::RequestId submitted, model->Classify(std::move(request)));
+  state.Submitted(id, *model, submitted);
+  return {};
+}
+
+struct Embedding {
+  Status status;
+  std::vector<float> vector;
+  engine::Usage usage;
+};
+
+Status StartEmbed(lua_State* L, State& state, State::CallId id) {
+  MNW_ASSIGN(ModelApi * model, ReadModel(L, "embed"));
+  MNW_ASSIGN(const std::string_view text, ReadString(L, 2, "embed: the text"));
+  engine::EmbedRequest request;
+  MNW_ASSIGN(request.tokens, model->EncodeText(text));
+  request.priority = state.environment().priority;
+  auto receive = state.Receiver<Embedding>(id, [](State& state, State::CallId id, Embedding e) {
+    state.CountUsage(e.usage);
+    state.Complete(id, e.status.ok() ? Result<Json>(Json(e.vector)) : Result<Json>(e.status));
+  });
+  request.on_done = [receive = std::move(receive)](Status status, std::vector<float> vector,
+                                                   engine::Usage usage) {
+    receive({std::move(status), std::move(vector), usage});
+  };
+  MNW_ASSIGN(const engine::RequestId submitted, model->Embed(std::move(request)));
+  state.Submitted(id, *model, submitted);
+  return {};
+}
+
+// A document may be given as its text or as what a pipeline's run gets, which has it in a field.
+void TextOfDocument(lua_State* L) {
+  if (!lua_istable(L, 2)) return;
+  lua_getfield(L, 2, "text");
+  lua_replace(L, 2);
+}
+
+Result<Json> ScoreJson(const engine::ScoreResult& result) {
+  if (!result.status.ok()) return result.status;
+  Json list = Json::array();
+  for (const engine::ContinuationScore& score : result.continuations) {
+    list.push_back({{"logprob", score.logprob},
+                    {"tokens", score.tokens},
+                    {"token_logprobs", score.token_logprobs}});
+  }
+  return list;
+}
+
+Status StartScore(lua_State* L, State& state, State::CallId id) {
+  MNW_ASSIGN(ModelApi * model, ReadModel(L, "score"));
+  engine::ContinuationsRequest request;
+  MNW_ASSIGN(request.prompt, EncodePrompt(L, 2, *model, "score"));
+  MNW_ASSIGN(const std::vector<std::string> texts, ReadStrings(L, 3, "score: continuations"));
+  for (const std::string& text : texts) {
+    MNW_ASSIGN(request.continuations.emplace_back(), model->EncodeContinuation(text));
+  }
+  request.priority = state.environment().priority;
+  request.on_done = state.Receiver<engine::ScoreResult>(
+      id, [](State& state, State::CallId id, engine::ScoreResult result) {
+        state.CountUsage(result.usage);
+        state.Complete(id, ScoreJson(result));
+      });
+  MNW_ASSIGN(const engine::RequestId submitted, model->Score(std::move(request)));
+  state.Submitted(id, *model, submitted);
+  return {};
+}
+
+int Generate(lua_State* L) { return Call(L, "generate", StartGenerate); }
+int Chat(lua_State* L) { return Call(L, "chat", StartChat); }
+
+int Ask(lua_State* L) {
+  TextOfDocument(L);
+  return Call(L, "ask", StartAsk);
+}
+
+int Classify(lua_State* L) {
+  TextOfDocument(L);
+  return Call(L, "classify", StartClassify);
+}
+
+int Score(lua_State* L) { return Call(L, "score", StartScore); }
+
+int Embed(lua_State* L) {
+  TextOfDocument(L);
+  return Call(L, "embed", StartEmbed);
+}
+
+// --- Methods that answer at once
+
+Status TokenizeText(lua_State* L, const char* call, Json& ids) {
+  MNW_ASSIGN(const ModelApi* model, ReadModel(L, call));
+  MNW_ASSIGN(const std::string_view text, ReadString(L, 2, fmt::format("{}: the text", call)));
+  MNW_ASSIGN(ids, model->EncodeText(text));
+  return {};
+}
+
+int Tokenize(lua_State* L) {
+  State& state = State::From(L);
+  if (!state.Try(TokenizeText(L, "tokenize", state.value()))) return state.Raise(L);
+  PushJson(L, state.value());
+  return 1;
+}
+
+int Count(lua_State* L) {
+  State& state = State::From(L);
+  if (!state.Try(TokenizeText(L, "count", state.value()))) return state.Raise(L);
+  lua_pushinteger(L, static_cast<lua_Integer>(state.value().size()));
+  return 1;
+}
+
+}  // namespace
+
+Result<std::vector<engine::TokenId>> EncodePrompt(lua_State* L, int index, const ModelApi& model,
+                                                  std::string_view call) {
+  if (lua_istable(L, index)) return EncodeMessages(L, index, model, call);
+  MNW_ASSIGN(const std::string_view prompt,
+             ReadString(L, index, fmt::format("{}: the prompt", call)));
+  return model.EncodeText(prompt);
+}
+
+Result<std::vector<engine::TokenId>> EncodeMessages(lua_State* L, int index, const ModelApi& model,
+                                                    std::string_view call) {
+  MNW_ASSIGN(const Json messages, ToJson(L, index, fmt::format("{}: messages", call)));
+  bool good = messages.is_array() && !messages.empty();
+  for (const Json& message : messages) {
+    const auto role = message.is_object() ? message.find("role") : message.end();
+    good = good && message.is_object() && role != message.end() && role->is_string();
+  }
+  if (!good) {
+    return Error(Code::kInvalid,
+                 "{}: messages should be a list like {{ {{ role = \"user\", content = "
+                 "\"...\" }} }}",
+                 call);
+  }
+  return model.EncodeChat(messages);
+}
+
+Result<std::vector<engine::TokenId>> EncodeQuestion(const ModelApi& model,
+                                                    std::string_view document,
+                                                    std::string_view question) {
+  std::string content = engine::DocumentTurn(document, question);
+  return model.EncodeChat(Json::array({{{"role", "user"}, {"content", std::move(content)}}}));
+}
+
+Status ReadGenerateOptions(lua_State* L, int index, std::string_view call,
+                           engine::GenerateRequest& request) {
+  engine::Sampling& sampling = request.sampling;
+  return ReadOptions(L, index, call,
+                     {{"max_tokens", &request.max_tokens},
+                      {"temperature", &sampling.temperature},
+                      {"top_k", &sampling.top_k},
+                      {"top_p", &sampling.top_p},
+                      {"min_p", &sampling.min_p},
+                      {"seed", &sampling.seed},
+                      {"stop", &request.stop},
+                      {"logprobs", &request.n_logprobs}});
+}
+
+Status SubmitGenerate(State& state, State::CallId id, ModelApi& model,
+                      engine::GenerateRequest request) {
+  request.priority = state.environment().priority;
+  request.on_done = state.Receiver<engine::GenerateResult>(
+      id, [](State& state, State::CallId id, engine::GenerateResult result) {
+        state.CountUsage(result.usage);
+        state.Complete(id, GenerateJson(result));
+      });
+  MNW_ASSIGN(const engine::RequestId submitted, model.Generate(std::move(request)));
+  state.Submitted(id, model, submitted);
+  return {};
+}
+
+void OpenCalls(lua_State* L) {
+  constexpr luaL_Reg kMethods[] = {{"generate", Generate}, {"chat", Chat},   {"ask", Ask},
+                                   {"classify", Classify}, {"score", Score}, {"embed", Embed},
+                                   {"tokenize", Tokenize}, {"count", Count}, {nullptr, nullptr}};
+  luaL_setfuncs(L, kMethods, 0);
+}
+
+}  // namespace minnow::script
