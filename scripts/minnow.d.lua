@@ -194,6 +194,14 @@ function minnow.all(functions) end
 ---@param seconds number
 function minnow.sleep(seconds) end
 
+---Calls fn(...) and gives its results, unless it takes longer than so many seconds: then all that it does is
+---cancelled, and the failure has the code "deadline".
+---@param seconds number
+---@param fn fun(...): any
+---@param ... any
+---@return any ...
+function minnow.timeout(seconds, fn, ...) end
+
 ---A table whose fields JSON writes in this order; others are written by name.
 ---@param entries [string, any][]
 ---@return table
@@ -208,6 +216,42 @@ function minnow.array(list) end
 ---JSON's null, where Lua's nil would leave nothing.
 ---@type lightuserdata
 minnow.null = nil
+
+---Files in the folders that were granted (--allow read=DIR), and in no others.
+minnow.files = {}
+
+---The bytes of a file.
+---@param path string
+---@return string
+function minnow.files.read(path) end
+
+---The names in a folder, sorted; those of folders end with a /.
+---@param path string
+---@return string[]
+function minnow.files.list(path) end
+
+---@class minnow.HttpOptions
+---@field headers? string|string[]  -- "Name: value"
+---@field timeout? number  -- seconds for all of it, 30
+
+---@class minnow.HttpResponse
+---@field status integer
+---@field headers table<string, string>  -- names in lower case
+---@field body string  -- 16 MiB at most
+
+---Requests to the hosts that were granted (--allow net=HOST), and to no others. Redirects are not followed.
+minnow.http = {}
+
+---@param url string
+---@param options? minnow.HttpOptions
+---@return minnow.HttpResponse
+function minnow.http.get(url, options) end
+
+---@param url string
+---@param body string
+---@param options? minnow.HttpOptions
+---@return minnow.HttpResponse
+function minnow.http.post(url, body, options) end
 
 minnow.json = {}
 

@@ -4,7 +4,7 @@
 local native = ...
 local error, ipairs, pcall, rawget, setmetatable = error, ipairs, pcall, rawget, setmetatable
 local getmetatable, tostring, type = getmetatable, tostring, type
-local huge, min, unpack = math.huge, math.min, table.unpack
+local huge, min, pack, unpack = math.huge, math.min, table.pack, table.unpack
 
 local minnow = {
   model = native.model,
@@ -14,6 +14,8 @@ local minnow = {
   json = native.json,
   null = native.null,
   array = native.array,
+  files = native.files,
+  http = native.http,
 }
 
 -- Items are begun in order. After a failure no further one is begun; those that run are waited for,
@@ -46,6 +48,16 @@ local function call(fn) return fn() end
 function minnow.all(functions)
   local results = minnow.map(functions, call)
   return unpack(results, 1, #functions)
+end
+
+-- What fn has opened in a `for` loop or as <close> is closed when its time is up.
+function minnow.timeout(seconds, fn, ...)
+  local arguments, results = pack(...), nil
+  native.within(seconds, function()
+    results = pack(pcall(fn, unpack(arguments, 1, arguments.n)))
+  end)
+  if not results[1] then error(results[2], 0) end
+  return unpack(results, 2, results.n)
 end
 
 function minnow.ordered(entries)

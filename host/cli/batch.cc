@@ -20,6 +20,7 @@ constexpr uint64_t kDryRunDocuments = 16;
 
 struct Options {
   ModelOptions model;
+  ScriptOptions script;
   std::string pipeline, input, output, queue, run, shard, report;
   batch::BatchOptions batch;
   batch::Selection selection;
@@ -76,6 +77,7 @@ batch::Identity SettingsOf(const Options& o) {
   batch::Identity settings = {{"the context size", std::to_string(o.model.n_ctx)},
                               {"the cache's type", o.model.kv_type},
                               {"the devices", fmt::format("{}", fmt::join(o.model.devices, ", "))}};
+  if (!o.script.budget.empty()) settings.emplace_back("the budget", o.script.budget);
   if (o.batch.timings) settings.emplace_back("timings", "yes");
   return settings;
 }
@@ -154,8 +156,10 @@ VerbResult RunHere(const Options& o) {
   MNW_ASSIGN(const std::unique_ptr<engine::Runtime> runtime,
              engine::Runtime::Create(runtime_options));
   script::EngineModels models(*runtime);
+  script::PipelineOptions pipeline_options;
+  MNW_TRY(ReadScriptOptions(o.script, &pipeline_options.budget, &pipeline_options.grants));
   MNW_ASSIGN(const std::unique_ptr<script::Pipeline> pipeline,
-             script::Pipeline::Load(o.pipeline, models, *loop));
+             script::Pipeline::Load(o.pipeline, models, *loop, pipeline_options));
 
   const batch::Identity identity = IdentityOf(o);
   batch::BatchOptions options = o.batch;
@@ -257,6 +261,7 @@ void AddBatch(CLI::App& app) {
   CLI::App* verb = AddVerb(app, "batch", "A pipeline over many documents, one JSON line for each",
                            [o] { return Run(*o); });
   AddRuntimeOptions(*verb, o->model);
+  AddScriptOptions(*verb, o->script);
   verb->add_option("pipeline", o->pipeline, "The Lua file that returns minnow.pipeline{...}")
       ->required();
   verb->add_option("--input", o->input,

@@ -160,6 +160,20 @@ Result<OpenedModel> OpenModel(const ModelOptions& options) {
   return opened;
 }
 
+void AddScriptOptions(CLI::App& verb, ScriptOptions& o) {
+  verb.add_option("--budget", o.budget,
+                  "What a script may spend before it is stopped: memory=64M,instructions=1e8,"
+                  "lua=10,time=3600,tokens=none,output=1M, any of them");
+  verb.add_option("--allow", o.allow,
+                  "What it may reach, which is nothing by default: read=DIR,net=HOST");
+}
+
+Status ReadScriptOptions(const ScriptOptions& o, script::Budget* budget, script::Grants* grants) {
+  if (!o.budget.empty()) MNW_TRY(script::ReadBudget(o.budget, budget));
+  for (const std::string& allow : o.allow) MNW_TRY(script::ReadGrants(allow, grants));
+  return {};
+}
+
 void AddSamplingOptions(CLI::App& verb, engine::Sampling& s) {
   verb.add_option("--temp", s.temperature, "Temperature; 0: always the likeliest token");
   verb.add_option("--top-k", s.top_k, "Only the k likeliest tokens; 0: off");

@@ -17,6 +17,8 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "engine/runtime.h"
+#include "script/budget.h"
+#include "script/grants.h"
 
 namespace minnow::cli {
 
@@ -59,6 +61,15 @@ struct OpenedModel {
   engine::AdapterId adapter = 0;
 };
 Result<OpenedModel> OpenModel(const ModelOptions& options);
+
+// What a document or script may spend and reach.
+struct ScriptOptions {
+  std::string budget;
+  std::vector<std::string> allow;
+};
+void AddScriptOptions(CLI::App& verb, ScriptOptions& options);
+Status ReadScriptOptions(const ScriptOptions& options, script::Budget* budget,
+                         script::Grants* grants);
 
 // Sampling options of verbs that generate.
 void AddSamplingOptions(CLI::App& verb, engine::Sampling& sampling);

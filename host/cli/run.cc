@@ -10,6 +10,7 @@ namespace {
 
 struct Options {
   ModelOptions model;
+  ScriptOptions script;
   std::string file;
   std::vector<std::string> arguments;
 };
@@ -20,7 +21,11 @@ VerbResult Run(const Options& o) {
   MNW_ASSIGN(const std::unique_ptr<engine::Runtime> runtime,
              engine::Runtime::Create(runtime_options));
   script::EngineModels models(*runtime);
-  MNW_ASSIGN(const script::ScriptEnd end, script::RunScript(o.file, o.arguments, models, *loop));
+  script::Budget budget = script::ScriptBudget();
+  script::Grants grants;
+  MNW_TRY(ReadScriptOptions(o.script, &budget, &grants));
+  MNW_ASSIGN(const script::ScriptEnd end,
+             script::RunScript(o.file, o.arguments, models, *loop, budget, grants));
   if (end == script::ScriptEnd::kPipeline) {
     return Error(
         Code::kInvalid,
@@ -36,6 +41,7 @@ void AddRun(CLI::App& app) {
   auto o = std::make_shared<Options>();
   CLI::App* verb = AddVerb(app, "run", "A Lua script", [o] { return Run(*o); });
   AddRuntimeOptions(*verb, o->model);
+  AddScriptOptions(*verb, o->script);
   verb->add_option("file", o->file, "The script")->required();
   verb->add_option("arguments", o->arguments, "The script's arguments (its ...)");
   verb->positionals_at_end();

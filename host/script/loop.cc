@@ -8,7 +8,13 @@ namespace minnow::script {
 struct Loop::Timer {
   uv_timer_t handle;
   Loop* loop;
+  TimerId id;
   Letter letter;
+
+  void Close() {
+    uv_close(reinterpret_cast<uv_handle_t*>(&handle),
+             [](uv_handle_t* handle) { delete reinterpret_cast<Timer*>(handle); });
+  }
 };
 
 struct Loop::Job {
@@ -35,10 +41,7 @@ Loop::~Loop() {
   if (!open_) return;
   live_.clear();  // nobody is interested in what still arrives
   if (async_.loop) uv_close(reinterpret_cast<uv_handle_t*>(&async_), nullptr);
-  for (Timer* timer : timers_) {
-    uv_close(reinterpret_cast<uv_handle_t*>(timer),
-             [](uv_handle_t* handle) { delete reinterpret_cast<Timer*>(handle); });
-  }
+  for (const auto& [id, timer] : timers_) timer->Close();
   uv_run(&loop_, UV_RUN_DEFAULT);
   uv_loop_close(&loop_);
 }
@@ -70,19 +73,29 @@ void Loop::DeliverAll() {
   for (const Letter& letter : letters) Deliver(letter);
 }
 
-void Loop::After(double seconds, Address to, Function function) {
-  auto* timer = new Timer{{}, this, {to, std::move(function)}};
-  timers_.insert(timer);
+Loop::TimerId Loop::After(double seconds, Address to, Function function) {
+  auto* timer = new Timer{{}, this, ++last_timer_, {to, std::move(function)}};
+  timers_.emplace(timer->id, timer);
   uv_timer_init(&loop_, &timer->handle);
   uv_update_time(&loop_);
   const auto expired = [](uv_timer_t* handle) {
     auto* timer = reinterpret_cast<Timer*>(handle);
-    timer->loop->timers_.erase(timer);
-    timer->loop->Deliver(timer->letter);
-    uv_close(reinterpret_cast<uv_handle_t*>(handle),
-             [](uv_handle_t* closed) { delete reinterpret_cast<Timer*>(closed); });
+    Loop* loop = timer->loop;
+    loop->timers_.erase(timer->id);
+    timer->Close();  // the letter lives until the loop comes round
+    loop->Deliver(timer->letter);
   };
-  uv_timer_start(&timer->handle, expired, static_cast<uint64_t>(std::max(0.0, seconds) * 1000), 0);
+  // Beyond what libuv can add to its clock, never.
+  const double milliseconds = std::clamp(seconds * 1000, 0.0, 1e15);
+  uv_timer_start(&timer->handle, expired, static_cast<uint64_t>(milliseconds), 0);
+  return timer->id;
+}
+
+void Loop::Cancel(TimerId id) {
+  const auto found = timers_.find(id);
+  if (found == timers_.end()) return;
+  found->second->Close();
+  timers_.erase(found);
 }
 
 void Loop::Work(std::function<Function()> work, Address to) {

@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -37,7 +38,10 @@ class Loop {
   void Post(Address to, Function function);
   void Post(Function function) { Post(kLoop, std::move(function)); }
 
-  void After(double seconds, Address to, Function function);
+  using TimerId = uint64_t;  // never reused; 0 is none
+  TimerId After(double seconds, Address to, Function function);
+  void Cancel(TimerId id);  // no effect when it has gone off
+  size_t n_timers() const { return timers_.size(); }
 
   // `work` on a thread of libuv's pool, then what it returned on the loop's.
   void Work(std::function<Function()> work, Address to);
@@ -63,8 +67,9 @@ class Loop {
 
   bool open_ = false;
   uv_loop_t loop_;
-  uv_async_t async_{};                 // async_.loop is null until it is open
-  std::unordered_set<Timer*> timers_;  // libuv's between start and close
+  uv_async_t async_{};                          // async_.loop is null until it is open
+  std::unordered_map<TimerId, Timer*> timers_;  // libuv's between start and close
+  TimerId last_timer_ = 0;
   std::unordered_set<Address> live_{kLoop};
   Address next_address_ = kLoop + 1;
 

@@ -70,25 +70,18 @@ Result<Json> ClassifyJson(const engine::ClassifyResult& result) {
 
 // --- Methods that wait
 
-// Reads the arguments and starts the call; raises nothing.
-using StartCall = Status (*)(lua_State* L, State& state, State::CallId id);
-
-int FinishCall(lua_State* L, int, lua_KContext id) {
-  State& state = State::From(L);
-  if (!state.Try(state.Take(static_cast<State::CallId>(id), state.value()))) return state.Raise(L);
-  PushJson(L, state.value());
-  return 1;
+// Tokenizing takes some 100 ns a byte, on the loop's thread.
+void ChargeTexts(lua_State* L) {
+  size_t n_bytes = 0;
+  for (int i = 2; i <= lua_gettop(L); ++i) {
+    if (lua_type(L, i) == LUA_TSTRING) n_bytes += lua_rawlen(L, i);
+  }
+  State::From(L).Charge(L, 10 * n_bytes);
 }
 
-int Call(lua_State* L, const char* name, StartCall start) {
-  State& state = State::From(L);
-  state.RequireWait(L, name);
-  const State::CallId id = state.NewCall();
-  if (!state.Try(start(L, state, id))) {
-    state.Forget(id);
-    return state.Raise(L);
-  }
-  return state.Wait(L, id, FinishCall);
+int Call(lua_State* L, const char* name, State::StartCall start) {
+  ChargeTexts(L);
+  return State::From(L).CallAndWait(L, name, start);
 }
 
 Status StartGenerate(lua_State* L, State& state, State::CallId id) {
@@ -125,6 +118,7 @@ Status StartClassify(lua_State* L, State& state, State::CallId id) {
   engine::ClassifyRequest request;
   MNW_ASSIGN(request.labels, ReadStrings(L, 4, "classify: labels"));
   MNW_ASSIGN(request.prompt, EncodeQuestion(*model, document, question));
+  MNW_TRY(state.ReserveTokens(request.prompt.size()));
   request.priority = state.environment().priority;
   request.on_done = state.Receiver<engine::ClassifyResult>(
       id, [](State& state, State::CallId id, engine::ClassifyResult result) {
@@ -147,6 +141,7 @@ Status StartEmbed(lua_State* L, State& state, State::CallId id) {
   MNW_ASSIGN(const std::string_view text, ReadString(L, 2, "embed: the text"));
   engine::EmbedRequest request;
   MNW_ASSIGN(request.tokens, model->EncodeText(text));
+  MNW_TRY(state.ReserveTokens(request.tokens.size()));
   request.priority = state.environment().priority;
   auto receive = state.Receiver<Embedding>(id, [](State& state, State::CallId id, Embedding e) {
     state.CountUsage(e.usage);
@@ -187,6 +182,9 @@ Status StartScore(lua_State* L, State& state, State::CallId id) {
   for (const std::string& text : texts) {
     MNW_ASSIGN(request.continuations.emplace_back(), model->EncodeContinuation(text));
   }
+  size_t n_tokens = request.prompt.size();
+  for (const auto& tokens : request.continuations) n_tokens += tokens.size();
+  MNW_TRY(state.ReserveTokens(n_tokens));
   request.priority = state.environment().priority;
   request.on_done = state.Receiver<engine::ScoreResult>(
       id, [](State& state, State::CallId id, engine::ScoreResult result) {
@@ -229,6 +227,7 @@ Status TokenizeText(lua_State* L, const char* call, Json& ids) {
 
 int Tokenize(lua_State* L) {
   State& state = State::From(L);
+  ChargeTexts(L);
   if (!state.Try(TokenizeText(L, "tokenize", state.value()))) return state.Raise(L);
   PushJson(L, state.value());
   return 1;
@@ -236,6 +235,7 @@ int Tokenize(lua_State* L) {
 
 int Count(lua_State* L) {
   State& state = State::From(L);
+  ChargeTexts(L);
   if (!state.Try(TokenizeText(L, "count", state.value()))) return state.Raise(L);
   lua_pushinteger(L, static_cast<lua_Integer>(state.value().size()));
   return 1;
@@ -291,6 +291,7 @@ Status ReadGenerateOptions(lua_State* L, int index, std::string_view call,
 
 Status SubmitGenerate(State& state, State::CallId id, ModelApi& model,
                       engine::GenerateRequest request) {
+  MNW_TRY(state.ReserveTokens(request.prompt.size(), &request.max_tokens));
   request.priority = state.environment().priority;
   request.on_done = state.Receiver<engine::GenerateResult>(
       id, [](State& state, State::CallId id, engine::GenerateResult result) {

@@ -24,10 +24,14 @@ int Encode(lua_State* L) {
 
 Status DecodeText(lua_State* L, Json& value) {
   MNW_ASSIGN(const std::string_view text, ReadString(L, 1, "json.decode: the text"));
+  State& state = State::From(L);
+  if (!state.Spend(text.size())) return Error(Code::kExhausted, "the budget is used up");
+  const size_t most = state.environment().budget.memory_bytes / sizeof(Json);
+  size_t n_values = 0;
   bool too_deep = false;
   const auto check_depth = [&](int depth, Json::parse_event_t, Json&) {
     too_deep |= depth > kMaxDepth;
-    return !too_deep;
+    return !too_deep && ++n_values <= most;
   };
   try {
     value = Json::parse(text, check_depth);
@@ -36,6 +40,12 @@ Status DecodeText(lua_State* L, Json& value) {
   }
   if (too_deep)
     return Error(Code::kInvalid, "json.decode: nested deeper than {} levels", kMaxDepth);
+  if (n_values > most) {
+    return Error(Code::kExhausted,
+                 "json.decode: more than {} values, which the memory budget "
+                 "cannot hold",
+                 most);
+  }
   return {};
 }
 

@@ -22,6 +22,7 @@ void JoinArguments(lua_State* L) {
 template <LogLevel kLevel>
 int LogLine(lua_State* L) {
   JoinArguments(L);
+  if (!State::From(L).MayWrite(lua_rawlen(L, -1))) return 0;
   Log(kLevel, fmt::format("{}: {}", State::From(L).label(), lua_tostring(L, -1)));
   return 0;
 }

@@ -74,7 +74,7 @@ int PushOpened(lua_State* L, const char* what, Opener (*opener)(lua_State*, Mode
   const char* key = lua_tostring(L, -1);
   if (!FindOpen(state, key) && !state.environment().may_block) {
     state.RequireWait(L, what);
-    const State::CallId id = state.NewCall();
+    const State::CallId id = state.NewCall(L);
     StartOpen(state, id, key, opener(L, models));
     return state.Wait(L, id, FinishOpen);
   }

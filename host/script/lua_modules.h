@@ -10,6 +10,7 @@
 namespace minnow::script {
 
 void OpenSandbox(lua_State* L);    // sandbox.cc: Lua's own libraries, less what is not granted
+void OpenPatterns(lua_State* L);   // adds to the string library on top of the stack
 void OpenCoroutine(lua_State* L);  // the coroutine library, whose coroutines may wait for calls
 void OpenRequire(lua_State* L);    // require; takes the table of native functions from the stack
 
@@ -19,6 +20,8 @@ void OpenTasks(lua_State* L);
 void OpenJson(lua_State* L);
 void OpenLog(lua_State* L);
 void OpenPipeline(lua_State* L);
+void OpenFiles(lua_State* L);
+void OpenHttp(lua_State* L);
 
 void PushChunk(lua_State* L, const Chunk& chunk);  // the function of a compiled chunk; may raise
 bool IsPipeline(lua_State* L, int index);          // made by minnow.pipeline; raises nothing

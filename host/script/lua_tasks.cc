@@ -24,7 +24,7 @@ int Together(lua_State* L) {
   const lua_Integer n = luaL_checkinteger(L, 2);
   State& state = State::From(L);
   state.RequireWait(L, "minnow.map");
-  const State::CallId group = state.NewCall();
+  const State::CallId group = state.NewCall(L);
   for (lua_Integer i = 0; i < n; ++i) {
     lua_pushvalue(L, 1);
     state.Spawn(L, group);
@@ -63,22 +63,44 @@ int Fail(lua_State* L) {
   return state.Raise(L);
 }
 
+double CheckSeconds(lua_State* L, int index) {
+  const double seconds = luaL_checknumber(L, index);
+  luaL_argcheck(L, seconds >= 0 && std::isfinite(seconds), index, "seconds from 0 on expected");
+  return seconds;
+}
+
+// within(seconds, function): runs it as a task, which is given up when it takes longer.
+int Within(lua_State* L) {
+  const double seconds = CheckSeconds(L, 1);
+  luaL_checktype(L, 2, LUA_TFUNCTION);
+  lua_settop(L, 2);
+  State& state = State::From(L);
+  state.RequireWait(L, "minnow.timeout");
+  const State::CallId group = state.NewCall(L);
+  state.Spawn(L, group);
+  state.Find(group)->timer =
+      state.environment().loop.After(seconds, state.address(), [&state, group, seconds] {
+        state.GiveUp(group, Error(Code::kDeadline, "timeout: it took longer than {} s", seconds));
+      });
+  return state.Wait(L, group, FinishWait);
+}
+
 int Sleep(lua_State* L) {
-  const double seconds = luaL_checknumber(L, 1);
-  luaL_argcheck(L, seconds >= 0 && std::isfinite(seconds), 1, "seconds from 0 on expected");
+  const double seconds = CheckSeconds(L, 1);
   State& state = State::From(L);
   state.RequireWait(L, "minnow.sleep");
-  const State::CallId id = state.NewCall();
-  state.environment().loop.After(seconds, state.address(),
-                                 [&state, id] { state.Complete(id, nlohmann::ordered_json()); });
+  const State::CallId id = state.NewCall(L);
+  state.Find(id)->timer = state.environment().loop.After(
+      seconds, state.address(), [&state, id] { state.Complete(id, nlohmann::ordered_json()); });
   return state.Wait(L, id, FinishWait);
 }
 
 }  // namespace
 
 void OpenTasks(lua_State* L) {
-  constexpr luaL_Reg kFunctions[] = {
-      {"together", Together}, {"concurrency", Concurrency}, {"sleep", Sleep}, {"fail", Fail}, {nullptr, nullptr}};
+  constexpr luaL_Reg kFunctions[] = {{"together", Together}, {"concurrency", Concurrency},
+                                     {"within", Within},     {"sleep", Sleep},
+                                     {"fail", Fail},         {nullptr, nullptr}};
   luaL_setfuncs(L, kFunctions, 0);
 }
 

@@ -5,6 +5,7 @@
 #include <limits>
 #include <utility>
 
+#include "script/state.h"
 #include "text/utf8.h"
 
 namespace minnow::script {
@@ -39,7 +40,9 @@ class Reader {
   Reader(lua_State* L, std::string_view what) : L_(L), path_(what) {}
 
   Result<Json> Read(int index, int depth) {
-    switch (lua_type(L_, index)) {
+    const int type = lua_type(L_, index);
+    MNW_TRY(Count(type == LUA_TSTRING ? lua_rawlen(L_, index) : 0));
+    switch (type) {
       case LUA_TNIL:
         return Json(nullptr);
       case LUA_TBOOLEAN:
@@ -61,6 +64,18 @@ class Reader {
  private:
   using Named = std::vector<std::pair<std::string, Json>>;
   using Listed = std::vector<std::pair<lua_Integer, Json>>;
+
+  // A table that stands in many places is written as often, so the text may be larger than memory.
+  Status Count(size_t n_bytes) {
+    State& state = State::From(L_);
+    n_bytes_ += n_bytes + sizeof(Json);
+    if (n_bytes_ > state.environment().budget.memory_bytes) {
+      return Error(Code::kExhausted, "{} is part of a value that is larger than {} bytes as JSON",
+                   path_, state.environment().budget.memory_bytes);
+    }
+    if (state.Spend(10 + n_bytes / 8)) return {};
+    return Error(Code::kExhausted, "the budget is used up");
+  }
 
   Result<Json> ReadNumber(int index) {
     if (lua_isinteger(L_, index)) return Json(lua_tointeger(L_, index));
@@ -94,7 +109,8 @@ class Reader {
     const size_t length = path_.size();
     const bool is_string = lua_type(L_, -2) == LUA_TSTRING;
     if (is_string) {
-      path_.append(".").append(StringAt(L_, -2));
+      MNW_TRY(Count(lua_rawlen(L_, -2)));
+      path_.append(".").append(StringAt(L_, -2).substr(0, kMaxNameInErrors));
     } else if (lua_isinteger(L_, -2)) {
       path_ += fmt::format("[{}]", lua_tointeger(L_, -2));
     } else {
@@ -166,8 +182,11 @@ class Reader {
     return is_array;
   }
 
+  static constexpr size_t kMaxNameInErrors = 80;
+
   lua_State* L_;
   std::string path_;
+  size_t n_bytes_ = 0;
 };
 
 template <class Integer>

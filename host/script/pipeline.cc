@@ -23,6 +23,7 @@ Pipeline::Pipeline(Program program, Models& models, Loop& loop, const PipelineOp
                    .models = models,
                    .program = program_,
                    .budget = options.budget,
+                   .grants = options.grants,
                    .priority = options.priority},
       address_(loop.NewAddress()) {}
 

@@ -29,7 +29,8 @@ struct DocumentResult {
 };
 
 struct PipelineOptions {
-  Budget budget;  // of each document
+  Budget budget{};  // of each document
+  Grants grants{};
   engine::Priority priority = engine::Priority::kBatch;
 };
 
@@ -46,6 +47,7 @@ class Pipeline {
   // models that were opened.
   Result<std::vector<std::pair<std::string, std::string>>> Parts() const;
   size_t n_parts() const;
+  void print_to(std::FILE* file) { environment_.print_to = file; }  // else stderr
 
   // Any number may run at once; each holds a state of some 30 KB. on_done comes from the loop,
   // after Run has returned.

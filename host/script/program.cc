@@ -16,8 +16,6 @@
 namespace minnow::script {
 namespace {
 
-constexpr size_t kMaxSourceBytes = 1 << 20;
-
 // Letters, digits, _ and - in parts that dots separate: no way to name a file outside the folder.
 bool IsModuleName(std::string_view name) {
   bool in_part = false;

@@ -24,6 +24,8 @@ struct Chunk {
   std::string sha256;    // of the source
 };
 
+inline constexpr size_t kMaxSourceBytes = 1 << 20;
+
 Result<Chunk> Compile(std::string_view source, const std::string& chunk_name);
 
 // The files of scripts/, put into the program by the build; stubs (.d.lua) excepted.

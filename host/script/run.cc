@@ -24,12 +24,13 @@ int ScriptMain(lua_State* L) {
 }  // namespace
 
 Result<ScriptEnd> RunScript(const std::string& path, Arguments arguments, Models& models,
-                            Loop& loop, const Budget& budget) {
+                            Loop& loop, const Budget& budget, const Grants& grants) {
   MNW_ASSIGN(Program program, Program::Load(path));
   Environment environment{.loop = loop,
                           .models = models,
                           .program = program,
                           .budget = budget,
+                          .grants = grants,
                           .priority = engine::Priority::kInteractive,
                           .print_to = stdout};
   MNW_ASSIGN(const std::unique_ptr<State> state, State::Create(environment, path));

@@ -10,7 +10,12 @@
 
 namespace minnow::script {
 
-inline constexpr Budget kScriptBudget{.memory_bytes = size_t{1} << 30, .instructions = UINT64_MAX};
+// A script of one's own may take its time.
+constexpr Budget ScriptBudget() {
+  Budget budget = Budget::Unlimited();
+  budget.memory_bytes = size_t{1} << 30;
+  return budget;
+}
 
 enum class ScriptEnd {
   kDone,
@@ -19,6 +24,7 @@ enum class ScriptEnd {
 
 // `arguments` are the script's `...`; print writes to stdout.
 Result<ScriptEnd> RunScript(const std::string& path, std::span<const std::string> arguments,
-                            Models& models, Loop& loop, const Budget& budget = kScriptBudget);
+                            Models& models, Loop& loop, const Budget& budget = ScriptBudget(),
+                            const Grants& grants = {});
 
 }  // namespace minnow::script

@@ -1,17 +1,26 @@
 #include "script/state.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
+#include <vector>
 
+#include "base/log.h"
 #include "script/lua_modules.h"
 #include "script/lua_values.h"
 
 namespace minnow::script {
 namespace {
 
-// Rare enough to cost nothing, often enough to stop a loop at once.
-constexpr int kHookInterval = 1000;
+// Rare enough to cost little: a few nanoseconds of an instruction's 5 to 10. Often enough to stop
+// at once a loop whose instructions take a millisecond each, as comparing strings of 30 MB does.
+constexpr int kHookInterval = 100;
+constexpr size_t kLargeBlock = 64 << 10;     // bytes
+constexpr size_t kMaxCalls = 10'000;         // under way at once
+constexpr uint64_t kCallInstructions = 500;  // what a call costs the host, in instructions
+constexpr double kLongTurn = 0.1;            // seconds
 
 const char kErrorMetatable = 0;  // its address is the registry key
 
@@ -39,6 +48,10 @@ Code CodeOfName(std::string_view name) {
     if (name == CodeName(static_cast<Code>(code))) return static_cast<Code>(code);
   }
   return Code::kInvalid;
+}
+
+Status TokensUsedUp(uint64_t budget) {
+  return Error(Code::kExhausted, "the script used up its budget of {} tokens", budget);
 }
 
 // A string in a field of the table on top of the stack, or "".
@@ -85,6 +98,8 @@ int State::Setup(lua_State* L) {
   OpenJson(L);
   OpenLog(L);
   OpenPipeline(L);
+  OpenFiles(L);
+  OpenHttp(L);
   OpenRequire(L);
 
   lua_newtable(L);
@@ -100,6 +115,7 @@ int State::Setup(lua_State* L) {
 
 State::~State() {
   environment_.loop.Retire(address_);
+  environment_.loop.Cancel(deadline_);
   while (!calls_.empty()) Forget(calls_.begin()->first);
   if (L_) lua_close(L_);
 }
@@ -141,6 +157,13 @@ Status State::ErrorAt(lua_State* L) const {
 
 void State::Start(lua_CFunction main, void* argument, OnEnd on_end) {
   on_end_ = std::move(on_end);
+  const double seconds = environment_.budget.seconds;
+  if (std::isfinite(seconds)) {
+    deadline_ = environment_.loop.After(seconds, address_, [this, seconds] {
+      breach_ = Error(Code::kDeadline, "the script took longer than its budget of {} s", seconds);
+      RunReady();
+    });
+  }
   lua_pushcfunction(main_, main);
   lua_pushlightuserdata(main_, argument);
   ready_.push_back(main_);
@@ -161,6 +184,7 @@ void State::Wake(Call& call) {
 }
 
 void State::RunReady() {
+  if (!breach_.ok() && !ended_) End(breach_);
   while (!ready_.empty() && !ended_) {
     lua_State* next = ready_.front();
     ready_.pop_front();
@@ -178,9 +202,16 @@ void State::Resume(lua_State* thread) {
   current_ = thread;
   can_wait_ = true;
   yields_to_host_ = false;
+  resumed_at_ = Clock::now();
   int n_results;
   const int status = lua_resume(thread, nullptr, n_arguments, &n_results);
+  const double before = std::exchange(run_seconds_, RunSeconds());
   current_ = nullptr;
+  if (run_seconds_ - before > kLongTurn && !told_of_delay_) {
+    told_of_delay_ = true;
+    LogWarning("{}: {:.2f} s of Lua without waiting for anything, which holds up all others",
+               label_, run_seconds_ - before);
+  }
 
   if (Breached(status)) return End(breach_);
   if (status == LUA_YIELD) return;
@@ -211,7 +242,7 @@ int State::ResumeCoroutine(lua_State* L, lua_State* coroutine, int n_arguments, 
 
 int State::PassWaitOn(lua_State* L, lua_State* coroutine, lua_KContext context,
                       lua_KFunction then) {
-  waiting_.insert(coroutine);
+  waiting_.emplace(coroutine, current_);
   yields_to_host_ = true;
   return lua_yieldk(L, 0, context, then);
 }
@@ -228,7 +259,12 @@ void State::RequireWait(lua_State* L, const char* what) {
   Raise(L);
 }
 
-State::CallId State::NewCall() {
+State::CallId State::NewCall(lua_State* L) {
+  if (calls_.size() >= kMaxCalls && breach_.ok()) {
+    breach_ =
+        Error(Code::kExhausted, "the script has more than {} calls under way at once", kMaxCalls);
+  }
+  Charge(L, kCallInstructions);
   calls_.try_emplace(++last_call_);
   return last_call_;
 }
@@ -239,16 +275,30 @@ State::Call* State::Find(CallId id) {
 }
 
 void State::Submitted(CallId id, ModelApi& model, engine::RequestId request) {
-  Call& call = *Find(id);
-  call.model = &model;
-  call.request = request;
+  Find(id)->cancel = [&model, request] { model.Cancel(request); };
+}
+
+int State::CallAndWait(lua_State* L, const char* what, StartCall start) {
+  RequireWait(L, what);
+  const CallId id = NewCall(L);
+  if (!Try(start(L, *this, id))) {
+    Forget(id);
+    return Raise(L);
+  }
+  return Wait(L, id, [](lua_State* L, int, lua_KContext id) {
+    State& state = From(L);
+    if (!state.Try(state.Take(static_cast<CallId>(id), state.value_))) return state.Raise(L);
+    PushJson(L, state.value_);
+    return 1;
+  });
 }
 
 void State::Forget(CallId id) {
   const auto node = calls_.extract(id);
   if (!node) return;
   const Call& call = node.mapped();
-  if (call.request && !call.done) call.model->Cancel(call.request);
+  environment_.loop.Cancel(call.timer);
+  if (call.cancel && !call.done) call.cancel();
 }
 
 int State::Wait(lua_State* L, CallId id, lua_KFunction then) {
@@ -264,6 +314,8 @@ int State::Wait(lua_State* L, CallId id, lua_KFunction then) {
 
 Status State::Take(CallId id, nlohmann::ordered_json& value) {
   auto node = calls_.extract(id);
+  if (!node) return Error(Code::kCancelled, "what this coroutine waited for was given up");
+  environment_.loop.Cancel(node.mapped().timer);
   value = std::move(node.mapped().value);
   return std::move(node.mapped().status);
 }
@@ -281,6 +333,41 @@ void State::Complete(CallId id, Result<nlohmann::ordered_json> result) {
   RunReady();
 }
 
+// A task that is thrown away: what it waits for is cancelled, what it has to close is closed.
+void State::Abandon(lua_State* thread) {
+  std::vector<CallId> awaited;
+  for (const auto& [id, call] : calls_) {
+    if (call.waiter == thread) awaited.push_back(id);
+  }
+  for (const CallId id : awaited) {
+    AbandonGroup(id);
+    Forget(id);
+  }
+  std::erase(ready_, thread);
+  std::erase_if(waiting_, [&](const auto& entry) { return entry.second == thread; });
+  const Task task = tasks_.extract(thread).mapped();
+  can_wait_ = false;
+  current_ = thread;
+  resumed_at_ = Clock::now();
+  (void)Breached(lua_resetthread(thread));
+  run_seconds_ = RunSeconds();
+  current_ = nullptr;
+  luaL_unref(L_, LUA_REGISTRYINDEX, task.reference);
+}
+
+void State::AbandonGroup(CallId group) {
+  std::vector<lua_State*> threads;
+  for (const auto& [thread, task] : tasks_) {
+    if (task.group == group) threads.push_back(thread);
+  }
+  for (lua_State* thread : threads) Abandon(thread);
+}
+
+void State::GiveUp(CallId group, Status status) {
+  AbandonGroup(group);
+  Complete(group, std::move(status));
+}
+
 void State::AddPiece(CallId id, std::string piece) {
   Call* call = Find(id);
   if (!call || piece.empty()) return;
@@ -289,9 +376,22 @@ void State::AddPiece(CallId id, std::string piece) {
   RunReady();
 }
 
+Status State::ReserveTokens(size_t n_tokens, uint32_t* max_new) {
+  const uint64_t budget = environment_.budget.tokens;
+  tokens_ += n_tokens;
+  if (tokens_ > budget && breach_.ok()) breach_ = TokensUsedUp(budget);
+  const uint64_t left = budget - std::min(budget, tokens_);
+  // One more than is left, so that an answer that wants it is seen.
+  if (max_new && left < *max_new) *max_new = static_cast<uint32_t>(left) + 1;
+  return breach_;
+}
+
 void State::CountUsage(const engine::Usage& usage) {
   usage_.prompt_tokens += usage.prompt_tokens;
   usage_.completion_tokens += usage.completion_tokens;
+  const uint64_t budget = environment_.budget.tokens;
+  tokens_ += usage.completion_tokens;
+  if (tokens_ > budget && breach_.ok()) breach_ = TokensUsedUp(budget);
 }
 
 // --- Budgets
@@ -318,21 +418,59 @@ void* State::Allocate(void* self, void* block, size_t old_size, size_t new_size)
                               others > state.environment_.budget.memory_bytes - new_size)) {
     return nullptr;
   }
+  // Strings that are joined or repeated are large blocks, in which no instruction ends.
+  if (new_size > old_size && new_size >= kLargeBlock && state.current_ &&
+      !state.Spend(new_size / 32)) {
+    return nullptr;
+  }
   void* moved = std::realloc(block, new_size);
   if (moved) state.memory_ = others + new_size;
   return moved;
 }
 
+double State::RunSeconds() const {
+  if (!current_) return run_seconds_;
+  return run_seconds_ + std::chrono::duration<double>(Clock::now() - resumed_at_).count();
+}
+
+void State::CheckTime() {
+  const double budget = environment_.budget.lua_seconds;
+  if (RunSeconds() <= budget || !breach_.ok()) return;
+  breach_ = Error(Code::kExhausted, "the script used up its budget of {} s in Lua", budget);
+}
+
+bool State::Spend(uint64_t instructions) {
+  const uint64_t budget = environment_.budget.instructions;
+  instructions_ =
+      instructions > UINT64_MAX - instructions_ ? UINT64_MAX : instructions_ + instructions;
+  if (instructions_ > budget && breach_.ok()) {
+    breach_ = Error(Code::kExhausted, "the script used up its budget of {} instructions", budget);
+  }
+  if (instructions > kHookInterval) CheckTime();
+  return breach_.ok();
+}
+
+// The message is for message handlers; the document ends with breach_.
+void State::Charge(lua_State* L, uint64_t instructions) {
+  if (!Spend(instructions)) luaL_error(L, "%s", breach_.message().c_str());
+}
+
+// The interval stays what it is: a change of it walks over all calls that the script is in.
 void State::CountInstructions(lua_State* L, lua_Debug*) {
   State& state = From(L);
-  state.instructions_ += kHookInterval;
-  const uint64_t budget = state.environment_.budget.instructions;
-  if (state.instructions_ > budget && state.breach_.ok()) {
-    state.breach_ =
-        Error(Code::kExhausted, "the script used up its budget of {} instructions", budget);
+  state.CheckTime();
+  state.Charge(L, kHookInterval);
+}
+
+bool State::MayWrite(size_t n_bytes) {
+  const size_t budget = environment_.budget.output_bytes;
+  const bool was_full = output_bytes_ > budget;
+  output_bytes_ = n_bytes > SIZE_MAX - output_bytes_ ? SIZE_MAX : output_bytes_ + n_bytes;
+  if (output_bytes_ <= budget) return true;
+  if (!was_full) {
+    LogWarning("{}: it has printed and logged {} bytes; the rest is dropped", label_, budget);
   }
-  // The message is for message handlers; the document ends with breach_.
-  if (!state.breach_.ok()) luaL_error(L, "%s", state.breach_.message().c_str());
+  return false;
 }
 
 }  // namespace minnow::script

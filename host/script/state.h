@@ -6,7 +6,7 @@
 // bridge resumes: the script itself, and one for each worker of minnow.map. A function that has to
 // wait starts a *call*, yields its task (through the script's own coroutines, pcalls, metamethods
 // and iterators), and is continued when the call's result has come to the loop. A budget that is
-// used up ends the state: no pcall sees it (sandbox.cc).
+// used up (budget.h) ends the state: no pcall sees it (sandbox.cc).
 //
 // A Lua error is a longjmp. A C++ function that Lua calls therefore holds no object with a
 // destructor while it uses a part of Lua's API that may raise. The pattern: Try() keeps the failure
@@ -15,6 +15,7 @@
 // Loop::Post, and those for a state that is gone are dropped.
 #pragma once
 
+#include <chrono>
 #include <cstdio>
 #include <deque>
 #include <functional>
@@ -24,21 +25,16 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "engine/request.h"
+#include "script/budget.h"
+#include "script/grants.h"
+#include "script/http_client.h"
 #include "script/loop.h"
 #include "script/model_api.h"
 #include "script/program.h"
 
 namespace minnow::script {
-
-// What a document may spend. They are against accidents: time inside one call of Lua's own library
-// (a pattern that backtracks) is not seen.
-struct Budget {
-  size_t memory_bytes = 64 << 20;
-  uint64_t instructions = 100'000'000;  // about a second
-};
 
 // What all states of one program share. Outlives them.
 struct Environment {
@@ -46,10 +42,12 @@ struct Environment {
   Models& models;
   Program& program;
   Budget budget;
+  Grants grants{};
   engine::Priority priority = engine::Priority::kBatch;
   std::FILE* print_to = stderr;
   bool may_block = false;                          // models are opened in place
   std::map<std::string, ModelApi*> open_models{};  // by what scripts opened them with
+  std::unique_ptr<HttpClient> http{};              // from the first request on
 };
 
 class State {
@@ -80,9 +78,9 @@ class State {
   // --- Calls
   using CallId = uint64_t;  // never reused
   struct Call {
-    lua_State* waiter = nullptr;  // the task to resume when something has come
-    ModelApi* model = nullptr;    // with `request`: what to cancel
-    engine::RequestId request = 0;
+    lua_State* waiter = nullptr;   // the task to resume when something has come
+    std::function<void()> cancel;  // what is under way; may be null
+    Loop::TimerId timer = 0;       // goes with the call
     bool done = false;
     Status status;                   // of the whole, when done
     nlohmann::ordered_json value;    // the result, when done
@@ -92,16 +90,27 @@ class State {
   // Raises unless `L` may wait here: not in callbacks of Lua's own C functions, not at a module's
   // top.
   void RequireWait(lua_State* L, const char* what);
-  CallId NewCall();
+  CallId NewCall(lua_State* L);  // raises when too many are under way
   Call* Find(CallId id);
   void Submitted(CallId id, ModelApi& model, engine::RequestId request);
+  // A whole function that waits: `start` reads the arguments and sees to it that the call will be
+  // complete, raising nothing; the result is the call's value.
+  using StartCall = Status (*)(lua_State* L, State& state, CallId id);
+  int CallAndWait(lua_State* L, const char* what, StartCall start);
   void Forget(CallId id);  // cancels its request
   // Yields until something has come for the call, then goes on in `then` with the id as its
   // context.
   int Wait(lua_State* L, CallId id, lua_KFunction then);
-  Status Take(CallId id, nlohmann::ordered_json& value);  // of a call that is done; forgets it
+  // Of a call that is done; forgets it.
+  Status Take(CallId id, nlohmann::ordered_json& value);
+  // Ends a group and all its tasks, cancelling what they wait for; who waits for it gets `status`.
+  // REQUIRES: called from a turn of the loop's own.
+  void GiveUp(CallId group, Status status);
   void Complete(CallId id, Result<nlohmann::ordered_json> result);
   void AddPiece(CallId id, std::string piece);
+  // Before a request is submitted: takes its tokens from the budget, and from `max_new`, if it is
+  // there, what would be more than the budget allows.
+  Status ReserveTokens(size_t n_tokens, uint32_t* max_new = nullptr);
   void CountUsage(const engine::Usage& usage);
 
   // A function for any thread: on the loop, `arrive` gets what it was called with, unless the state
@@ -129,8 +138,15 @@ class State {
   // --- Budgets
   // To be called with every status that a protected call gave; true: let the error through.
   bool Breached(int lua_status);
+  // Counts what a function does beyond the one instruction that called it, 10 ns each. False: a
+  // budget is used up.
+  bool Spend(uint64_t instructions);
+  void Charge(lua_State* L, uint64_t instructions);  // raises instead
+  // True: so many bytes may be printed or logged. What goes beyond the budget is to be dropped.
+  bool MayWrite(size_t n_bytes);
 
  private:
+  using Clock = std::chrono::steady_clock;
   struct Task {
     int reference;  // keeps the thread from Lua's collector
     CallId group;   // 0: the main task
@@ -142,6 +158,10 @@ class State {
   static void* Allocate(void* self, void* block, size_t old_size, size_t new_size);
   static void CountInstructions(lua_State* L, lua_Debug*);
 
+  double RunSeconds() const;
+  void CheckTime();
+  void Abandon(lua_State* thread);
+  void AbandonGroup(CallId group);
   void Wake(Call& call);
   void RunReady();
   void Resume(lua_State* thread);
@@ -153,6 +173,12 @@ class State {
   const Loop::Address address_;
   size_t memory_ = 0;
   uint64_t instructions_ = 0;
+  uint64_t tokens_ = 0;
+  size_t output_bytes_ = 0;
+  double run_seconds_ = 0;  // before the present turn
+  Clock::time_point resumed_at_;
+  bool told_of_delay_ = false;
+  Loop::TimerId deadline_ = 0;
   Status breach_;
   engine::Usage usage_;
 
@@ -166,7 +192,7 @@ class State {
   bool can_wait_ = true;          // no C function stands between the task and the running coroutine
   bool yields_to_host_ = false;   // the yield under way is a wait, not the script's own
   std::unordered_map<lua_State*, Task> tasks_;
-  std::unordered_set<lua_State*> waiting_;  // coroutines of the script's that wait
+  std::unordered_map<lua_State*, lua_State*> waiting_;  // the script's coroutines: for which task
   std::deque<lua_State*> ready_;
   std::unordered_map<CallId, Call> calls_;
   CallId last_call_ = 0;

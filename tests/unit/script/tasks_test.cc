@@ -84,6 +84,36 @@ TEST(Tasks, RefusesWrongArguments) {
               f.RunToStatus("minnow.map({}, print, { concurrency = 0 })"));
 }
 
+TEST(Tasks, TimesOut) {
+  CheckJson("[1,2,null]",
+            "return { minnow.timeout(60, function(a, b) return a, b, minnow.null end, 1, 2) }");
+  CheckJson(R"(["deadline","timeout: it took longer than 0.01 s"])",
+            "local _, e = pcall(minnow.timeout, 0.01, function() m:generate('hang') end) "
+            "return { e.code, e.message }");
+  LONGS_EQUAL(1, f.models.fake().cancelled());
+  LONGS_EQUAL(0, f.loop->n_timers());
+  CheckJson(R"("mine")",
+            "local _, e = pcall(minnow.timeout, 60, function() error('mine', 0) end) return e");
+}
+
+TEST(Tasks, TimesOutWithAllThatWaitsInside) {
+  CheckJson(R"([["deadline","closed"],"<alive>"])",
+            "local log = {} "
+            "local _, e = pcall(minnow.timeout, 0.01, function() "
+            "  local x <close> = setmetatable({}, { __close = function() log[2] = 'closed' end }) "
+            "  minnow.map({ 1, 2, 3 }, function() minnow.map({ 1 }, function() m:generate('hang') "
+            "end) end) "
+            "end) log[1] = e.code return { log, m:generate('alive').text }");
+  LONGS_EQUAL(3, f.models.fake().cancelled());
+}
+
+TEST(Tasks, ACoroutineWhoseTimeIsUpDoesNotWaitForEver) {
+  CheckJson(R"([false,"cancelled"])",
+            "local co = coroutine.create(function() m:generate('hang') end) "
+            "pcall(minnow.timeout, 0.01, function() coroutine.resume(co) end) "
+            "local ok, e = coroutine.resume(co) return { ok, e.code }");
+}
+
 TEST(Tasks, SleepsAtLeastAsLongAsTold) {
   const auto begun = std::chrono::steady_clock::now();
   f.RunToJson("minnow.sleep(0.02)");
