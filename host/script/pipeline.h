@@ -49,7 +49,7 @@ class Pipeline {
   size_t n_parts() const;
   void print_to(std::FILE* file) { environment_.print_to = file; }  // else stderr
 
-  // Any number may run at once; each holds a state of some 30 KB. on_done comes from the loop,
+  // Any number may run at once; each holds a state of some 40 KB. on_done comes from the loop,
   // after Run has returned.
   using OnDone = std::function<void(DocumentResult)>;
   using RunId = uint64_t;  // never reused

@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <cstdint>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <string>
 
 #include "base/status.h"
@@ -41,6 +43,13 @@ class TempDir {
  private:
   std::filesystem::path path_;
 };
+
+// What the process holds in memory.
+inline int64_t ResidentBytes() {
+  int64_t total = 0, resident = 0;
+  std::ifstream("/proc/self/statm") >> total >> resident;
+  return resident * ::sysconf(_SC_PAGESIZE);
+}
 
 // A path below the optional test data (MINNOW_DATA, else ../shared/data beside the source tree), or ""
 // after saying that the test is skipped.

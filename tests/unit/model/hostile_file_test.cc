@@ -25,13 +25,6 @@ TinyHost& Host() {
   return *host;
 }
 
-// What the kernel holds in memory for this process.
-uint64_t ResidentBytes() {
-  uint64_t total = 0, resident = 0;
-  std::ifstream("/proc/self/statm") >> total >> resident;
-  return resident * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
-}
-
 TEST_GROUP(HostileFile) {
   TempDir dir;
   std::string path = dir / "hostile.gguf";
@@ -347,7 +340,7 @@ TEST(HostileFile, ASparseFileOf4GiBCostsNothingUntilItIsRead) {
     LONGS_EQUAL(0, ::truncate(path.c_str(), (int64_t{4} << 30) + (1 << 20)));
   };
   stretch("hole", 0, int64_t{1} << 30);
-  const uint64_t before = ResidentBytes();
+  const int64_t before = ResidentBytes();
   CHECK_OK(Host().LoadAndGenerate(path));
   CHECK(ResidentBytes() - before < (32 << 20));
 
@@ -356,7 +349,7 @@ TEST(HostileFile, ASparseFileOf4GiBCostsNothingUntilItIsRead) {
   std::rotate(large.tensors.begin(), large.tensors.begin() + 1, large.tensors.end());
   CHECK_OK(large.Write(path));
   stretch("token_embd.weight", 1, (int64_t{4} << 30) / 34);
-  const uint64_t again = ResidentBytes();
+  const int64_t again = ResidentBytes();
   CHECK_ERROR(Code::kPrecondition, "MiB on device 'cpu' (4096.", Host().LoadAndGenerate(path));
   CHECK(ResidentBytes() - again < (32 << 20));
 }

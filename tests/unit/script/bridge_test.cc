@@ -2,6 +2,8 @@
 #include "script/script_fixture.h"
 
 using minnow::Code;
+using minnow::script::DocumentResult;
+using minnow::test::ResidentBytes;
 using minnow::test::ScriptFixture;
 
 TEST_GROUP(Bridge) {
@@ -173,6 +175,27 @@ TEST(Bridge, RunsAThousandDocumentsAtOnce) {
     STRCMP_EQUAL((number + "<<[user]document " + number + "\n\nwho?>>").c_str(),
                  results[i].value.get<std::string>().c_str());
   }
+}
+
+// A state and its coroutine are 40 KB, of which Lua's libraries are most.
+TEST(Bridge, KeepsTenThousandDocumentsUnderWayInFiftyKilobytesEach) {
+  constexpr size_t kDocuments = 10'000;
+  auto pipeline = f.Load("return m:generate('x').text");
+  CHECK_OK(pipeline.status());
+  f.models.fake().HoldUntil(kDocuments);
+  const int64_t before = ResidentBytes();
+  int64_t at_most = 0;
+  size_t missing = kDocuments;
+  for (size_t i = 0; i < kDocuments; ++i) {
+    (*pipeline)->Run({std::to_string(i), "", "text", {}}, [&](const DocumentResult& result) {
+      if (missing == kDocuments) at_most = ResidentBytes();
+      CHECK_OK(result.status);
+      if (--missing == 0) f.loop->Stop();
+    });
+  }
+  f.loop->Run();
+  CHECK(at_most - before > 10'000 * int64_t{kDocuments});
+  CHECK(at_most - before < 50'000 * int64_t{kDocuments});
 }
 
 TEST(Bridge, DropsDocumentsUnderWayWithTheirRequests) {

@@ -2,25 +2,13 @@
 // budgets. What a sandbox does not hold is in sandbox_test.cc, patterns in patterns_test.cc.
 #include <pthread.h>
 
-#include <chrono>
-#include <fstream>
-
 #include "base/log.h"
 #include "script/script_fixture.h"
 
 using minnow::Code;
 using minnow::Status;
+using minnow::test::ResidentBytes;
 using minnow::test::ScriptFixture;
-
-namespace {
-
-double ResidentMiB() {
-  size_t total = 0, resident = 0;
-  std::ifstream("/proc/self/statm") >> total >> resident;
-  return static_cast<double>(resident) * 4096 / (1 << 20);
-}
-
-}  // namespace
 
 TEST_GROUP(Hostile) {
   ScriptFixture f;
@@ -121,11 +109,11 @@ TEST(Hostile, TokensAreCountedBeforeAndAfter) {
 TEST(Hostile, MemoryComesBack) {
   const char* body = "local t = {} while true do t[#t + 1] = { #t } end";
   CHECK(!f.RunToStatus(body).ok());
-  const double before = ResidentMiB();
+  const int64_t before = ResidentBytes();
   for (int i = 0; i < 5; ++i) {
     CHECK_ERROR(Code::kExhausted, "memory budget of 67108864 bytes", f.RunToStatus(body));
   }
-  CHECK(ResidentMiB() < before + 64);
+  CHECK(ResidentBytes() < before + (64 << 20));
 }
 
 TEST(Hostile, ATableInManyPlacesIsNotWrittenWithoutEnd) {
