@@ -1,12 +1,11 @@
 #include "model/content_hash.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
 
+#include "base/cache_dir.h"
 #include "base/sha256.h"
 #include "plugins/files.h"
 
@@ -32,13 +31,7 @@ std::string ReadCached(const std::string& file) {
 void WriteCached(const std::string& file, const std::string& hash) {
   std::error_code error;
   std::filesystem::create_directories(std::filesystem::path(file).parent_path(), error);
-  std::string temporary = file + ".XXXXXX";
-  const int fd = ::mkostemp(temporary.data(), O_CLOEXEC);
-  if (fd < 0) return;
-  const bool written = ::write(fd, hash.data(), hash.size()) == static_cast<ssize_t>(hash.size());
-  if (::close(fd) != 0 || !written || ::rename(temporary.c_str(), file.c_str()) != 0) {
-    ::unlink(temporary.c_str());
-  }
+  WriteCacheFile(file, hash);
 }
 
 Result<std::string> HashFile(const std::string& path, const std::string& cache_dir) {

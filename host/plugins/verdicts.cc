@@ -1,6 +1,5 @@
 #include "plugins/verdicts.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,6 +10,9 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 #include <system_error>
+
+#include "base/cache_dir.h"
+#include "base/sha256.h"
 
 namespace minnow::plugins {
 namespace {
@@ -45,26 +47,6 @@ const std::string* Member(const Json& json, const char* name) {
   return found == json.end() ? nullptr : found->get_ptr<const std::string*>();
 }
 
-bool WriteAll(int fd, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t n = ::write(fd, text.data(), text.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return false;
-    text.remove_prefix(static_cast<size_t>(n));
-  }
-  return true;
-}
-
-void Replace(const std::string& path, std::string_view text) {
-  std::string temporary = path + ".XXXXXX";
-  const int fd = ::mkostemp(temporary.data(), O_CLOEXEC);
-  if (fd < 0) return;
-  const bool written = WriteAll(fd, text);
-  if (::close(fd) != 0 || !written || ::rename(temporary.c_str(), path.c_str()) != 0) {
-    ::unlink(temporary.c_str());
-  }
-}
-
 // Verdicts on libraries that are gone would pile up with every build folder.
 void DropGone(const std::string& folder) {
   std::error_code error;
@@ -83,13 +65,9 @@ bool MakePrivate(const std::string& folder) {
 
 }  // namespace
 
-// FNV-1a tells libraries of one name apart; the file repeats the path, so a collision only costs
-// memory of the other's verdict.
 std::string VerdictFile(const std::string& cache_dir, const std::string& library_path) {
-  uint64_t hash = 0xcbf29ce484222325;
-  for (const unsigned char c : library_path) hash = (hash ^ c) * 0x100000001b3;
   const std::string name = std::filesystem::path(library_path).stem().native().substr(0, 64);
-  return fmt::format("{}/{}-{:016x}.json", Folder(cache_dir), name, hash);
+  return fmt::format("{}/{}-{:.16}.json", Folder(cache_dir), name, Sha256Hex(library_path));
 }
 
 Result<VerdictKey> VerdictKey::Of(const std::string& library_path, const FileStamp& library,
@@ -126,7 +104,8 @@ void StoreVerdict(const std::string& cache_dir, const VerdictKey& key, const Ver
                      {"host", key.host},
                      {"sha256", verdict.sha256},
                      {"reason", verdict.reason}};
-  Replace(VerdictFile(cache_dir, key.path), json.dump(1, ' ', false, Json::error_handler_t::replace));
+  WriteCacheFile(VerdictFile(cache_dir, key.path),
+                 json.dump(1, ' ', false, Json::error_handler_t::replace));
 }
 
 }  // namespace minnow::plugins
