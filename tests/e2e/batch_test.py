@@ -22,6 +22,7 @@ import time
 import unittest
 
 BUILD = None
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
 KILLS = 40
 N_DOCUMENTS = 400
 
@@ -58,8 +59,8 @@ class Batch(unittest.TestCase):
                 out.write(json.dumps({"id": f"d{i}", "text": text}) + "\n")
 
     def command(self, out, *more):
-        return [BUILD / "bin/minnow", "batch", self.pipeline, "--input", self.input, "--output", out, "--jobs", "8",
-                *more]
+        return [BUILD / "bin/minnow", "batch", self.pipeline, "--input", self.input, "--output", out,
+                *([] if "--jobs" in more else ["--jobs", "8"]), *more]
 
     def run_batch(self, out, *more, crash=None, code=None, **options):
         env = dict(os.environ, XDG_CACHE_HOME=str(self.dir / "cache"))
@@ -125,6 +126,22 @@ class Batch(unittest.TestCase):
         got = out.read_text().splitlines()
         self.assertEqual(want[:100] + want[101:], got[:100] + got[101:])
         self.assertIn("died 3 times", json.loads(got[100])["error"]["message"])
+
+    def test_a_lost_device_is_begun_again_where_it_was(self):
+        self.pipeline.write_text("""
+            local minnow = require "minnow"
+            local slm = minnow.model "minnow-demo"
+            return minnow.pipeline { name = "kinds", run = function(doc)
+              return slm:classify(doc, "What kind of document is this?", { "receipt", "invoice", "letter" }) end }""")
+        self.input = SOURCE / "examples" / "triage" / "documents"
+        device = ["--plugin-dir", BUILD / "tests" / "plugins", "--device", "losing", "--device", "cpu",
+                  "--model-dir", SOURCE / "models", "--jobs", "1"]
+        self.run_batch(self.dir / "ref.jsonl", *device, code=0)
+        os.environ["MINNOW_TEST_LOSE_AT"] = "20"
+        self.addCleanup(os.environ.pop, "MINNOW_TEST_LOSE_AT")
+        lost = self.run_batch(self.dir / "out.jsonl", *device, code=0)
+        self.assertIn("the batch ended with code 75; it is begun again where it was", lost.stderr)
+        self.assertEqual((self.dir / "ref.jsonl").read_bytes(), (self.dir / "out.jsonl").read_bytes())
 
     def test_an_interrupt_keeps_what_is_complete(self):
         want = self.reference()
@@ -280,5 +297,5 @@ if __name__ == "__main__":
     parser.add_argument("build", type=pathlib.Path)
     parser.add_argument("--kills", type=int, default=KILLS)
     parsed, rest = parser.parse_known_args()
-    BUILD, KILLS = parsed.build, parsed.kills
+    BUILD, KILLS = parsed.build.resolve(), parsed.kills
     unittest.main(argv=[sys.argv[0], *rest])
