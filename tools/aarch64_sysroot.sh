@@ -31,5 +31,8 @@ apt-get update -qq
 # g++ of the sysroot's architecture brings the C and C++ libraries that go with it.
 apt-get install -qq -y --download-only libc6-dev libstdc++6 $libraries >/dev/null
 for archive in "$sysroot"/apt/archives/*.deb; do dpkg-deb -x "$archive" "$sysroot"; done
+# What makes code at build time runs here; gRPC's CMake package looks for it beside its libraries.
+mkdir -p "$sysroot/usr/bin"
+for tool in /usr/bin/grpc_*_plugin; do ln -sf "$tool" "$sysroot/usr/bin/"; done
 rm -r "$sysroot/apt"
 touch "$sysroot/complete"
