@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 . tools/setup.sh
 minnow_packages="$minnow_packages g++-aarch64-linux-gnu qemu-user"
-minnow_setup
+minnow_setup tests  # adds the packages of the tests, whose libraries are wanted too
 sysroot="$PWD/build/aarch64-sysroot"
 [ -e "$sysroot/complete" ] && exit 0
 rm -rf "$sysroot"
