@@ -17,7 +17,7 @@ struct Budget {
   // Of Lua's virtual machine. What its library does in one of them counts as well: steps of
   // patterns, elements that are moved, bytes that are written.
   uint64_t instructions = 100'000'000;  // about a second
-  double lua_seconds = 10;              // of running, without what it waits for
+  double lua_seconds = 10;              // of the processor's time
   double seconds = 3600;                // from its begin to its end
   uint64_t tokens = UINT64_MAX;         // of prompts and answers
   size_t output_bytes = 1 << 20;        // printed and logged; what is more is dropped

@@ -158,7 +158,8 @@ class State {
   static void* Allocate(void* self, void* block, size_t old_size, size_t new_size);
   static void CountInstructions(lua_State* L, lua_Debug*);
 
-  double RunSeconds() const;
+  void BeginTurn(lua_State* thread);
+  void EndTurn();
   void CheckTime();
   void Abandon(lua_State* thread);
   void AbandonGroup(CallId group);
@@ -177,6 +178,7 @@ class State {
   size_t output_bytes_ = 0;
   double run_seconds_ = 0;  // before the present turn
   Clock::time_point resumed_at_;
+  double resumed_cpu_ = 0;
   bool told_of_delay_ = false;
   Loop::TimerId deadline_ = 0;
   Status breach_;
