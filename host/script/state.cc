@@ -213,7 +213,8 @@ void State::Resume(lua_State* thread) {
   const int status = lua_resume(thread, nullptr, n_arguments, &n_results);
   const double before = run_seconds_;
   EndTurn();
-  if (run_seconds_ - before > kLongTurn && !told_of_delay_) {
+  const bool is_alone = std::isinf(environment_.budget.lua_seconds);  // a script of the user's own
+  if (run_seconds_ - before > kLongTurn && !is_alone && !told_of_delay_) {
     told_of_delay_ = true;
     LogWarning("{}: {:.2f} s of Lua without waiting for anything, which holds up all others",
                label_, run_seconds_ - before);
