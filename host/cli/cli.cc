@@ -165,7 +165,8 @@ void AddScriptOptions(CLI::App& verb, ScriptOptions& o) {
                   "What a script may spend before it is stopped: memory=64M,instructions=1e8,"
                   "lua=10,time=3600,tokens=none,output=1M, any of them");
   verb.add_option("--allow", o.allow,
-                  "What it may reach, which is nothing by default: read=DIR,net=HOST");
+                  "What it may reach, which is nothing by default: read=DIR,net=HOST")
+      ->allow_extra_args(false);
 }
 
 Status ReadScriptOptions(const ScriptOptions& o, script::Budget* budget, script::Grants* grants) {
