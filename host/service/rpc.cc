@@ -38,14 +38,18 @@ bool IsTraceparent(std::string_view s) {
   return s.size() == 55 && std::all_of(s.begin(), s.end(), fits);
 }
 
+// A deadline that is centuries away, as HTTP/2's header can say, has no place in 64 bits of
+// nanoseconds: it becomes one of a century.
 engine::Deadline DeadlineOf(const grpc::ServerContextBase& context, double default_seconds) {
-  const auto deadline = context.deadline();
-  const auto now = Clock::now();
-  if (deadline == std::chrono::system_clock::time_point::max()) {
-    return now + std::chrono::duration_cast<Clock::duration>(
-                     std::chrono::duration<double>(default_seconds));
+  constexpr double kCentury = 3e9;
+  double seconds = default_seconds;
+  if (const gpr_timespec deadline = context.raw_deadline();
+      gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) != 0) {
+    const gpr_timespec left = gpr_time_sub(deadline, gpr_now(deadline.clock_type));
+    seconds = static_cast<double>(left.tv_sec) + left.tv_nsec * 1e-9;
   }
-  return now + (deadline - std::chrono::system_clock::now());
+  return Clock::now() + std::chrono::duration_cast<Clock::duration>(
+                            std::chrono::duration<double>(std::min(seconds, kCentury)));
 }
 
 grpc::Status ToGrpc(const Failure& failure) {
@@ -71,12 +75,9 @@ grpc::ServerGenericBidiReactor* Rpc::Begin(RpcHost& host, const Router& router,
     host.live.emplace(rpc.get(), rpc);
   }
   rpc->method_ = router.Find(context->method());
-  Failure refused = rpc->Admit(rpc->method_);
-  if (refused.ok()) {
-    rpc->want_read_ = true;
-  } else {
-    rpc->SetEnd(refused, {});
-  }
+  rpc->failure_ = rpc->Admit(rpc->method_);
+  rpc->want_read_ = rpc->failure_.ok();
+  rpc->ending_ = rpc->ended_ = !rpc->failure_.ok();
   rpc->Pump();
   return &rpc->reactor_;
 }
@@ -120,46 +121,45 @@ void Rpc::Send(const google::protobuf::Message& message, std::function<void()> o
   const grpc::Slice bytes(message.SerializeAsString());
   Outgoing out{grpc::ByteBuffer(&bytes, 1), std::move(on_written)};
   const size_t size = out.bytes.Length();
-  {
-    std::unique_lock lock(mutex_);
-    if (ended_ || !lost_.ok()) {
-      lock.unlock();
-      if (out.on_written) out.on_written();
-      return;
-    }
-    if (out.on_written || out_.empty() || unread_ + size <= host_.options.max_unread_bytes) {
-      unread_ += size;
-      out_.push_back(std::move(out));
-      lock.unlock();
-      return Schedule();
-    }
-    lost_ = {Error(Code::kExhausted, "the client reads too slowly: more than {} bytes wait for it",
-                   host_.options.max_unread_bytes),
-             "SLOW_READER"};
+  std::unique_lock lock(mutex_);
+  if (ending_ || !lost_.ok()) {
+    lock.unlock();
+    if (out.on_written) out.on_written();
+    return;
   }
+  if (out.on_written || out_.empty() || unread_ + size <= host_.options.max_unread_bytes) {
+    unread_ += size;
+    out_.push_back(std::move(out));
+    return Schedule();
+  }
+  lost_ = {Error(Code::kExhausted, "the client reads too slowly: more than {} bytes wait for it",
+                 host_.options.max_unread_bytes),
+           "SLOW_READER"};
   // Not here: the sender may hold what the handler's function wants.
   host_.writer.Post([self = shared_from_this()] { self->Lose({}); });
 }
 
 void Rpc::Finish(const Failure& failure, CallRecord record) {
-  SetEnd(failure, std::move(record));
-  Schedule();
-}
-
-void Rpc::SetEnd(const Failure& failure, CallRecord record) {
-  std::function<void()> cancel;  // goes without the lock, with all that it holds
+  std::function<void()> cancel;
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(ending_, true)) return;
+    cancel = std::exchange(cancel_, nullptr);
+  }
+  // What the handler's function holds goes before the call can be seen to have ended: with the last
+  // call the server may go, and what it stands on.
+  cancel = nullptr;
   const std::lock_guard lock(mutex_);
-  if (ended_) return;
   ended_ = true;
   failure_ = !lost_.ok() ? lost_ : failure;
   record_ = std::move(record);
-  cancel = std::exchange(cancel_, nullptr);
+  Schedule();
 }
 
 void Rpc::CancelWith(std::function<void()> cancel) {
   {
     const std::lock_guard lock(mutex_);
-    if (ended_) return;
+    if (ending_) return;
     if (lost_.ok()) {
       cancel_ = std::move(cancel);
       return;
@@ -169,10 +169,8 @@ void Rpc::CancelWith(std::function<void()> cancel) {
 }
 
 void Rpc::ReadNext() {
-  {
-    const std::lock_guard lock(mutex_);
-    want_read_ = true;
-  }
+  const std::lock_guard lock(mutex_);
+  want_read_ = true;
   Schedule();
 }
 
@@ -184,12 +182,11 @@ void Rpc::Cut() {
   Pump();
 }
 
+// Under the lock: once a call has ended it may be gone from the server, and the server with it, as
+// soon as others can see what is to be done.
 void Rpc::Schedule() {
-  {
-    const std::lock_guard lock(mutex_);
-    if (scheduled_) return;
-    scheduled_ = true;
-  }
+  if (scheduled_ || finished_) return;
+  scheduled_ = true;
   host_.writer.Post([self = shared_from_this()] {
     {
       const std::lock_guard lock(self->mutex_);
@@ -236,7 +233,7 @@ void Rpc::ReadDone(bool ok) {
   {
     const std::lock_guard lock(mutex_);
     reading_ = false;
-    if (ended_) return;
+    if (ending_) return;
   }
   host_.workers.Post([self = shared_from_this(), ok] { self->Handle(ok); });
 }

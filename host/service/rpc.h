@@ -23,12 +23,13 @@ class Rpc;
 
 // What all calls of a server share. Outlives them.
 struct RpcHost {
-  RpcHost() : workers(2), writer(1) {}
+  RpcHost() : writer(1), workers(2) {}
 
   ServerOptions options;
   std::function<void(const CallEnd&)> on_end;
-  Workers workers;  // handlers
+  // The writer goes last: what is left in the workers may end calls.
   Workers writer;   // starts the writes that others asked for
+  Workers workers;  // handlers
   std::atomic<uint32_t> n_work = 0;
   std::atomic<bool> draining = false;
 
@@ -75,9 +76,8 @@ class Rpc final : public Call, public std::enable_shared_from_this<Rpc> {
   void Handle(bool ok);  // on a worker: the message that was read
   Failure HandleMessage();
   std::shared_ptr<Requests> Stream();  // null before the first message of a stream
-  void SetEnd(const Failure& failure, CallRecord record);
-  void Lose(Failure why);  // what is queued is dropped, the handler told
-  void Schedule();         // Pump, on the writer's thread
+  void Lose(Failure why);              // what is queued is dropped, the handler told
+  void Schedule();                     // Pump, on the writer's thread; under mutex_
   void Pump();
 
   RpcHost& host_;
@@ -94,7 +94,8 @@ class Rpc final : public Call, public std::enable_shared_from_this<Rpc> {
   Outgoing writing_out_;
   size_t unread_ = 0;
   bool writing_ = false, reading_ = false, want_read_ = false, want_cut_ = false;
-  bool ended_ = false, finished_ = false;  // Finish was called; gRPC's was
+  bool ending_ = false, ended_ = false;  // Finish was called; and has let go of what cancel_ held
+  bool finished_ = false;                // gRPC's Finish was called
   bool pumping_ = false, again_ = false, scheduled_ = false;
   std::function<void()> cancel_;
   Failure failure_, lost_;
