@@ -57,6 +57,13 @@ ModelSeries& Metrics::For(const std::string& model, engine::Priority priority) {
   return *series;
 }
 
+CompletionRate& Metrics::RateOf(const std::string& model) {
+  const std::lock_guard lock(mutex_);
+  auto& rate = rates_[model];
+  if (!rate) rate = std::make_unique<CompletionRate>();
+  return *rate;
+}
+
 void Metrics::CountCall(const std::string& method, const char* code) {
   const std::lock_guard lock(mutex_);
   ++calls_[{method, code}];

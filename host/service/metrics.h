@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "engine/engine.h"
+#include "service/retry.h"
 
 namespace minnow::service {
 
@@ -42,6 +43,8 @@ struct ModelSeries {
 class Metrics {
  public:
   ModelSeries& For(const std::string& model, engine::Priority priority);
+  // Of a model's requests, whatever their priority.
+  CompletionRate& RateOf(const std::string& model);
   void CountCall(const std::string& method, const char* code);
 
   struct Gauge {
@@ -53,6 +56,7 @@ class Metrics {
  private:
   mutable std::mutex mutex_;  // guards the maps, not what is in the series
   std::map<std::pair<std::string, engine::Priority>, std::unique_ptr<ModelSeries>> models_;
+  std::map<std::string, std::unique_ptr<CompletionRate>> rates_;
   std::map<std::pair<std::string, std::string>, uint64_t> calls_;  // by method and code
 };
 

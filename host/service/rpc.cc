@@ -113,7 +113,7 @@ Failure Rpc::Admit(const Method* method) {
   Failure full(Error(Code::kExhausted, "{} requests are under way, which is all there may be",
                      host_.options.max_requests),
                "TOO_MANY_REQUESTS");
-  full.retry_seconds = 1;
+  full.retry_seconds = host_.rate.SecondsFor(host_.options.max_requests, Clock::now());
   return full;
 }
 
@@ -322,7 +322,11 @@ void Rpc::Done() {
   const double seconds = std::chrono::duration<double>(Clock::now() - info_.begun).count();
   host_.on_end({info_, record_, failure_.grpc_code(), failure_.ok() ? "" : failure_.reason_name(),
                 method_ != nullptr, seconds});
-  if (counted_) --host_.n_work;
+  if (counted_) {
+    // A call that the engine's queue refused says nothing about how fast work gets done.
+    if (failure_.status.code() != Code::kExhausted) host_.rate.Ended(Clock::now());
+    --host_.n_work;
+  }
   const std::lock_guard lock(host_.mutex);
   host_.live.erase(this);
   host_.ended.notify_all();

@@ -14,6 +14,7 @@
 #include <map>
 #include <mutex>
 
+#include "service/retry.h"
 #include "service/server.h"
 #include "service/workers.h"
 
@@ -32,6 +33,7 @@ struct RpcHost {
   Workers workers;  // handlers
   std::atomic<uint32_t> n_work = 0;
   std::atomic<bool> draining = false;
+  CompletionRate rate;  // of kWork
 
   std::mutex mutex;
   std::map<Rpc*, std::weak_ptr<Rpc>> live;  // guarded by mutex
