@@ -33,14 +33,6 @@ void Fill(const engine::Usage& usage, v1::Timings* out) {
   out->set_decode_seconds(usage.decode_seconds);
 }
 
-// The engine's refusal of a request that was well-formed.
-Failure Refused(const Status& status) {
-  if (status.code() != Code::kExhausted) return status;
-  Failure failure(status, "QUEUE_FULL");
-  failure.retry_seconds = 1;
-  return failure;
-}
-
 // A text's tokens, or what is wrong with it.
 Failure Encode(const model::Model& model, const v1::Text& text, const std::string& field,
                std::vector<TokenId>* out) {
@@ -71,13 +63,18 @@ Failure Encode(const model::Model& model, const v1::Text& text, const std::strin
 // One request to the engine on behalf of a call.
 struct Work {
   Work(CallPtr c, ModelUse u, engine::Priority p, Metrics& metrics)
-      : call(std::move(c)), use(std::move(u)), priority(p), series(metrics.For(use->name(), p)) {}
+      : call(std::move(c)),
+        use(std::move(u)),
+        priority(p),
+        series(metrics.For(use->name(), p)),
+        rate(metrics.RateOf(use->name())) {}
 
   void Finish(const Failure& failure, const engine::Usage& usage) {
+    if (failure.status.code() != Code::kExhausted) rate.Ended(Clock::now());
     series.ObserveUsage(usage);
     series.end_to_end.Observe(SecondsSince(call->info().begun));
     // First the model, then the call: with the last call the server and its table may go.
-    CallRecord record{use->name(), priority, usage};
+    CallRecord record{use->full_name(), priority, usage};
     use.reset();
     call->Finish(failure, std::move(record));
   }
@@ -89,9 +86,18 @@ struct Work {
   ModelUse use;
   const engine::Priority priority;
   ModelSeries& series;
+  CompletionRate& rate;
   Clock::time_point last_token{};
   std::once_flag accepted;
 };
+
+// The engine's refusal of a request that was well-formed.
+Failure Refused(const CompletionRate& rate, const engine::Engine& engine, const Status& status) {
+  if (status.code() != Code::kExhausted) return status;
+  Failure failure(status, "QUEUE_FULL");
+  failure.retry_seconds = rate.SecondsFor(engine.stats().queued, Clock::now());
+  return failure;
+}
 
 // Once, and before whatever the executor may have to say already.
 void SendAccepted(Work& work, const google::protobuf::Message& accepted) {
@@ -101,7 +107,7 @@ void SendAccepted(Work& work, const google::protobuf::Message& accepted) {
 // After the engine has taken a request: the call's end, however it comes, reaches it. The model is
 // held as long, since a cancellation may come late.
 Failure Taken(const std::shared_ptr<Work>& work, ModelUse use, Result<engine::RequestId> id) {
-  if (!id.ok()) return Refused(id.status());
+  if (!id.ok()) return Refused(work->rate, use->engine(), id.status());
   work->call->CancelWith([use = std::move(use), id = *id] { use->engine().Cancel(id); });
   return {};
 }
@@ -171,9 +177,10 @@ Failure Generate(const CallPtr& call, const ModelUse& use, Metrics& metrics,
   request.ignore_end = options.ignore_end();
   request.priority = ToPriority(options.priority());
   request.deadline = call->info().deadline;
+  request.adapter = use->adapter();
 
   Response accepted;
-  accepted.mutable_accepted()->set_model(use->name());
+  accepted.mutable_accepted()->set_model(use->full_name());
   accepted.mutable_accepted()->set_prompt_tokens(static_cast<uint32_t>(request.prompt.size()));
   const auto work = std::make_shared<Work>(call, use, request.priority, metrics);
   request.on_token = [work, logprobs = request.n_logprobs > 0, accepted](
@@ -192,7 +199,7 @@ Failure Generate(const CallPtr& call, const ModelUse& use, Metrics& metrics,
 
 Failure Generate(ModelTable& models, Metrics& metrics, const CallPtr& call,
                  const v1::GenerateRequest& request) {
-  const ModelTable::Taken taken = models.Take(request.model());
+  const ModelTable::Taken taken = models.TakeWithAdapter(request.model());
   if (!taken.use) return taken.failure;
   std::vector<TokenId> prompt;
   Failure failure = Encode(taken.use->model(), request.prompt(), "prompt", &prompt);
@@ -203,7 +210,7 @@ Failure Generate(ModelTable& models, Metrics& metrics, const CallPtr& call,
 
 Failure Chat(ModelTable& models, Metrics& metrics, const CallPtr& call,
              const v1::ChatRequest& request) {
-  const ModelTable::Taken taken = models.Take(request.model());
+  const ModelTable::Taken taken = models.TakeWithAdapter(request.model());
   if (!taken.use) return taken.failure;
   text::ChatInput input;
   input.messages = nlohmann::ordered_json::array();
@@ -219,7 +226,7 @@ Failure Chat(ModelTable& models, Metrics& metrics, const CallPtr& call,
 
 Failure Classify(ModelTable& models, Metrics& metrics, const CallPtr& call,
                  const v1::ClassifyRequest& request) {
-  const ModelTable::Taken taken = models.Take(request.model());
+  const ModelTable::Taken taken = models.TakeWithAdapter(request.model());
   if (!taken.use) return taken.failure;
   engine::ClassifyRequest ask;
   auto prompt =
@@ -235,6 +242,7 @@ Failure Classify(ModelTable& models, Metrics& metrics, const CallPtr& call,
   }
   ask.priority = ToPriority(request.priority());
   ask.deadline = call->info().deadline;
+  ask.adapter = taken.use->adapter();
   const auto work = std::make_shared<Work>(call, taken.use, ask.priority, metrics);
   ask.on_done = [work](const engine::ClassifyResult& result) {
     if (!result.status.ok()) return work->Finish(result.status, result.usage);
@@ -272,7 +280,7 @@ Failure EncodeContinuation(const model::Model& model, const v1::Text& text,
 
 Failure Score(ModelTable& models, Metrics& metrics, const CallPtr& call,
               const v1::ScoreRequest& request) {
-  const ModelTable::Taken taken = models.Take(request.model());
+  const ModelTable::Taken taken = models.TakeWithAdapter(request.model());
   if (!taken.use) return taken.failure;
   const model::Model& model = taken.use->model();
   engine::ScoreRequest ask;
@@ -288,6 +296,7 @@ Failure Score(ModelTable& models, Metrics& metrics, const CallPtr& call,
   ask.tree = tree->nodes;
   ask.priority = ToPriority(request.priority());
   ask.deadline = call->info().deadline;
+  ask.adapter = taken.use->adapter();
   const auto work = std::make_shared<Work>(call, taken.use, ask.priority, metrics);
   ask.on_done = [work, tree](Status status, std::vector<float> logprobs, engine::Usage usage) {
     if (!status.ok()) return work->Finish(status, usage);
@@ -323,7 +332,7 @@ struct Embeddings {
 
 Failure Embed(ModelTable& models, Metrics& metrics, const CallPtr& call,
               const v1::EmbedRequest& request) {
-  const ModelTable::Taken taken = models.Take(request.model());
+  const ModelTable::Taken taken = models.TakeWithAdapter(request.model());
   if (!taken.use) return taken.failure;
   std::vector<engine::EmbedRequest> asks(static_cast<size_t>(request.inputs_size()));
   for (int i = 0; i < request.inputs_size(); ++i) {
@@ -347,7 +356,8 @@ Failure Embed(ModelTable& models, Metrics& metrics, const CallPtr& call,
       Fill(all->usage, all->response.mutable_usage());
       work->call->Send(all->response);
     }
-    work->Finish(all->failed.ok() ? Failure() : Refused(all->failed), all->usage);
+    if (all->failed.ok()) return work->Finish({}, all->usage);
+    work->Finish(Refused(work->rate, work->use->engine(), all->failed), all->usage);
   };
   std::vector<engine::RequestId> ids;
   Status refused;
@@ -355,6 +365,7 @@ Failure Embed(ModelTable& models, Metrics& metrics, const CallPtr& call,
     const int index = static_cast<int>(i);
     asks[i].priority = priority;
     asks[i].deadline = call->info().deadline;
+    asks[i].adapter = taken.use->adapter();
     asks[i].on_done = [end_one, index](Status status, std::vector<float> values,
                                        engine::Usage usage) {
       end_one(index, std::move(status), values, usage);

@@ -8,9 +8,6 @@ namespace minnow::service {
 ModelTable::ModelTable(engine::Runtime& runtime, std::function<void(const ModelStatus&)> on_change)
     : runtime_(runtime), on_change_(std::move(on_change)) {}
 
-ModelTable::Use::Use(ModelTable& table, std::string name, engine::Engine& engine)
-    : table_(table), name_(std::move(name)), engine_(engine) {}
-
 ModelTable::Use::~Use() { table_.Release(name_); }
 
 void ModelTable::Release(const std::string& name) {
@@ -18,43 +15,85 @@ void ModelTable::Release(const std::string& name) {
   if (--entries_.at(name).uses == 0) released_.notify_all();
 }
 
-ModelTable::Taken ModelTable::Take(const std::string& name) {
+std::shared_ptr<ModelTable::Use> ModelTable::TakeUse(const std::string& name, Failure* failure) {
   const std::lock_guard lock(mutex_);
   if (name.empty() && entries_.size() != 1) {
-    return {std::vector<Violation>{
-                {"model", fmt::format("must name one of the {} models here", entries_.size())}},
-            nullptr};
+    *failure = std::vector<Violation>{
+        {"model", fmt::format("must name one of the {} models here", entries_.size())}};
+    return nullptr;
   }
   const auto it = name.empty() ? entries_.begin() : entries_.find(name);
   if (it == entries_.end()) {
-    return {
-        {Error(Code::kNotFound, "there is no model '{}'; Models.List has those there are", name),
-         "MODEL_NOT_FOUND"},
-        nullptr};
+    *failure = {
+        Error(Code::kNotFound, "there is no model '{}'; Models.List has those there are", name),
+        "MODEL_NOT_FOUND"};
+    return nullptr;
   }
   Entry& entry = it->second;
   switch (entry.status.state) {
-    case ModelState::kLoading: {
-      Failure failure(Error(Code::kUnavailable, "model '{}' is loading", it->first),
-                      "MODEL_LOADING");
-      failure.retry_seconds = 1;
-      return {failure, nullptr};
-    }
+    case ModelState::kLoading:
+      *failure = {Error(Code::kUnavailable, "model '{}' is loading", it->first), "MODEL_LOADING"};
+      failure->retry_seconds = 1;
+      return nullptr;
     case ModelState::kDraining:
-      return {
-          {Error(Code::kUnavailable, "model '{}' is being unloaded", it->first), "MODEL_DRAINING"},
-          nullptr};
+      *failure = {Error(Code::kUnavailable, "model '{}' is being unloaded", it->first),
+                  "MODEL_DRAINING"};
+      return nullptr;
     case ModelState::kFailed:
-      return {{Error(Code::kPrecondition, "model '{}' was not loaded: {}", it->first,
-                     entry.status.error),
-               "MODEL_FAILED"},
-              nullptr};
+      *failure = {Error(Code::kPrecondition, "model '{}' was not loaded: {}", it->first,
+                        entry.status.error),
+                  "MODEL_FAILED"};
+      return nullptr;
     case ModelState::kReady:
     case ModelState::kGone:
       break;
   }
   ++entry.uses;
-  return {{}, std::make_shared<const Use>(*this, it->first, *entry.engine)};
+  return std::make_shared<Use>(*this, it->first, *entry.engine);
+}
+
+ModelTable::Taken ModelTable::Take(const std::string& name) {
+  Taken taken;
+  taken.use = TakeUse(name, &taken.failure);
+  return taken;
+}
+
+ModelTable::Taken ModelTable::TakeWithAdapter(const std::string& name) {
+  const size_t colon = name.rfind(':');
+  if (colon == std::string::npos || Find(name).ok()) return Take(name);
+  Taken taken;
+  const std::shared_ptr<Use> use = TakeUse(name.substr(0, colon), &taken.failure);
+  if (!use) return taken;
+  taken.failure = OpenAdapter(*use, name.substr(colon + 1));
+  if (taken.failure.ok()) taken.use = use;
+  return taken;
+}
+
+// Only files of the model folders: the name is a stranger's.
+Failure ModelTable::OpenAdapter(Use& use, const std::string& name) {
+  const auto refuse = [](const Status& status, const char* reason) {
+    Failure failure(status, reason);
+    failure.violations = {{"model", status.message()}};
+    return failure;
+  };
+  const auto path = runtime_.FindInFolders(name, "adapter");
+  if (!path.ok() && path.status().code() != Code::kNotFound) {
+    return Failure::AtField("model", path.status());
+  }
+  if (!path.ok()) {
+    return refuse(Error(Code::kNotFound, "there is no adapter '{}' in the server's folders", name),
+                  "ADAPTER_NOT_FOUND");
+  }
+  const auto id = runtime_.OpenAdapter(use.engine_, *path);
+  if (!id.ok() && id.status().code() == Code::kExhausted) return id.status();
+  if (!id.ok()) {
+    return refuse(Error(Code::kPrecondition, "adapter '{}' cannot be used with model '{}': {}",
+                        name, use.name(), id.status().message()),
+                  "ADAPTER_FAILED");
+  }
+  use.adapter_name_ = name;
+  use.adapter_ = *id;
+  return {};
 }
 
 void ModelTable::Announce(const std::string& name) {
@@ -195,7 +234,11 @@ void ModelTable::Set(Entry& entry, ModelState state, std::string error) {
 }
 
 std::string ServedName(const std::string& path) {
-  std::string name = std::filesystem::path(path).filename().string();
+  namespace fs = std::filesystem;
+  std::error_code error;
+  fs::path whole = fs::absolute(path, error).lexically_normal();
+  if (!whole.has_filename()) whole = whole.parent_path();  // "folder/", "."
+  std::string name = whole.filename().string();
   if (name.ends_with(".gguf")) name.resize(name.size() - 5);
   return name;
 }

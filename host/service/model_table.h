@@ -34,18 +34,26 @@ class ModelTable {
 
   class Use {
    public:
-    Use(ModelTable& table, std::string name, engine::Engine& engine);
+    Use(ModelTable& table, std::string name, engine::Engine& engine)
+        : table_(table), name_(std::move(name)), engine_(engine) {}
     ~Use();
     Use(const Use&) = delete;
     Use& operator=(const Use&) = delete;
     const std::string& name() const { return name_; }
+    std::string full_name() const {  // with the adapter's
+      return adapter_ == 0 ? name_ : name_ + ":" + adapter_name_;
+    }
+    engine::AdapterId adapter() const { return adapter_; }
     engine::Engine& engine() const { return engine_; }
     const model::Model& model() const { return engine_.model(); }
 
    private:
+    friend ModelTable;
     ModelTable& table_;
     const std::string name_;
     engine::Engine& engine_;
+    std::string adapter_name_;
+    engine::AdapterId adapter_ = 0;
   };
 
   struct Taken {
@@ -55,6 +63,10 @@ class ModelTable {
   // The model of this name, or the only one for an empty name. kNotFound, kUnavailable (loading or
   // draining), kPrecondition (it failed to load).
   Taken Take(const std::string& name);
+  // Also "model:adapter", for an adapter of the model folders, which stays as long as the model;
+  // may take as long as reading it does. kNotFound, kPrecondition (it does not fit the model, or is
+  // broken), kExhausted (all its places are taken).
+  Taken TakeWithAdapter(const std::string& name);
 
   // Says that a model is to come, so that callers are told to wait and not that there is none.
   void Announce(const std::string& name);
@@ -78,6 +90,8 @@ class ModelTable {
     uint32_t uses = 0;
     bool pinned = false;
   };
+  Failure OpenAdapter(Use& use, const std::string& name);
+  std::shared_ptr<Use> TakeUse(const std::string& name, Failure* failure);
   Entry* FindEngine(const engine::Engine* engine);
   void Set(Entry& entry, ModelState state, std::string error = "");
   void Release(const std::string& name);

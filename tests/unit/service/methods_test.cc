@@ -228,6 +228,65 @@ TEST(Methods, RefusalsNameTheField) {
   STRCMP_CONTAINS("exceed the context of 2048", too_long.error_message().c_str());
 }
 
+TEST(Methods, AdaptersComeByRequest) {
+  f.options.models.resize(1);
+  f.Start();
+  auto stub = f.Inference();
+  const auto ask = [&](const std::string& model) {
+    v1::GenerateRequest request = Generation(8);
+    request.set_model(model);
+    Context context;
+    return Generate(*stub, request, context);
+  };
+  const Answer plain = ask("llama"), adapted = ask("llama:llama.lora"), only = ask(":llama.lora");
+  CHECK_GRPC_OK(plain.status);
+  CHECK_GRPC_OK(adapted.status);
+  CHECK_GRPC_OK(only.status);
+  STRCMP_EQUAL("llama:llama.lora", adapted.accepted.model().c_str());
+  CHECK(plain.text != adapted.text);
+  STRCMP_EQUAL(adapted.text.c_str(), only.text.c_str());
+  STRCMP_EQUAL(plain.text.c_str(), ask("llama").text.c_str());
+
+  const auto refused = [&](const std::string& model) { return ask(model).status; };
+  const grpc::Status missing = refused("llama:nothing");
+  CHECK_GRPC(NOT_FOUND, "ADAPTER_NOT_FOUND", missing);
+  STRCMP_EQUAL("model", FieldOf(missing).c_str());
+  for (const char* path : {"llama:", "llama:../models/llama.lora.gguf", "llama:/etc/passwd"}) {
+    const grpc::Status status = refused(path);
+    CHECK_GRPC(INVALID_ARGUMENT, "INVALID", status);
+    STRCMP_EQUAL("model", FieldOf(status).c_str());
+  }
+  const grpc::Status foreign = refused("llama:phi3.lora"), no_adapter = refused("llama:qwen2");
+  CHECK_GRPC(FAILED_PRECONDITION, "ADAPTER_FAILED", foreign);
+  STRCMP_EQUAL("model", FieldOf(foreign).c_str());
+  CHECK_GRPC(FAILED_PRECONDITION, "ADAPTER_FAILED", no_adapter);
+  CHECK_GRPC(NOT_FOUND, "MODEL_NOT_FOUND", refused("nothing:llama.lora"));
+  CHECK_GRPC(NOT_FOUND, "MODEL_NOT_FOUND", refused("llama:llama:llama.lora"));
+
+  // Score goes the same way.
+  const auto score = [&](const std::string& model) {
+    v1::ScoreRequest request;
+    v1::ScoreResponse response;
+    request.set_model(model);
+    request.mutable_prompt()->set_text("abc");
+    request.add_continuations()->set_text("x");
+    Context context;
+    CHECK_GRPC_OK(stub->Score(&context, request, &response));
+    return response.continuations(0).logprob();
+  };
+  CHECK(score("llama") != score("llama:llama.lora"));
+}
+
+TEST(Methods, ServedNamesAreThoseOfFilesAndFolders) {
+  STRCMP_EQUAL("llama", service::ParseNamedModel("/a/llama.gguf").name.c_str());
+  STRCMP_EQUAL("folder", service::ParseNamedModel("/a/folder").name.c_str());
+  STRCMP_EQUAL("folder", service::ParseNamedModel("/a/folder/").name.c_str());
+  STRCMP_EQUAL("folder", service::ParseNamedModel("a/folder//./").name.c_str());
+  STRCMP_EQUAL("tiny", service::ParseNamedModel("tiny=/a/folder/").name.c_str());
+  const std::string here = std::filesystem::current_path().filename().string();
+  STRCMP_EQUAL(here.c_str(), service::ParseNamedModel(".").name.c_str());
+}
+
 TEST(Methods, ModelsComeAndGo) {
   f.options.models.resize(1);
   f.Start();
