@@ -60,23 +60,31 @@ Status Complete(Options& o) {
   return Status();
 }
 
-// What signals do, on the loop: the first drains, the second ends the process.
-class Drain {
+// What signals do, on the loop: the first to end drains, the second ends the process; SIGHUP loads
+// pipelines anew.
+class Signals {
  public:
-  Drain(script::Loop& loop, service::Service& service, double seconds)
+  Signals(script::Loop& loop, service::Service& service, double seconds)
       : loop_(loop), service_(service), seconds_(seconds) {
     for (Signal& signal : signals_) {
       uv_signal_init(loop.uv(), &signal.handle);
       signal.handle.data = this;
       uv_signal_start(
-          &signal.handle, [](uv_signal_t* s, int) { static_cast<Drain*>(s->data)->Begin(); },
+          &signal.handle, [](uv_signal_t* s, int) { static_cast<Signals*>(s->data)->Begin(); },
           signal.number);
     }
+    uv_signal_init(loop.uv(), &reload_);
+    reload_.data = this;
+    uv_signal_start(
+        &reload_,
+        [](uv_signal_t* s, int) { static_cast<Signals*>(s->data)->service_.ReloadPipelines(); },
+        SIGHUP);
     uv_timer_init(loop.uv(), &timer_);
     timer_.data = this;
   }
-  ~Drain() {
+  ~Signals() {
     for (Signal& s : signals_) uv_close(reinterpret_cast<uv_handle_t*>(&s.handle), nullptr);
+    uv_close(reinterpret_cast<uv_handle_t*>(&reload_), nullptr);
     uv_close(reinterpret_cast<uv_handle_t*>(&timer_), nullptr);
     uv_run(loop_.uv(), UV_RUN_NOWAIT);  // lets libuv forget the handles
   }
@@ -90,7 +98,7 @@ class Drain {
     service_.StopAdmitting();
     end_ = uv_now(loop_.uv()) + static_cast<uint64_t>(seconds_ * 1000);
     uv_timer_start(
-        &timer_, [](uv_timer_t* t) { static_cast<Drain*>(t->data)->Look(); }, 0, 20);
+        &timer_, [](uv_timer_t* t) { static_cast<Signals*>(t->data)->Look(); }, 0, 20);
   }
 
   void Look() {
@@ -106,6 +114,7 @@ class Drain {
   service::Service& service_;
   const double seconds_;
   Signal signals_[2] = {{SIGTERM}, {SIGINT}};
+  uv_signal_t reload_;
   uv_timer_t timer_;
   uint64_t end_ = 0;
   bool begun_ = false, cut_ = false;
@@ -135,7 +144,7 @@ VerbResult Run(Options& o) {
   MNW_ASSIGN(const std::unique_ptr<service::Service> service,
              service::Service::Start(o.service, *runtime, *loop));
   TellAddresses(o, *service);
-  Drain drain(*loop, *service, o.drain_seconds);
+  Signals signals(*loop, *service, o.drain_seconds);
   Status loaded;
   service->Load([&](Status status) {
     loaded = std::move(status);
@@ -144,7 +153,7 @@ VerbResult Run(Options& o) {
   });
   loop->Run();
   MNW_TRY(std::move(loaded));
-  return drain.cut() ? kExitSomeFailed : kExitOk;
+  return signals.cut() ? kExitSomeFailed : kExitOk;
 }
 
 void AddServerOptions(CLI::App& verb, Options& o) {

@@ -119,7 +119,7 @@ Status StartClassify(lua_State* L, State& state, State::CallId id) {
   MNW_ASSIGN(request.labels, ReadStrings(L, 4, "classify: labels"));
   MNW_ASSIGN(request.prompt, EncodeQuestion(*model, document, question));
   MNW_TRY(state.ReserveTokens(request.prompt.size()));
-  request.priority = state.environment().priority;
+  request.priority = state.priority();
   request.on_done = state.Receiver<engine::ClassifyResult>(
       id, [](State& state, State::CallId id, engine::ClassifyResult result) {
         state.CountUsage(result.usage);
@@ -142,7 +142,7 @@ Status StartEmbed(lua_State* L, State& state, State::CallId id) {
   engine::EmbedRequest request;
   MNW_ASSIGN(request.tokens, model->EncodeText(text));
   MNW_TRY(state.ReserveTokens(request.tokens.size()));
-  request.priority = state.environment().priority;
+  request.priority = state.priority();
   auto receive = state.Receiver<Embedding>(id, [](State& state, State::CallId id, Embedding e) {
     state.CountUsage(e.usage);
     state.Complete(id, e.status.ok() ? Result<Json>(Json(e.vector)) : Result<Json>(e.status));
@@ -185,7 +185,7 @@ Status StartScore(lua_State* L, State& state, State::CallId id) {
   size_t n_tokens = request.prompt.size();
   for (const auto& tokens : request.continuations) n_tokens += tokens.size();
   MNW_TRY(state.ReserveTokens(n_tokens));
-  request.priority = state.environment().priority;
+  request.priority = state.priority();
   request.on_done = state.Receiver<engine::ScoreResult>(
       id, [](State& state, State::CallId id, engine::ScoreResult result) {
         state.CountUsage(result.usage);
@@ -292,7 +292,7 @@ Status ReadGenerateOptions(lua_State* L, int index, std::string_view call,
 Status SubmitGenerate(State& state, State::CallId id, ModelApi& model,
                       engine::GenerateRequest request) {
   MNW_TRY(state.ReserveTokens(request.prompt.size(), &request.max_tokens));
-  request.priority = state.environment().priority;
+  request.priority = state.priority();
   request.on_done = state.Receiver<engine::GenerateResult>(
       id, [](State& state, State::CallId id, engine::GenerateResult result) {
         state.CountUsage(result.usage);

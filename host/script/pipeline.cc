@@ -34,10 +34,15 @@ Pipeline::~Pipeline() {
 }
 
 Result<std::unique_ptr<Pipeline>> Pipeline::Load(const std::string& path, Models& models,
-                                                 Loop& loop, const PipelineOptions& options) {
+                                                 Loop& loop, const PipelineOptions& options,
+                                                 Program::Files* files) {
+  // Before it is read, so that a change meanwhile is one.
+  if (files) *files = {{path, Program::HashOf(path)}};
   MNW_ASSIGN(Program program, Program::Load(path));
   std::unique_ptr<Pipeline> pipeline(new Pipeline(std::move(program), models, loop, options));
-  MNW_TRY(pipeline->Check());
+  const Status checked = pipeline->Check();
+  if (files) *files = pipeline->files();
+  MNW_TRY(checked);
   return pipeline;
 }
 
@@ -117,6 +122,7 @@ void Pipeline::Begin(RunId id) {
   auto state = State::Create(environment_, running->document.id);
   if (!state.ok()) return Finish(id, {.status = std::move(state).status()});
   running->state = *std::move(state);
+  if (running->document.priority) running->state->set_priority(*running->document.priority);
   running->state->Start(DocumentMain, running, [this, id, running](Status status, lua_State* L) {
     DocumentResult result{.status = std::move(status)};
     if (result.status.ok()) {

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "script/state.h"
@@ -19,6 +20,7 @@ namespace minnow::script {
 struct Document {
   std::string id, path, text;
   nlohmann::ordered_json meta = nlohmann::ordered_json::object();
+  std::optional<engine::Priority> priority{};  // else the pipeline's
 };
 
 struct DocumentResult {
@@ -36,9 +38,10 @@ struct PipelineOptions {
 
 class Pipeline {
  public:
-  // May take as long as opening the models does.
+  // May take as long as opening the models does. `files`: what was read, also if it fails.
   static Result<std::unique_ptr<Pipeline>> Load(const std::string& path, Models& models, Loop& loop,
-                                                const PipelineOptions& options = {});
+                                                const PipelineOptions& options = {},
+                                                Program::Files* files = nullptr);
   // Cancels the requests of documents that are under way, whose on_done is not called any more.
   ~Pipeline();
 
@@ -48,6 +51,8 @@ class Pipeline {
   Result<std::vector<std::pair<std::string, std::string>>> Parts() const;
   size_t n_parts() const;
   void print_to(std::FILE* file) { environment_.print_to = file; }  // else stderr
+  const Program::Files& files() const { return program_.files(); }
+  bool idle() const { return running_.empty(); }  // no document is under way
 
   // Any number may run at once; each holds a state of some 40 KB. on_done comes from the loop,
   // after Run has returned.

@@ -74,6 +74,11 @@ Result<Program> Program::Load(const std::string& path) {
   return Program(path, std::move(main));
 }
 
+std::string Program::HashOf(const std::string& path) {
+  const auto source = ReadSource(path);
+  return source.ok() ? Sha256Hex(*source) : "";
+}
+
 Result<const Program::Module*> Program::Find(const std::string& name) {
   auto found = modules_.find(name);
   if (found == modules_.end()) {
@@ -91,7 +96,7 @@ std::vector<std::pair<std::string, std::string>> Program::modules() const {
   return all;
 }
 
-Result<Program::Module> Program::LoadModule(const std::string& name) const {
+Result<Program::Module> Program::LoadModule(const std::string& name) {
   for (const EmbeddedScript& script : EmbeddedScripts()) {
     if (script.module != name) continue;
     MNW_ASSIGN(Chunk chunk, Compile(script.source, kEmbeddedChunkName));
@@ -110,11 +115,15 @@ Result<Program::Module> Program::LoadModule(const std::string& name) const {
   const fs::path file = fs::weakly_canonical(folder / (relative + ".lua"), error);
   const bool inside =
       std::mismatch(folder.begin(), folder.end(), file.begin(), file.end()).first == folder.end();
+  // Not canonical: a link in it that points elsewhere later is a change.
+  std::string& sha256 =
+      files_[(fs::path(path_).parent_path() / (relative + ".lua")).lexically_normal().string()];
   if (error || !inside || !fs::is_regular_file(file, error)) {
     return Error(Code::kNotFound, "require: no module '{}': neither built in nor at {}/{}.lua",
                  name, folder.string(), relative);
   }
   MNW_ASSIGN(const std::string source, ReadSource(file.string()));
+  sha256 = Sha256Hex(source);
   MNW_ASSIGN(Chunk chunk,
              Compile(source, "@" + file.lexically_proximate(fs::current_path(error)).string()));
   return Module{std::move(chunk), false};

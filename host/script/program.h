@@ -45,6 +45,11 @@ class Program {
   // What was required so far of the script's own folder: name and SHA-256 of the source.
   std::vector<std::pair<std::string, std::string>> modules() const;
 
+  // What was read so far: paths and SHA-256 of the text; "" for a file that could not be read.
+  using Files = std::map<std::string, std::string>;
+  const Files& files() const { return files_; }
+  static std::string HashOf(const std::string& path);
+
   struct Module {
     Chunk chunk;
     bool embedded = false;
@@ -53,11 +58,13 @@ class Program {
   Result<const Module*> Find(const std::string& name);
 
  private:
-  Program(std::string path, Chunk main) : path_(std::move(path)), main_(std::move(main)) {}
-  Result<Module> LoadModule(const std::string& name) const;
+  Program(std::string path, Chunk main)
+      : path_(std::move(path)), main_(std::move(main)), files_{{path_, main_.sha256}} {}
+  Result<Module> LoadModule(const std::string& name);
 
   std::string path_;
   Chunk main_;
+  Files files_;
   std::map<std::string, Module> modules_;
 };
 

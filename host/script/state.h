@@ -69,6 +69,8 @@ class State {
   Environment& environment() { return environment_; }
   const std::string& label() const { return label_; }
   const engine::Usage& usage() const { return usage_; }
+  engine::Priority priority() const { return priority_; }
+  void set_priority(engine::Priority priority) { priority_ = priority; }
 
   bool Try(Status status);  // false: keeps the failure, for Raise
   int Raise(lua_State* L);  // a table with code, message and where
@@ -183,6 +185,7 @@ class State {
   Loop::TimerId deadline_ = 0;
   Status breach_;
   engine::Usage usage_;
+  engine::Priority priority_ = environment_.priority;  // of the requests to come
 
   Status error_;
   std::string text_;

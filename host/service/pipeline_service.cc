@@ -1,7 +1,6 @@
 // minnow.v1.Pipelines: from gRPC's threads to the loop, where Lua runs, and back.
-#include <set>
-
 #include "base/json.h"
+#include "base/log.h"
 #include "google/rpc/status.pb.h"
 #include "minnow/v1/pipelines.pb.h"
 #include "service/services.h"
@@ -12,8 +11,13 @@ namespace {
 
 constexpr const char* kService = "minnow.v1.Pipelines";
 constexpr size_t kWindow = 32;  // documents of one stream, as pipelines.proto says
+constexpr double kLookSeconds = 0.25;
 
-// `field`: of the document in the request.
+engine::Priority ToPriority(v1::Priority asked, engine::Priority unspecified) {
+  if (asked == v1::PRIORITY_UNSPECIFIED) return unspecified;
+  return asked == v1::PRIORITY_BATCH ? engine::Priority::kBatch : engine::Priority::kInteractive;
+}
+
 Failure ToDocument(const v1::Document& from, script::Document* out) {
   out->id = from.id();
   out->text = from.text();
@@ -58,16 +62,13 @@ class PipelineService::Stream final : public Requests, public std::enable_shared
 
   void OnMessage(const google::protobuf::Message& message) override {
     const auto& request = static_cast<const v1::RunStreamRequest&>(message);
-    if (pipeline_ == nullptr) {
-      Failure failure;
-      pipeline_ = service_.Find(request.pipeline(), &failure);
-      if (pipeline_ == nullptr) return call_->Finish(failure);
-    }
     script::Document document;
     Failure failure = ToDocument(request.document(), &document);
-    service_.loop_.Post(
-        [self = shared_from_this(), document = std::move(document),
-         failure = std::move(failure)]() mutable { self->Take(std::move(document), failure); });
+    service_.loop_.Post([self = shared_from_this(), document = std::move(document),
+                         failure = std::move(failure), name = request.pipeline(),
+                         priority = request.priority()]() mutable {
+      self->Take(std::move(document), failure, name, priority);
+    });
   }
 
   void OnHalfClose() override {
@@ -78,26 +79,41 @@ class PipelineService::Stream final : public Requests, public std::enable_shared
   }
 
  private:
-  void Take(script::Document document, const Failure& failure) {
+  void Take(script::Document document, const Failure& failure, const std::string& name,
+            v1::Priority priority) {
     reading_ = false;
     if (dropped_) return;
+    // Looked up for each document: one that comes after a change of the file gets the new program.
+    Failure missing;
+    if (first_) wanted_ = name;
+    const PipelinePtr pipeline = service_.Find(wanted_, &missing);
+    if (first_) {
+      if (!pipeline) return End(missing);
+      first_ = false;
+      name_ = pipeline->name();
+      priority_ = ToPriority(priority, engine::Priority::kBatch);
+    }
     ++open_;
-    if (failure.ok()) {
-      Run(std::move(document));
+    if (!pipeline) {
+      SendError(document.id, missing);
+    } else if (failure.ok()) {
+      document.priority = priority_;
+      Run(pipeline, std::move(document));
     } else {
       SendError(document.id, failure);
     }
     ReadOn();
   }
 
-  void Run(script::Document document) {
-    const auto id = std::make_shared<script::Pipeline::RunId>();
-    *id = pipeline_->Run(document, [self = shared_from_this(), id,
-                                    name = document.id](script::DocumentResult result) {
-      self->runs_.erase(*id);
+  void Run(const PipelinePtr& pipeline, script::Document document) {
+    const uint64_t number = ++last_run_;
+    const std::string name = document.id;
+    const auto id = pipeline->Run(std::move(document), [self = shared_from_this(), number,
+                                                        name](script::DocumentResult result) {
+      self->runs_.erase(number);
       self->Result(name, result);
     });
-    runs_.insert(*id);
+    runs_[number] = {pipeline, id};
   }
 
   void Result(const std::string& name, const script::DocumentResult& result) {
@@ -139,92 +155,155 @@ class PipelineService::Stream final : public Requests, public std::enable_shared
 
   void Drop() {
     dropped_ = true;
-    for (const script::Pipeline::RunId id : runs_) pipeline_->Cancel(id);
+    for (const auto& [number, run] : runs_) Cancel(run);
     runs_.clear();
     End(Status(Code::kCancelled, "cancelled"));
   }
 
-  void End(const Failure& failure) {
-    call_->Finish(failure, {pipeline_ ? pipeline_->name() : "", engine::Priority::kBatch, usage_});
-  }
+  void End(const Failure& failure) { call_->Finish(failure, {name_, priority_, usage_}); }
 
   PipelineService& service_;
   const CallPtr call_;
-  script::Pipeline* pipeline_ = nullptr;  // set with the first message, before anything is posted
   // The loop's.
+  std::string wanted_, name_;  // as the first message has it; the pipeline's
+  engine::Priority priority_ = engine::Priority::kBatch;
+  bool first_ = true;
   size_t open_ = 0;  // documents that run, or whose result is not written yet
-  std::set<script::Pipeline::RunId> runs_;
+  uint64_t last_run_ = 0;
+  std::map<uint64_t, OneRun> runs_;
   engine::Usage usage_;
   bool reading_ = true;
   bool closed_ = false, dropped_ = false;
 };
 
-Status PipelineService::Add(std::unique_ptr<script::Pipeline> pipeline) {
-  const std::lock_guard lock(mutex_);
-  const std::string name = pipeline->name();
-  if (!pipelines_.try_emplace(name, std::move(pipeline)).second) {
-    return Error(Code::kInvalid, "there are two pipelines of the name '{}'", name);
+PipelineService::PipelineService(script::Loop& loop, script::Models& models)
+    : loop_(loop), models_(models), address_(loop.NewAddress()) {}
+
+PipelineService::~PipelineService() { loop_.Retire(address_); }
+
+Status PipelineService::Load(const std::string& path) {
+  SourceWatch::Files files;
+  MNW_ASSIGN(PipelinePtr pipeline, script::Pipeline::Load(path, models_, loop_, {}, &files));
+  if (FindLoaded(pipeline->name())) {
+    return Error(Code::kInvalid, "there are two pipelines of the name '{}'", pipeline->name());
   }
+  loaded_.push_back({path, std::move(pipeline), SourceWatch(files), ""});
   return Status();
 }
 
-script::Pipeline* PipelineService::Find(const std::string& name, Failure* failure) const {
-  const std::lock_guard lock(mutex_);
-  if (name.empty() && pipelines_.size() == 1) return pipelines_.begin()->second.get();
-  if (name.empty()) {
-    *failure = std::vector<Violation>{
-        {"pipeline", fmt::format("must name one of the {} pipelines here", pipelines_.size())}};
-    return nullptr;
+void PipelineService::Watch() {
+  std::erase_if(replaced_, [](const PipelinePtr& pipeline) { return pipeline->idle(); });
+  for (Loaded& loaded : loaded_) {
+    if (loaded.error.empty()) loaded.watch.Add(loaded.pipeline->files());  // what it required later
+    if (loaded.watch.Changed()) Renew(loaded);
   }
-  const auto it = pipelines_.find(name);
-  if (it != pipelines_.end()) return it->second.get();
-  *failure = {Error(Code::kNotFound, "there is no pipeline '{}'", name), "PIPELINE_NOT_FOUND"};
+  loop_.After(kLookSeconds, address_, [this] { Watch(); });
+}
+
+void PipelineService::Reload() {
+  for (Loaded& loaded : loaded_) Renew(loaded);
+}
+
+// What runs goes on with the pipeline that it began with, which goes when nothing runs in it.
+void PipelineService::Renew(Loaded& loaded) {
+  SourceWatch::Files files;
+  auto renewed = script::Pipeline::Load(loaded.path, models_, loop_, {}, &files);
+  loaded.watch = SourceWatch(files);
+  Status status = renewed.status();
+  if (status.ok() && (*renewed)->name() != loaded.pipeline->name() &&
+      FindLoaded((*renewed)->name())) {
+    status = Error(Code::kInvalid, "another file has the pipeline '{}'", (*renewed)->name());
+  }
+  loaded.error = status.message();
+  if (!status.ok()) {
+    LogWarning("{} has changed, but cannot be loaded; the pipeline '{}' serves on as it was: {}",
+               loaded.path, loaded.pipeline->name(), status.message());
+    return;
+  }
+  replaced_.push_back(std::exchange(loaded.pipeline, *std::move(renewed)));
+  LogInfo("{}: the pipeline '{}' is loaded anew", loaded.path, loaded.pipeline->name());
+}
+
+PipelineService::PipelinePtr PipelineService::FindLoaded(const std::string& name) const {
+  for (const Loaded& loaded : loaded_) {
+    if (loaded.pipeline->name() == name) return loaded.pipeline;
+  }
   return nullptr;
 }
 
-Failure PipelineService::RunOne(const CallPtr& call, const google::protobuf::Message& message) {
-  const auto& request = static_cast<const v1::RunRequest&>(message);
+PipelineService::PipelinePtr PipelineService::Find(const std::string& name,
+                                                   Failure* failure) const {
+  if (name.empty() && loaded_.size() == 1) return loaded_[0].pipeline;
+  if (name.empty()) {
+    *failure = std::vector<Violation>{
+        {"pipeline", fmt::format("must name one of the {} pipelines here", loaded_.size())}};
+    return nullptr;
+  }
+  PipelinePtr found = FindLoaded(name);
+  if (!found) {
+    *failure = {Error(Code::kNotFound, "there is no pipeline '{}'", name), "PIPELINE_NOT_FOUND"};
+  }
+  return found;
+}
+
+void PipelineService::Cancel(const OneRun& run) {
+  if (const PipelinePtr pipeline = run.pipeline.lock()) pipeline->Cancel(run.id);
+}
+
+// On the loop.
+void PipelineService::RunOne(const CallPtr& call, const std::string& name,
+                             script::Document document) {
   Failure failure;
-  script::Pipeline* const pipeline = Find(request.pipeline(), &failure);
-  if (pipeline == nullptr) return failure;
-  script::Document document;
-  failure = ToDocument(request.document(), &document);
-  if (!failure.ok()) return failure;
-  loop_.Post([this, call, pipeline, document = std::move(document)]() mutable {
-    const auto id = pipeline->Run(std::move(document), [call, pipeline](
-                                                           const script::DocumentResult& result) {
-      if (result.status.ok()) {
-        v1::RunResponse response;
-        Fill(result, &response);
-        call->Send(response);
-      }
-      call->Finish(result.status, {pipeline->name(), engine::Priority::kBatch, UsageOf(result)});
-    });
-    call->CancelWith([this, call, pipeline, id] {
-      loop_.Post([call, pipeline, id] {
-        pipeline->Cancel(id);
-        call->Finish(Status(Code::kCancelled, "cancelled"), {pipeline->name(), {}, {}});
-      });
+  const PipelinePtr pipeline = Find(name, &failure);
+  if (!pipeline) return call->Finish(failure);
+  CallRecord record{pipeline->name(), *document.priority, {}};
+  const auto id = pipeline->Run(std::move(document),
+                                [call, record](const script::DocumentResult& result) mutable {
+                                  if (result.status.ok()) {
+                                    v1::RunResponse response;
+                                    Fill(result, &response);
+                                    call->Send(response);
+                                  }
+                                  record.usage = UsageOf(result);
+                                  call->Finish(result.status, std::move(record));
+                                });
+  call->CancelWith([this, call, run = OneRun{pipeline, id}, record = std::move(record)] {
+    loop_.Post([call, run, record] {
+      Cancel(run);
+      call->Finish(Status(Code::kCancelled, "cancelled"), record);
     });
   });
-  return {};
 }
 
 void PipelineService::AddTo(Router& router) {
   router.Add<v1::ListPipelinesRequest>(
       kService, "List", Kind::kAdmin, [this](const CallPtr& call, const v1::ListPipelinesRequest&) {
-        v1::ListPipelinesResponse response;
-        {
-          const std::lock_guard lock(mutex_);
-          for (const auto& [name, pipeline] : pipelines_) response.add_names(name);
-        }
-        call->Send(response);
-        call->Finish({});
+        loop_.Post([this, call] {
+          v1::ListPipelinesResponse response;
+          for (const Loaded& loaded : loaded_) {
+            response.add_names(loaded.pipeline->name());
+            if (!loaded.error.empty()) {
+              (*response.mutable_errors())[loaded.pipeline->name()] = loaded.error;
+            }
+          }
+          call->Send(response);
+          call->Finish({});
+        });
         return Failure();
       });
   router.Add<v1::RunRequest>(
       kService, "Run", Kind::kWork,
-      [this](const CallPtr& call, const v1::RunRequest& request) { return RunOne(call, request); });
+      [this](const CallPtr& call, const v1::RunRequest& request) -> Failure {
+        script::Document document;
+        if (Failure failure = ToDocument(request.document(), &document); !failure.ok()) {
+          return failure;
+        }
+        document.priority = ToPriority(request.priority(), engine::Priority::kInteractive);
+        loop_.Post([this, call, name = request.pipeline(), document]() mutable {
+          RunOne(call, name, std::move(document));
+        });
+        return {};
+      });
   router.AddStream<v1::RunStreamRequest>(
       kService, "RunStream", Kind::kWork, [this](const CallPtr& call) {
         const auto stream = std::make_shared<Stream>(*this, call);

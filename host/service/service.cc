@@ -18,7 +18,7 @@ struct Service::Rep {
         pipeline_models(runtime, models),
         inference(models, metrics),
         model_service(models),
-        pipelines(loop) {}
+        pipelines(loop, pipeline_models) {}
 
   void Ended(const CallEnd& end);
   http::Response Page(const http::Request& request);
@@ -119,13 +119,12 @@ Status Service::Rep::LoadModels() {
 }
 
 Status Service::Rep::LoadPipelines() {
-  for (const std::string& path : options.pipelines) {
-    MNW_ASSIGN(std::unique_ptr<script::Pipeline> pipeline,
-               script::Pipeline::Load(path, pipeline_models, loop));
-    MNW_TRY(pipelines.Add(std::move(pipeline)));
-  }
+  for (const std::string& path : options.pipelines) MNW_TRY(pipelines.Load(path));
+  if (!options.pipelines.empty()) pipelines.Watch();
   return Status();
 }
+
+void Service::ReloadPipelines() { rep_->pipelines.Reload(); }
 
 void Service::StopAdmitting() {
   rep_->health.SetReady(false);

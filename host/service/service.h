@@ -37,6 +37,8 @@ class Service {
 
   // Opens what the options name; `done` is called on the loop.
   void Load(std::function<void(Status)> done);
+  // On the loop. Files that change are loaded anew anyway; this reads all of them.
+  void ReloadPipelines();
   void StopAdmitting();
   uint32_t requests() const;  // work under way
 

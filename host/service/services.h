@@ -6,11 +6,13 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "script/pipeline.h"
 #include "service/metrics.h"
 #include "service/model_table.h"
 #include "service/router.h"
+#include "service/source_watch.h"
 #include "service/workers.h"
 
 namespace minnow::service {
@@ -37,24 +39,46 @@ class ModelService {
   Workers admin_;
 };
 
-// minnow.v1.Pipelines. Pipelines run on the loop's thread; calls come from others.
+// minnow.v1.Pipelines. All that is here belongs to the loop's thread, where pipelines run; calls
+// come from other threads and are posted there.
 class PipelineService {
  public:
-  explicit PipelineService(script::Loop& loop) : loop_(loop) {}
+  PipelineService(script::Loop& loop, script::Models& models);
+  ~PipelineService();
   void AddTo(Router& router);
-  // On the loop's thread. kInvalid if there is one of that name.
-  Status Add(std::unique_ptr<script::Pipeline> pipeline);
+
+  // On the loop. kInvalid if there is a pipeline of that name.
+  Status Load(const std::string& path);
+  // On the loop, once: from now on, a pipeline whose files change is loaded anew. If it cannot be,
+  // the one that there is serves on.
+  void Watch();
+  // On the loop: loads all of them anew, changed or not.
+  void Reload();
 
  private:
   class Stream;
-  struct Run;
-  // Null: see the failure. Pipelines live as long as the service.
-  script::Pipeline* Find(const std::string& name, Failure* failure) const;
-  Failure RunOne(const CallPtr& call, const google::protobuf::Message& request);
+  using PipelinePtr = std::shared_ptr<script::Pipeline>;
+  struct OneRun {  // which may be over, and its pipeline gone
+    std::weak_ptr<script::Pipeline> pipeline;
+    script::Pipeline::RunId id = 0;
+  };
+  struct Loaded {
+    std::string path;
+    PipelinePtr pipeline;
+    SourceWatch watch;
+    std::string error;  // why the files' present state is not what serves
+  };
+  void Renew(Loaded& loaded);
+  PipelinePtr FindLoaded(const std::string& name) const;
+  PipelinePtr Find(const std::string& name, Failure* failure) const;  // null: see the failure
+  void RunOne(const CallPtr& call, const std::string& name, script::Document document);
+  static void Cancel(const OneRun& run);
 
   script::Loop& loop_;
-  mutable std::mutex mutex_;
-  std::map<std::string, std::unique_ptr<script::Pipeline>> pipelines_;  // guarded by mutex_
+  script::Models& models_;
+  const script::Loop::Address address_;
+  std::vector<Loaded> loaded_;
+  std::vector<PipelinePtr> replaced_;  // documents are under way in them
 };
 
 // grpc.health.v1.Health: "" and every service by its name, and "models/NAME" for each model.

@@ -40,6 +40,23 @@ TEST(Serve, GoesDownOnSigtermWithExitCodeZero) {
   STRCMP_CONTAINS("draining: 0 requests under way", r.out.c_str());
 }
 
+TEST(Serve, LoadsPipelinesAnewOnSighupAndSaysWhatIsWrongWithThem) {
+  std::ofstream(dir / "p.lua")
+      << "return require('minnow').pipeline { name = 'p', run = function() return 1 end }";
+  const std::string script = fmt::format(
+      "'{0}' -v serve --pipeline '{1}/p.lua' --listen 'unix:{1}/socket' 2>'{1}/log' &\n"
+      "comes() {{ for i in $(seq 1200); do grep -q \"$1\" '{1}/log' && return; sleep 0.05; done\n"
+      "  echo \"never: $1\"; }}\n"
+      "comes ready\n"
+      "kill -HUP $!; comes \"the pipeline 'p' is loaded anew\"\n"
+      "echo 'return (' >'{1}/p.lua'\n"
+      "comes \"the pipeline 'p' serves on as it was: .*p.lua:1: unexpected symbol\"\n"
+      "kill -TERM $!; wait $!; echo $?\n",
+      kMinnow, dir.path());
+  const CommandResult r = RunCommand({"sh", "-c", script});
+  STRCMP_EQUAL("0\n", r.out.c_str());
+}
+
 TEST(Serve, RefusesWhatItCannotServe) {
   CheckRefused(2, "nothing to serve", Serve({}));
   CheckRefused(2, "there is no model file",

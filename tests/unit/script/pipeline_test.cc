@@ -28,6 +28,37 @@ TEST(Pipeline, GivesRunTheDocument) {
   STRCMP_EQUAL(R"(["7","in/7.txt","body",3,true])", result.value.dump().c_str());
 }
 
+TEST(Pipeline, AsksModelsWithThePriorityOfTheDocument) {
+  auto pipeline = f.Load("return m:generate('p', { max_tokens = 1 }).text");
+  CHECK_OK(pipeline.status());
+  const auto asked = [&](std::optional<minnow::engine::Priority> priority) {
+    minnow::script::Document document;
+    document.priority = priority;
+    (*pipeline)->Run(std::move(document), [&](DocumentResult) { f.loop->Stop(); });
+    f.loop->Run();
+    return f.models.fake().last_request().priority;
+  };
+  CHECK(asked({}) == minnow::engine::Priority::kBatch);
+  CHECK(asked(minnow::engine::Priority::kInteractive) == minnow::engine::Priority::kInteractive);
+  CHECK(asked({}) == minnow::engine::Priority::kBatch);
+}
+
+TEST(Pipeline, KnowsTheFilesThatItWasMadeOfAlsoWhenItFails) {
+  using minnow::script::Program;
+  f.Write("part.lua", "return 1");
+  const std::string whole = f.Write("whole.lua", "require 'part'\nrequire 'missing'");
+  Program::Files files;
+  const auto failed = minnow::script::Pipeline::Load(whole, f.models, *f.loop, f.options, &files);
+  CHECK_ERROR(Code::kNotFound, "no module 'missing'", failed.status());
+  LONGS_EQUAL(3, files.size());
+  for (const auto& [path, sha256] : files) {
+    STRCMP_EQUAL(sha256.c_str(), Program::HashOf(path).c_str());
+    CHECK(sha256.empty() == path.ends_with("missing.lua"));
+  }
+  CHECK(!minnow::script::Pipeline::Load("/nowhere.lua", f.models, *f.loop, f.options, &files).ok());
+  CHECK(files == (Program::Files{{"/nowhere.lua", ""}}));
+}
+
 TEST(Pipeline, RefusesAFileThatIsNotThere) {
   CHECK_ERROR(Code::kNotFound, "no such file",
               minnow::script::Pipeline::Load("/nowhere.lua", f.models, *f.loop).status());
