@@ -3,7 +3,15 @@
 # first, and with it the protobuf that it was built with.
 set(MINNOW_GRPC "" CACHE PATH "Prefix of a gRPC to use instead of the distribution's")
 if(MINNOW_GRPC)
+  # Said here: without it, the distribution's would be taken in silence.
+  find_file(MINNOW_GRPC_CONFIG gRPCConfig.cmake NO_CACHE NO_DEFAULT_PATH PATHS ${MINNOW_GRPC}
+    PATH_SUFFIXES lib/cmake/grpc lib64/cmake/grpc lib/${CMAKE_LIBRARY_ARCHITECTURE}/cmake/grpc)
+  if(NOT MINNOW_GRPC_CONFIG)
+    message(FATAL_ERROR "MINNOW_GRPC is '${MINNOW_GRPC}', and there is no lib/cmake/grpc/gRPCConfig.cmake in it. "
+      "Give the prefix that gRPC was installed with, or leave MINNOW_GRPC empty for the distribution's.")
+  endif()
   list(PREPEND CMAKE_PREFIX_PATH ${MINNOW_GRPC})
+  get_filename_component(gRPC_DIR ${MINNOW_GRPC_CONFIG} DIRECTORY)
 endif()
 find_package(Protobuf CONFIG QUIET)
 if(NOT Protobuf_FOUND)
