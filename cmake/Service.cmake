@@ -1,4 +1,4 @@
-# gRPC and the code made from proto/. The distribution's gRPC is old (see host/service/README.md); a
+# gRPC and the code made from proto/. The distribution's gRPC is old (see docs/service.md); a
 # newer one is taken where CMAKE_PREFIX_PATH or MINNOW_GRPC points, since its package is looked for
 # first, and with it the protobuf that it was built with.
 set(MINNOW_GRPC "" CACHE PATH "Prefix of a gRPC to use instead of the distribution's")

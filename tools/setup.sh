@@ -6,7 +6,7 @@ minnow_packages="build-essential cmake ninja-build ccache pkg-config \
   nlohmann-json3-dev libcli11-dev libspdlog-dev libfmt-dev libssl-dev libsqlite3-dev libpq-dev libzstd-dev libcurl4-openssl-dev python3 \
   libgrpc++-dev libprotobuf-dev protobuf-compiler-grpc"
 
-minnow_test_packages="libcpputest-dev qemu-user postgresql"
+minnow_test_packages="libcpputest-dev qemu-user postgresql curl python3-grpcio python3-protobuf"
 
 # minnow_setup [tests]
 minnow_setup() {

@@ -50,7 +50,7 @@ TEST(Serve, LoadsPipelinesAnewOnSighupAndSaysWhatIsWrongWithThem) {
       "comes ready\n"
       "kill -HUP $!; comes \"the pipeline 'p' is loaded anew\"\n"
       "echo 'return (' >'{1}/p.lua'\n"
-      "comes \"the pipeline 'p' serves on as it was: .*p.lua:1: unexpected symbol\"\n"
+      "comes \"the pipeline 'p' serves on as it was: .*p.lua:2: unexpected symbol\"\n"
       "kill -TERM $!; wait $!; echo $?\n",
       kMinnow, dir.path());
   const CommandResult r = RunCommand({"sh", "-c", script});
