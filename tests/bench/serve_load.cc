@@ -4,21 +4,26 @@
 //   serve_load --to 127.0.0.1:50051 --model M open 200         200 calls a second, whatever comes
 //   back
 //   ... --idle 10000                                           and connections that say nothing
+//   ... --server PID                                           and what the server's process used
 //
 // One line of JSON. Goodput counts answers that came whole; a refusal is RESOURCE_EXHAUSTED, and
 // its time is from the call's start to its status.
 #include <arpa/inet.h>
 #include <grpcpp/grpcpp.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
+#include <fstream>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <sstream>
 #include <thread>
 
 #include "minnow/v1/inference.grpc.pb.h"
@@ -34,7 +39,7 @@ struct Options {
   std::string to = "127.0.0.1:50051", model, prompt = "The quick brown fox", loop = "closed";
   double amount = 8, seconds = 10, deadline = 30;
   uint32_t tokens = 64;
-  int channels = 8, idle = 0;
+  int channels = 8, idle = 0, server = 0;
 };
 
 // What came of all calls.
@@ -126,6 +131,27 @@ std::vector<int> OpenIdle(const Options& o) {
     sockets.push_back(fd);
   }
   return sockets;
+}
+
+// Processor seconds of this process.
+double OwnCpu() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](timeval t) { return static_cast<double>(t.tv_sec) + t.tv_usec * 1e-6; };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+// Of another; with its resident MiB.
+std::pair<double, double> CpuAndMemory(int pid) {
+  const std::string proc = "/proc/" + std::to_string(pid);
+  std::string text;
+  std::getline(std::ifstream(proc + "/stat"), text);
+  std::istringstream fields(text.substr(std::min(text.size(), text.rfind(')') + 2)));
+  std::vector<std::string> all(std::istream_iterator<std::string>(fields), {});
+  if (all.size() < 22) return {};
+  const double ticks = std::stod(all[11]) + std::stod(all[12]);
+  return {ticks / static_cast<double>(::sysconf(_SC_CLK_TCK)),
+          std::stod(all[21]) * static_cast<double>(::sysconf(_SC_PAGESIZE)) / (1 << 20)};
 }
 
 class Load {
@@ -222,13 +248,21 @@ int main(int argc, char** argv) {
   app.add_option("--deadline", o.deadline, "Of every call, seconds");
   app.add_option("--channels", o.channels, "Connections");
   app.add_option("--idle", o.idle, "Further connections without calls");
+  app.add_option("--server", o.server, "Its process, whose processor time and memory are told");
   app.add_option("loop", o.loop, "closed or open")->check(CLI::IsMember({"closed", "open"}));
   app.add_option("amount", o.amount, "Calls at a time, or a second");
   CLI11_PARSE(app, argc, argv);
   const std::vector<int> idle = OpenIdle(o);
   Load load(o);
+  const double own = OwnCpu(), server = CpuAndMemory(o.server).first;
   load.Run();
   auto report = load.Report();
+  report["generator_cpu_seconds"] = OwnCpu() - own;
+  if (o.server > 0) {
+    const auto [cpu, memory] = CpuAndMemory(o.server);
+    report["server_cpu_seconds"] = cpu - server;
+    report["server_resident_mib"] = memory;
+  }
   if (o.idle > 0) report["idle_connections"] = idle.size();
   std::printf("%s\n", report.dump().c_str());
   return 0;
