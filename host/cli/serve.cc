@@ -15,6 +15,7 @@ namespace {
 
 struct Options {
   ModelOptions model;
+  ScriptOptions script;
   service::ServiceOptions service;
   std::vector<std::string> models;
   std::string tls_certificate, tls_key, tls_client_ca, token_file;
@@ -135,6 +136,7 @@ void TellAddresses(const Options& o, const service::Service& service) {
 
 VerbResult Run(Options& o) {
   MNW_TRY(Complete(o));
+  MNW_TRY(ReadScriptOptions(o.script, &o.service.scripts.budget, &o.service.scripts.grants));
   std::signal(SIGPIPE, SIG_IGN);  // of clients that are gone
   MNW_ASSIGN(const std::unique_ptr<script::Loop> loop, script::Loop::Create());
   MNW_ASSIGN(engine::RuntimeOptions runtime_options, ToRuntimeOptions(o.model));
@@ -199,6 +201,7 @@ void AddServe(CLI::App& app) {
   verb->add_option("-m,--model", o->models,
                    "GGUF file or name in a model folder, perhaps as NAME=FILE; may be repeated")
       ->allow_extra_args(false);
+  AddScriptOptions(*verb, o->script);
   verb->add_option("--pipeline", o->service.pipelines, "Lua file; may be repeated")
       ->allow_extra_args(false);
   AddServerOptions(*verb, *o);

@@ -4,7 +4,7 @@
 #include <set>
 
 #include "engine/classify.h"
-#include "engine/continuations.h"
+#include "engine/score.h"
 #include "minnow/v1/inference.pb.h"
 #include "service/services.h"
 
@@ -208,29 +208,71 @@ Failure Generate(ModelTable& models, Metrics& metrics, const CallPtr& call,
                                         request.options());
 }
 
-Failure Chat(ModelTable& models, Metrics& metrics, const CallPtr& call,
+// The model and the document of a call about a context, or of one that has its own.
+struct About {
+  Failure failure;
+  ModelUse use;  // null: see the failure
+  std::shared_ptr<const std::string> document;
+};
+
+About TakeAbout(ModelTable& models, ContextTable& contexts, const std::string& id,
+                const std::string& model) {
+  if (id.empty()) {
+    ModelTable::Taken taken = models.TakeWithAdapter(model);
+    return {std::move(taken.failure), std::move(taken.use), nullptr};
+  }
+  ContextTable::Context context;
+  if (!contexts.Find(id, Clock::now(), &context)) {
+    return {Failure(Error(Code::kNotFound,
+                          "no context '{}': it was deleted, or not used for its time", id),
+                    "CONTEXT_NOT_FOUND"),
+            nullptr, nullptr};
+  }
+  const ModelTable::Taken taken = models.TakeWithAdapter(model.empty() ? context.model : model);
+  if (!taken.use) return {taken.failure, nullptr, nullptr};
+  if (taken.use->name() != context.model) {
+    return {std::vector<Violation>{
+                {"model", fmt::format("the context is of model '{}'", context.model)}},
+            nullptr, nullptr};
+  }
+  return {{}, taken.use, context.document};
+}
+
+Failure Chat(ModelTable& models, Metrics& metrics, ContextTable& contexts, const CallPtr& call,
              const v1::ChatRequest& request) {
-  const ModelTable::Taken taken = models.TakeWithAdapter(request.model());
-  if (!taken.use) return taken.failure;
+  const About about = TakeAbout(models, contexts, request.context(), request.model());
+  if (!about.use) return about.failure;
   text::ChatInput input;
   input.messages = nlohmann::ordered_json::array();
+  bool is_told = about.document == nullptr;
   for (const v1::Message& m : request.messages()) {
-    input.messages.push_back({{"role", m.role()}, {"content", m.content()}});
+    const bool tell = !is_told && m.role() == "user";
+    input.messages.push_back(
+        {{"role", m.role()},
+         {"content", tell ? engine::DocumentTurn(*about.document, m.content()) : m.content()}});
+    is_told |= tell;
+  }
+  if (!is_told) {
+    return std::vector<Violation>{
+        {"messages", "must have a user's message, before which the context's document stands"}};
   }
   input.now = std::time(nullptr);
-  auto prompt = taken.use->model().EncodeChat(std::move(input));
+  auto prompt = about.use->model().EncodeChat(std::move(input));
   if (!prompt.ok()) return Failure::AtField("messages", prompt.status());
-  return Generate<v1::ChatResponse>(call, taken.use, metrics, *std::move(prompt),
+  return Generate<v1::ChatResponse>(call, about.use, metrics, *std::move(prompt),
                                     request.options());
 }
 
-Failure Classify(ModelTable& models, Metrics& metrics, const CallPtr& call,
+Failure Classify(ModelTable& models, Metrics& metrics, ContextTable& contexts, const CallPtr& call,
                  const v1::ClassifyRequest& request) {
-  const ModelTable::Taken taken = models.TakeWithAdapter(request.model());
+  if (request.document().empty() == request.context().empty()) {
+    return std::vector<Violation>{{"document", "must be there, or a context: one of the two"}};
+  }
+  const About taken = TakeAbout(models, contexts, request.context(), request.model());
   if (!taken.use) return taken.failure;
+  const std::string& document = taken.document ? *taken.document : request.document();
   engine::ClassifyRequest ask;
-  auto prompt =
-      taken.use->model().EncodeTurn(engine::DocumentTurn(request.document(), request.question()));
+  auto prompt = taken.use->model().EncodeTurn(engine::DocumentTurn(document, request.question()));
   if (!prompt.ok()) return Failure::AtField("document", prompt.status());
   ask.prompt = *std::move(prompt);
   ask.labels.assign(request.labels().begin(), request.labels().end());
@@ -266,9 +308,7 @@ Failure Classify(ModelTable& models, Metrics& metrics, const CallPtr& call,
 Failure EncodeContinuation(const model::Model& model, const v1::Text& text,
                            const std::string& field, std::vector<TokenId>* out) {
   if (text.value_case() == v1::Text::kText) {
-    text::EncodeOptions options;
-    options.add_bos = false;
-    auto tokens = model.tokenizer().Encode(text.text(), false, options);
+    auto tokens = model.EncodeContinuation(text.text());
     if (!tokens.ok()) return Failure::AtField(field + ".text", tokens.status());
     *out = *std::move(tokens);
   } else if (Failure failure = Encode(model, text, field, out); !failure.ok()) {
@@ -283,40 +323,33 @@ Failure Score(ModelTable& models, Metrics& metrics, const CallPtr& call,
   const ModelTable::Taken taken = models.TakeWithAdapter(request.model());
   if (!taken.use) return taken.failure;
   const model::Model& model = taken.use->model();
-  engine::ScoreRequest ask;
+  engine::ContinuationsRequest ask;
   Failure failure = Encode(model, request.prompt(), "prompt", &ask.prompt);
-  const auto tree = std::make_shared<engine::Continuations>();
   for (int i = 0; i < request.continuations_size() && failure.ok(); ++i) {
-    std::vector<TokenId> tokens;
-    failure = EncodeContinuation(model, request.continuations(i),
-                                 fmt::format("continuations[{}]", i), &tokens);
-    if (failure.ok()) tree->Add(tokens);
+    failure =
+        EncodeContinuation(model, request.continuations(i), fmt::format("continuations[{}]", i),
+                           &ask.continuations.emplace_back());
   }
   if (!failure.ok()) return failure;
-  ask.tree = tree->nodes;
   ask.priority = ToPriority(request.priority());
   ask.deadline = call->info().deadline;
   ask.adapter = taken.use->adapter();
   const auto work = std::make_shared<Work>(call, taken.use, ask.priority, metrics);
-  ask.on_done = [work, tree](Status status, std::vector<float> logprobs, engine::Usage usage) {
-    if (!status.ok()) return work->Finish(status, usage);
+  ask.on_done = [work](const engine::ScoreResult& result) {
+    if (!result.status.ok()) return work->Finish(result.status, result.usage);
     v1::ScoreResponse response;
-    for (const std::vector<size_t>& path : tree->paths) {
+    for (const engine::ContinuationScore& score : result.continuations) {
       v1::ContinuationScore* out = response.add_continuations();
-      double sum = 0;
-      for (const size_t node : path) {
-        out->add_tokens(tree->nodes[node].token);
-        out->add_token_logprobs(logprobs[node]);
-        sum += logprobs[node];
-      }
-      out->set_logprob(sum);
+      out->set_logprob(score.logprob);
+      out->mutable_tokens()->Add(score.tokens.begin(), score.tokens.end());
+      out->mutable_token_logprobs()->Add(score.token_logprobs.begin(), score.token_logprobs.end());
     }
-    Fill(usage, response.mutable_usage());
-    Fill(usage, response.mutable_timings());
+    Fill(result.usage, response.mutable_usage());
+    Fill(result.usage, response.mutable_timings());
     work->call->Send(response);
-    work->Finish({}, usage);
+    work->Finish({}, result.usage);
   };
-  return Taken(work, taken.use, taken.use->engine().Score(std::move(ask)));
+  return Taken(work, taken.use, engine::ScoreContinuations(taken.use->engine(), std::move(ask)));
 }
 
 // The vectors of one call, as they come.
@@ -416,6 +449,36 @@ Failure Detokenize(ModelTable& models, const CallPtr& call, const v1::Detokenize
   return {};
 }
 
+Failure CreateContext(ModelTable& models, ContextTable& contexts, const CallPtr& call,
+                      const v1::CreateContextRequest& request) {
+  const ModelTable::Taken taken = models.Take(request.model());
+  if (!taken.use) return taken.failure;
+  auto tokens = taken.use->model().EncodeContinuation(request.document());
+  if (!tokens.ok()) return Failure::AtField("document", tokens.status());
+  const uint32_t ttl = request.has_ttl_seconds() ? request.ttl_seconds() : 600;
+  v1::Context response;
+  Failure failure =
+      contexts.Add({taken.use->name(), std::make_shared<const std::string>(request.document())},
+                   std::chrono::seconds(ttl), Clock::now(), response.mutable_id());
+  if (!failure.ok()) return failure;
+  response.set_model(taken.use->name());
+  response.set_document_tokens(static_cast<uint32_t>(tokens->size()));
+  response.set_ttl_seconds(ttl);
+  call->Send(response);
+  call->Finish({}, {taken.use->name(), {}, {}});
+  return {};
+}
+
+Failure DeleteContext(ContextTable& contexts, const CallPtr& call,
+                      const v1::DeleteContextRequest& request) {
+  if (!contexts.Remove(request.id())) {
+    return Failure(Error(Code::kNotFound, "no context '{}'", request.id()), "CONTEXT_NOT_FOUND");
+  }
+  call->Send(v1::DeleteContextResponse());
+  call->Finish({}, {});
+  return {};
+}
+
 }  // namespace
 
 void Inference::AddTo(Router& router) {
@@ -427,8 +490,14 @@ void Inference::AddTo(Router& router) {
   };
   using Overload = Failure (*)(ModelTable&, Metrics&, const CallPtr&, const v1::GenerateRequest&);
   add.operator()<v1::GenerateRequest>("Generate", static_cast<Overload>(&Generate));
-  add.operator()<v1::ChatRequest>("Chat", &Chat);
-  add.operator()<v1::ClassifyRequest>("Classify", &Classify);
+  const auto add_about = [&]<class Request>(const char* name, auto handle) {
+    router.Add<Request>(kService, name, Kind::kWork,
+                        [this, handle](const CallPtr& call, const Request& request) -> Failure {
+                          return handle(models_, metrics_, contexts_, call, request);
+                        });
+  };
+  add_about.operator()<v1::ChatRequest>("Chat", &Chat);
+  add_about.operator()<v1::ClassifyRequest>("Classify", &Classify);
   add.operator()<v1::ScoreRequest>("Score", &Score);
   add.operator()<v1::EmbedRequest>("Embed", &Embed);
   router.Add<v1::TokenizeRequest>(kService, "Tokenize", Kind::kWork,
@@ -439,6 +508,16 @@ void Inference::AddTo(Router& router) {
       kService, "Detokenize", Kind::kWork,
       [this](const CallPtr& call, const v1::DetokenizeRequest& request) {
         return Detokenize(models_, call, request);
+      });
+  router.Add<v1::CreateContextRequest>(
+      kService, "CreateContext", Kind::kWork,
+      [this](const CallPtr& call, const v1::CreateContextRequest& request) {
+        return CreateContext(models_, contexts_, call, request);
+      });
+  router.Add<v1::DeleteContextRequest>(
+      kService, "DeleteContext", Kind::kWork,
+      [this](const CallPtr& call, const v1::DeleteContextRequest& request) {
+        return DeleteContext(contexts_, call, request);
       });
 }
 

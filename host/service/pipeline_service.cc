@@ -176,14 +176,15 @@ class PipelineService::Stream final : public Requests, public std::enable_shared
   bool closed_ = false, dropped_ = false;
 };
 
-PipelineService::PipelineService(script::Loop& loop, script::Models& models)
-    : loop_(loop), models_(models), address_(loop.NewAddress()) {}
+PipelineService::PipelineService(script::Loop& loop, script::Models& models,
+                                 script::PipelineOptions options)
+    : loop_(loop), models_(models), options_(std::move(options)), address_(loop.NewAddress()) {}
 
 PipelineService::~PipelineService() { loop_.Retire(address_); }
 
 Status PipelineService::Load(const std::string& path) {
   SourceWatch::Files files;
-  MNW_ASSIGN(PipelinePtr pipeline, script::Pipeline::Load(path, models_, loop_, {}, &files));
+  MNW_ASSIGN(PipelinePtr pipeline, script::Pipeline::Load(path, models_, loop_, options_, &files));
   if (FindLoaded(pipeline->name())) {
     return Error(Code::kInvalid, "there are two pipelines of the name '{}'", pipeline->name());
   }
@@ -207,7 +208,7 @@ void PipelineService::Reload() {
 // What runs goes on with the pipeline that it began with, which goes when nothing runs in it.
 void PipelineService::Renew(Loaded& loaded) {
   SourceWatch::Files files;
-  auto renewed = script::Pipeline::Load(loaded.path, models_, loop_, {}, &files);
+  auto renewed = script::Pipeline::Load(loaded.path, models_, loop_, options_, &files);
   loaded.watch = SourceWatch(files);
   Status status = renewed.status();
   if (status.ok() && (*renewed)->name() != loaded.pipeline->name() &&

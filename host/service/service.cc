@@ -18,7 +18,7 @@ struct Service::Rep {
         pipeline_models(runtime, models),
         inference(models, metrics),
         model_service(models),
-        pipelines(loop, pipeline_models) {}
+        pipelines(loop, pipeline_models, options.scripts) {}
 
   void Ended(const CallEnd& end);
   http::Response Page(const http::Request& request);

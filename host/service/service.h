@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "engine/runtime.h"
-#include "script/loop.h"
+#include "script/pipeline.h"
 #include "service/server.h"
 
 namespace minnow::service {
@@ -27,6 +27,7 @@ struct ServiceOptions {
   };
   std::vector<NamedModel> models;
   std::vector<std::string> pipelines;  // Lua files
+  script::PipelineOptions scripts{};   // what they may spend and reach
 };
 
 class Service {

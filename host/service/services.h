@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "script/pipeline.h"
+#include "service/context_table.h"
 #include "service/metrics.h"
 #include "service/model_table.h"
 #include "service/router.h"
@@ -26,6 +27,7 @@ class Inference {
  private:
   ModelTable& models_;
   Metrics& metrics_;
+  ContextTable contexts_;
 };
 
 // minnow.v1.Models. Loading and unloading wait on a thread of their own, one after the other.
@@ -43,7 +45,7 @@ class ModelService {
 // come from other threads and are posted there.
 class PipelineService {
  public:
-  PipelineService(script::Loop& loop, script::Models& models);
+  PipelineService(script::Loop& loop, script::Models& models, script::PipelineOptions options);
   ~PipelineService();
   void AddTo(Router& router);
 
@@ -76,6 +78,7 @@ class PipelineService {
 
   script::Loop& loop_;
   script::Models& models_;
+  const script::PipelineOptions options_;
   const script::Loop::Address address_;
   std::vector<Loaded> loaded_;
   std::vector<PipelinePtr> replaced_;  // documents are under way in them

@@ -117,6 +117,96 @@ TEST(Methods, ClassifyGivesProbabilitiesOfTheLabels) {
   STRCMP_EQUAL("labels[3]", FieldOf(refused).c_str());
 }
 
+TEST(Methods, AContextIsAskedByItsId) {
+  f.Start();
+  auto stub = f.Inference();
+  v1::CreateContextRequest create;
+  create.set_model("demo");
+  create.set_document("Receipt\nMilk 1.20\nBread 2.10\nTotal 3.30\nThank you for your visit");
+  v1::Context made;
+  Context first;
+  CHECK_GRPC_OK(stub->CreateContext(&first, create, &made));
+  LONGS_EQUAL(32, made.id().size());
+  STRCMP_EQUAL("demo", made.model().c_str());
+  LONGS_EQUAL(600, made.ttl_seconds());
+  CHECK(made.document_tokens() > 10);
+
+  v1::ClassifyRequest classify;
+  classify.set_context(made.id());
+  classify.set_question("What kind of document is this?");
+  for (const char* label : {"contract", "receipt", "letter"}) classify.add_labels(label);
+  v1::ClassifyResponse by_id, by_text;
+  Context second, third;
+  CHECK_GRPC_OK(stub->Classify(&second, classify, &by_id));
+  classify.clear_context();
+  classify.set_model("demo");
+  classify.set_document(create.document());
+  CHECK_GRPC_OK(stub->Classify(&third, classify, &by_text));
+  DOUBLES_EQUAL(by_text.labels(1).logprob(), by_id.labels(1).logprob(), 0);
+
+  v1::ChatRequest chat;
+  chat.set_context(made.id());
+  v1::Message* message = chat.add_messages();
+  message->set_role("user");
+  message->set_content("What is the total?");
+  Context fourth, fifth;
+  const Answer of_context = Chat(*stub, chat, fourth);
+  CHECK_GRPC_OK(of_context.status);
+  STRCMP_EQUAL("demo", of_context.accepted.model().c_str());
+  chat.clear_context();
+  chat.set_model("demo");
+  message->set_content(create.document() + "\n\nWhat is the total?");
+  const Answer of_text = Chat(*stub, chat, fifth);
+  STRCMP_EQUAL(of_text.text.c_str(), of_context.text.c_str());
+  LONGS_EQUAL(of_text.accepted.prompt_tokens(), of_context.accepted.prompt_tokens());
+
+  v1::DeleteContextRequest remove;
+  remove.set_id(made.id());
+  v1::DeleteContextResponse removed;
+  Context sixth, seventh;
+  CHECK_GRPC_OK(stub->DeleteContext(&sixth, remove, &removed));
+  CHECK_GRPC(NOT_FOUND, "CONTEXT_NOT_FOUND", stub->DeleteContext(&seventh, remove, &removed));
+}
+
+TEST(Methods, AContextIsOfItsModel) {
+  f.Start();
+  auto stub = f.Inference();
+  v1::CreateContextRequest create;
+  create.set_model("demo");
+  create.set_document("Dear Ann");
+  create.set_ttl_seconds(60);
+  v1::Context made;
+  Context first;
+  CHECK_GRPC_OK(stub->CreateContext(&first, create, &made));
+  v1::ClassifyRequest classify;
+  classify.set_context(made.id());
+  classify.set_question("?");
+  for (const char* label : {"a", "b"}) classify.add_labels(label);
+  v1::ClassifyResponse response;
+  classify.set_model("llama");
+  Context second;
+  grpc::Status refused = stub->Classify(&second, classify, &response);
+  CHECK_GRPC(INVALID_ARGUMENT, "INVALID", refused);
+  STRCMP_EQUAL("model", FieldOf(refused).c_str());
+  classify.clear_model();
+  classify.set_document("both");
+  Context third;
+  refused = stub->Classify(&third, classify, &response);
+  CHECK_GRPC(INVALID_ARGUMENT, "INVALID", refused);
+  STRCMP_EQUAL("document", FieldOf(refused).c_str());
+  classify.clear_document();
+  classify.set_context(std::string(32, '0'));
+  Context fourth;
+  CHECK_GRPC(NOT_FOUND, "CONTEXT_NOT_FOUND", stub->Classify(&fourth, classify, &response));
+  v1::ChatRequest chat;
+  chat.set_context(made.id());
+  chat.add_messages()->set_role("system");
+  Context fifth;
+  refused = Chat(*stub, chat, fifth).status;
+  CHECK_GRPC(INVALID_ARGUMENT, "INVALID", refused);
+  STRCMP_EQUAL("messages", FieldOf(refused).c_str());
+}
+
 TEST(Methods, ScoreAgreesWithTheTokensOfAnAnswer) {
   f.Start();
   auto stub = f.Inference();
