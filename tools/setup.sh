@@ -3,10 +3,11 @@
 
 minnow_packages="build-essential cmake ninja-build ccache pkg-config \
   libboost-dev libboost-filesystem-dev liblua5.4-dev libuv1-dev libpcre2-dev libutf8proc-dev \
-  nlohmann-json3-dev libcli11-dev libspdlog-dev libfmt-dev libssl-dev libsqlite3-dev libpq-dev libzstd-dev libcurl4-openssl-dev python3 \
+  nlohmann-json3-dev libcli11-dev libspdlog-dev libfmt-dev libssl-dev libsqlite3-dev libpq-dev libzstd-dev \
+  libcurl4-openssl-dev libedit-dev python3 \
   libgrpc++-dev libprotobuf-dev protobuf-compiler-grpc"
 
-minnow_test_packages="libcpputest-dev qemu-user postgresql curl python3-grpcio python3-protobuf"
+minnow_test_packages="libcpputest-dev qemu-user postgresql curl python3-grpcio python3-protobuf lua-check"
 
 # minnow_setup [tests]
 minnow_setup() {
