@@ -6,12 +6,28 @@ local error, ipairs, pcall, rawget, setmetatable = error, ipairs, pcall, rawget,
 local getmetatable, tostring, type = getmetatable, tostring, type
 local huge, min, pack, unpack = math.huge, math.min, table.pack, table.unpack
 
+---What `require "minnow"` gives.
+---
+---**Waiting.** A function that waits, for a model or for time, yields the document it is called
+---from, and others run meanwhile. It may be called inside pcall, iterators, metamethods and
+---coroutines. It may not be called inside a callback of string.gsub or table.sort, nor at the top
+---level of a module or a pipeline file: that raises precondition.
+---
+---**Errors.** Functions raise tables (minnow.Error). A wrong argument or an unknown option raises
+---invalid and says what would be right. The end of a budget is no error that pcall sees: it ends
+---the document.
+---
+---**Order.** Lua visits the fields of a table in an order that differs from run to run: where it
+---matters, go through a list.
+---@class minnow
+
 local minnow = {
   model = native.model,
   pipeline = native.pipeline,
   sleep = native.sleep,
   log = native.log,
   json = native.json,
+  inspect = native.inspect,
   null = native.null,
   array = native.array,
   files = native.files,
@@ -20,6 +36,15 @@ local minnow = {
 
 -- Items are begun in order. After a failure no further one is begun; those that run are waited for,
 -- and the failure of the first item that has one is raised, whichever came first in time.
+---Calls fn(item, i) for all items at once and gives the results in the items' order. Waits for all
+---of them. When a call fails, no further one is begun, and the failure of the first item that has
+---one is raised when those under way have ended.
+---@generic T, R
+---@param list T[]
+---@param fn fun(item: T, i: integer): R
+---@param options? minnow.MapOptions
+---@return R[]
+---function minnow.map(list, fn, options)
 function minnow.map(list, fn, options)
   local concurrency = native.concurrency(list, fn, options)
   local count, begun, results = #list, 0, {}
@@ -45,12 +70,24 @@ end
 
 local function call(fn) return fn() end
 
+---Calls all functions at once and returns the first result of each. Waits and fails as minnow.map
+---does.
+---@param functions (fun(): any)[]
+---@return any ...
+---function minnow.all(functions)
 function minnow.all(functions)
   local results = minnow.map(functions, call)
   return unpack(results, 1, #functions)
 end
 
 -- What fn has opened in a `for` loop or as <close> is closed when its time is up.
+---Calls fn(...) and gives its results, unless it takes longer than so many seconds: then all that
+---it does is cancelled, and deadline is raised. Waits.
+---@param seconds number
+---@param fn fun(...): any
+---@param ... any
+---@return any ...
+---function minnow.timeout(seconds, fn, ...)
 function minnow.timeout(seconds, fn, ...)
   local arguments, results = pack(...), nil
   native.within(seconds, function()
@@ -60,6 +97,10 @@ function minnow.timeout(seconds, fn, ...)
   return unpack(results, 2, results.n)
 end
 
+---A table whose fields JSON writes in this order; others are written after them by name.
+---@param entries [string, any][]
+---@return table
+---function minnow.ordered(entries)
 function minnow.ordered(entries)
   local value, order = {}, {}
   for i, entry in ipairs(entries) do
@@ -72,22 +113,42 @@ end
 -- A document that several questions are asked about: what stands before them is the same for all.
 local Context = {}
 
+---A document that several questions are asked about.
+---@class minnow.Context
+---@field model minnow.Model
+---@field document string
+
+---As Model:ask, about the context's document.
+---@param question string
+---@param options? minnow.GenerateOptions
+---@return minnow.Answer
+---function Context:ask(question, options)
 function Context:ask(question, options)
   return self.model:ask(self.document, question, options)
 end
 
+---As Model:classify, about the context's document.
+---@param question string
+---@param labels string[]  -- at least two
+---@return minnow.Classification
+---function Context:classify(question, labels)
 function Context:classify(question, labels)
   return self.model:classify(self.document, question, labels)
 end
 
 local context_metatable = {
   __index = function(_, name)
-    return Context[name] or native.fail("a context has no '" .. tostring(name) .. "'")
+    return Context[name] or native.fail("a context has no '" .. tostring(name) ..
+      "' (it has: ask, classify, document, model)")
   end,
   __name = "minnow.context",
   __metatable = "minnow.context",
 }
 
+---A document that several questions are asked about.
+---@param document string|minnow.Document
+---@return minnow.Context
+---function Model:context(document)
 function native.methods.context(model, document)
   if type(document) == "table" then document = rawget(document, "text") end
   if type(document) ~= "string" then

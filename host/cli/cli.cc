@@ -56,6 +56,7 @@ int Main(int argc, char** argv) {
   app.add_flag("-v,--verbose", verbose, "More on what happens");
   app.parse_complete_callback([&] { InitLog(quiet ? -1 : verbose ? 1 : 0); });
   AddRun(app);
+  AddRepl(app);
   AddBatch(app);
   AddServe(app);
   AddGenerate(app);

@@ -90,6 +90,7 @@ void AddGenerate(CLI::App& app);
 void AddInspect(CLI::App& app);
 void AddPerplexity(CLI::App& app);
 void AddPlugins(CLI::App& app);
+void AddRepl(CLI::App& app);
 void AddRun(CLI::App& app);
 void AddServe(CLI::App& app);
 void AddTemplate(CLI::App& app);

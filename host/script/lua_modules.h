@@ -18,6 +18,7 @@ void OpenRequire(lua_State* L);    // require; takes the table of native functio
 void OpenModel(lua_State* L);
 void OpenTasks(lua_State* L);
 void OpenJson(lua_State* L);
+void OpenInspect(lua_State* L);
 void OpenLog(lua_State* L);
 void OpenPipeline(lua_State* L);
 void OpenFiles(lua_State* L);

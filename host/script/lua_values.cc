@@ -147,7 +147,7 @@ class Reader {
     std::sort(named.begin(), named.end(),
               [](const auto& a, const auto& b) { return a.first < b.first; });
     Json object = Json::object();
-    for (const std::string& name : Order(table)) {
+    for (const std::string& name : OrderOf(L_, table)) {
       const auto found = std::lower_bound(
           named.begin(), named.end(), name,
           [](const auto& entry, const std::string& wanted) { return entry.first < wanted; });
@@ -156,22 +156,6 @@ class Reader {
     }
     for (auto& [name, value] : named) object.emplace(name, std::move(value));  // unless it is there
     return object;
-  }
-
-  // What minnow.ordered left in the metatable.
-  std::vector<std::string> Order(int table) {
-    std::vector<std::string> order;
-    if (!lua_getmetatable(L_, table)) return order;
-    const int type = PushRawField(L_, -1, "__order");
-    if (type == LUA_TTABLE) {
-      for (lua_Integer i = 1; lua_rawgeti(L_, -1, i) == LUA_TSTRING; ++i) {
-        order.emplace_back(StringAt(L_, -1));
-        lua_pop(L_, 1);
-      }
-      lua_pop(L_, 1);
-    }
-    lua_pop(L_, type == LUA_TNONE ? 1 : 2);
-    return order;
   }
 
   bool IsArray(int table) {
@@ -356,6 +340,21 @@ Status ReadOptions(lua_State* L, int index, std::string_view call,
   }
   if (!status.ok()) lua_pop(L, 1);  // the key
   return status;
+}
+
+std::vector<std::string> OrderOf(lua_State* L, int table) {
+  std::vector<std::string> order;
+  if (!lua_getmetatable(L, table)) return order;
+  const int type = PushRawField(L, -1, "__order");
+  if (type == LUA_TTABLE) {
+    for (lua_Integer i = 1; lua_rawgeti(L, -1, i) == LUA_TSTRING; ++i) {
+      order.emplace_back(StringAt(L, -1));
+      lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+  }
+  lua_pop(L, type == LUA_TNONE ? 1 : 2);
+  return order;
 }
 
 void PushArrayMetatable(lua_State* L) {

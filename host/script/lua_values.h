@@ -50,6 +50,13 @@ struct Option {
 Status ReadOptions(lua_State* L, int index, std::string_view call,
                    std::initializer_list<Option> known);
 
+// The names that minnow.ordered gave the table's fields, in their order. Raises nothing.
+std::vector<std::string> OrderOf(lua_State* L, int table);
+
+// The value as people read it, in Lua's notation, over several lines if it is long. Calls no
+// metamethod and raises nothing. lua_inspect.cc.
+std::string Inspect(lua_State* L, int index);
+
 // The metatable of arrays, registered by OpenJson.
 void PushArrayMetatable(lua_State* L);
 

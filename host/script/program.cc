@@ -79,6 +79,11 @@ std::string Program::HashOf(const std::string& path) {
   return source.ok() ? Sha256Hex(*source) : "";
 }
 
+Result<Program> Program::BuiltIn(const std::string& path, std::string_view source) {
+  MNW_ASSIGN(Chunk main, Compile(source, kEmbeddedChunkName));
+  return Program(path, std::move(main));
+}
+
 Result<const Program::Module*> Program::Find(const std::string& name) {
   auto found = modules_.find(name);
   if (found == modules_.end()) {

@@ -39,6 +39,8 @@ inline constexpr const char* kEmbeddedChunkName = "=[minnow]";
 class Program {
  public:
   static Result<Program> Load(const std::string& path);
+  // A script of this program's own, with modules as if it were the file at `path`.
+  static Result<Program> BuiltIn(const std::string& path, std::string_view source);
 
   const std::string& path() const { return path_; }
   const Chunk& main() const { return main_; }

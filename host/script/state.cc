@@ -103,6 +103,7 @@ int State::Setup(lua_State* L) {
   OpenModel(L);
   OpenTasks(L);
   OpenJson(L);
+  OpenInspect(L);
   OpenLog(L);
   OpenPipeline(L);
   OpenFiles(L);
@@ -114,16 +115,24 @@ int State::Setup(lua_State* L) {
   lua_setfield(L, -2, "__tostring");
   lua_rawsetp(L, LUA_REGISTRYINDEX, &kErrorMetatable);
 
+  return AddMain(L);
+}
+
+int State::AddMain(lua_State* L) {
   State& state = From(L);
   state.main_ = lua_newthread(L);
   state.tasks_.emplace(state.main_, Task{luaL_ref(L, LUA_REGISTRYINDEX), 0});
   return 0;
 }
 
+void State::ForgetAll() {
+  while (!calls_.empty()) Forget(calls_.begin()->first);
+}
+
 State::~State() {
   environment_.loop.Retire(address_);
   environment_.loop.Cancel(deadline_);
-  while (!calls_.empty()) Forget(calls_.begin()->first);
+  ForgetAll();
   if (L_) lua_close(L_);
 }
 
@@ -134,6 +143,28 @@ bool State::Try(Status status) {
   error_ = std::move(status);
   return false;
 }
+
+//---What kind of failure it is. `minnow batch` writes it into the record, gRPC has codes of its own
+//---for it.
+//---@alias minnow.ErrorCode
+//---| "invalid"  # an argument or an option is wrong
+//---| "not_found"  # no such model, file or module
+//---| "out_of_range"  # beyond a limit, such as the context length
+//---| "precondition"  # not here, not now, or not with this model
+//---| "unsupported"  # nothing here can do it
+//---| "exhausted"  # a budget, the memory or a queue
+//---| "deadline"  # it took longer than it was given
+//---| "cancelled"  # ended from outside
+//---| "unavailable"  # for the moment
+//---| "corrupt"  # a file or message that is not what it claims to be
+//---| "device_lost"  # the device is gone, and with it all requests
+//---| "internal"  # a mistake of the program or of a plugin
+
+//---What the functions of the library raise. tostring gives the message with its place before it.
+//---@class minnow.Error
+//---@field code minnow.ErrorCode
+//---@field message string
+//---@field where string  -- "triage.lua:12: ", or "" where no line of the script is known
 
 int State::Raise(lua_State* L) {
   lua_createtable(L, 0, 3);
@@ -161,6 +192,33 @@ Status State::ErrorAt(lua_State* L) const {
 }
 
 // --- Tasks
+
+Status State::Restart() {
+  if (breached()) ForgetAll();
+  for (auto& [id, call] : calls_) call.waiter = nullptr;
+  for (const auto& [thread, task] : tasks_) luaL_unref(L_, LUA_REGISTRYINDEX, task.reference);
+  tasks_.clear();
+  waiting_.clear();
+  ready_.clear();
+  environment_.loop.Cancel(deadline_);
+  breach_ = end_status_ = Status();
+  instructions_ = tokens_ = output_bytes_ = 0;
+  run_seconds_ = 0;
+  told_of_delay_ = ended_ = false;
+  lua_pushcfunction(L_, AddMain);
+  if (lua_pcall(L_, 0, 0, 0) == LUA_OK) return {};
+  lua_pop(L_, 1);
+  ended_ = true;
+  return Error(Code::kExhausted, "the memory budget of {} bytes is used up",
+               environment_.budget.memory_bytes);
+}
+
+void State::Stop(Status why) {
+  if (ended_) return;
+  ForgetAll();
+  breach_ = std::move(why);
+  RunReady();
+}
 
 void State::Start(lua_CFunction main, void* argument, OnEnd on_end) {
   on_end_ = std::move(on_end);
@@ -447,6 +505,10 @@ void State::EndTurn() {
 // A document does not pay for what else the machine does. But the processor's time costs a system
 // call, so it is asked for when the clock says that it may be too much.
 void State::CheckTime() {
+  const std::atomic<bool>* interrupted = environment_.interrupted;
+  if (interrupted && *interrupted && breach_.ok()) {
+    breach_ = Error(Code::kCancelled, "interrupted");
+  }
   const double budget = environment_.budget.lua_seconds;
   const double at_most =
       run_seconds_ + std::chrono::duration<double>(Clock::now() - resumed_at_).count();

@@ -15,6 +15,7 @@
 // Loop::Post, and those for a state that is gone are dropped.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <deque>
@@ -46,6 +47,7 @@ struct Environment {
   engine::Priority priority = engine::Priority::kBatch;
   std::FILE* print_to = stderr;
   bool may_block = false;                          // models are opened in place
+  const std::atomic<bool>* interrupted = nullptr;  // true: what runs ends with kCancelled
   std::map<std::string, ModelApi*> open_models{};  // by what scripts opened them with
   std::unique_ptr<HttpClient> http{};              // from the first request on
 };
@@ -60,9 +62,15 @@ class State {
   State& operator=(const State&) = delete;
 
   // Runs `main` as the first task; it finds `argument` as a light userdata. `on_end` is called
-  // once, maybe before Start returns, with main's results on top of `L`, and may destroy the state.
+  // once, maybe before Start returns, with main's results as all that is on the stack of `L`, and
+  // may destroy the state.
   using OnEnd = std::function<void(Status status, lua_State* L)>;
   void Start(lua_CFunction main, void* argument, OnEnd on_end);
+  // After main has ended: another may be started, which finds its globals and streams. Of one that
+  // a budget or Stop has ended, globals alone. kExhausted: there is no memory for it.
+  Status Restart();
+  // Ends main, which waits, with this failure. REQUIRES: called from a turn of the loop's own.
+  void Stop(Status why);
 
   // --- For functions that Lua calls
   static State& From(lua_State* L) { return **static_cast<State**>(lua_getextraspace(L)); }
@@ -146,6 +154,7 @@ class State {
   void Charge(lua_State* L, uint64_t instructions);  // raises instead
   // True: so many bytes may be printed or logged. What goes beyond the budget is to be dropped.
   bool MayWrite(size_t n_bytes);
+  bool breached() const { return !breach_.ok(); }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -157,6 +166,7 @@ class State {
 
   State(Environment& environment, std::string label);
   static int Setup(lua_State* L);
+  static int AddMain(lua_State* L);
   static void* Allocate(void* self, void* block, size_t old_size, size_t new_size);
   static void CountInstructions(lua_State* L, lua_Debug*);
 
@@ -165,6 +175,7 @@ class State {
   void CheckTime();
   void Abandon(lua_State* thread);
   void AbandonGroup(CallId group);
+  void ForgetAll();
   void Wake(Call& call);
   void RunReady();
   void Resume(lua_State* thread);
