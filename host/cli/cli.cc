@@ -57,6 +57,7 @@ int Main(int argc, char** argv) {
   app.parse_complete_callback([&] { InitLog(quiet ? -1 : verbose ? 1 : 0); });
   AddRun(app);
   AddRepl(app);
+  AddTest(app);
   AddBatch(app);
   AddServe(app);
   AddGenerate(app);

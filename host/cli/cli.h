@@ -94,6 +94,7 @@ void AddRepl(CLI::App& app);
 void AddRun(CLI::App& app);
 void AddServe(CLI::App& app);
 void AddTemplate(CLI::App& app);
+void AddTest(CLI::App& app);
 void AddTokenize(CLI::App& app);
 
 }  // namespace minnow::cli

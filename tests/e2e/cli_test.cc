@@ -60,7 +60,7 @@ TEST(Cli, WithoutAVerbIsAUsageError) { LONGS_EQUAL(2, Minnow({}).exit_code); }
 TEST(Cli, HelpAndVersionSucceed) {
   LONGS_EQUAL(0, Minnow({"--version"}).exit_code);
   for (const char* verb : {"run", "batch", "generate", "classify", "tokenize", "template",
-                           "perplexity", "bench", "inspect", "plugins"}) {
+                           "perplexity", "bench", "inspect", "plugins", "repl", "test"}) {
     LONGS_EQUAL_TEXT(0, Minnow({verb, "--help"}).exit_code, verb);
   }
 }
