@@ -1,53 +1,22 @@
 ---@meta minnow
 -- What `require "minnow"` gives, for editors and language servers (LuaCATS). Nothing here is run.
---
--- Every function that waits for a model, or for time, yields the document it is called from; others run
--- meanwhile. It may be called inside pcall, iterators, metamethods and coroutines. It may not be called
--- inside a callback of string.gsub or table.sort, nor at the top level of a module or a pipeline file.
---
--- Failures are raised as tables (minnow.Error). Lua visits the fields of a table in an order that differs
--- from run to run: where the order matters, go through a list.
+-- Written by tools/lua_api.py from the comments beside the code.
 
----@class minnow.Error
----@field code "cancelled"|"invalid"|"deadline"|"not_found"|"exhausted"|"precondition"|"out_of_range"|"unsupported"|"internal"|"unavailable"|"corrupt"|"device_lost"
----@field message string
----@field where string  -- "triage.lua:12: ", or ""
-
----@class minnow.Document
----@field id string
----@field path string  -- "" if it came from no file
----@field text string
----@field meta table  -- what else the input said about it
-
----@class minnow.Message
----@field role string  -- "system", "user", "assistant"
----@field content string
-
----@class minnow.GenerateOptions
----@field max_tokens? integer  -- 256
----@field temperature? number  -- 0: the likeliest token each time
----@field top_k? integer  -- 0: off
----@field top_p? number  -- 1: off
----@field min_p? number  -- 0: off
----@field seed? integer  -- 0; the same seed gives the same answer
----@field stop? string|string[]  -- ends the answer before this text
----@field logprobs? integer  -- how many of the likeliest tokens to tell for each place
+---@class minnow.TokenLogprob
+---@field token integer
+---@field logprob number  -- natural logarithm
+---@field top? minnow.TokenLogprob[]  -- the likeliest tokens of this place, the best first
 
 ---@class minnow.Usage
 ---@field prompt_tokens integer
 ---@field completion_tokens integer
 
----@class minnow.TokenLogprob
----@field token integer
----@field logprob number
----@field top? minnow.TokenLogprob[]  -- the likeliest tokens of this place, the best first
-
 ---@class minnow.Answer
----@field text string
+---@field text string  -- without the stop string
 ---@field finish_reason "stop"|"length"
 ---@field tokens integer[]
 ---@field usage minnow.Usage
----@field logprobs? minnow.TokenLogprob[]
+---@field logprobs? minnow.TokenLogprob[]  -- if the option asked for them
 
 ---@class minnow.RankedLabel
 ---@field label string
@@ -59,84 +28,163 @@
 ---@field probabilities table<string, number>
 ---@field ranking minnow.RankedLabel[]  -- the likeliest first
 
----@class minnow.Model
----@field name string
-local Model = {}
-
----Continues a text as it stands, without the chat template.
----@param prompt string
----@param options? minnow.GenerateOptions
----@return minnow.Answer
-function Model:generate(prompt, options) end
-
----Answers a conversation.
----@param messages minnow.Message[]
----@param options? minnow.GenerateOptions
----@return minnow.Answer
-function Model:chat(messages, options) end
-
----Answers a question about a document, which stands before it in one user turn.
----@param document string|minnow.Document
----@param question string
----@param options? minnow.GenerateOptions
----@return minnow.Answer
-function Model:ask(document, question, options) end
-
----Gives the probability of each label as the whole answer to a question about a document.
----@param document string|minnow.Document
----@param question string
----@param labels string[]  -- at least two
----@return minnow.Classification
-function Model:classify(document, question, labels) end
-
----A document that several questions are asked about.
----@param document string|minnow.Document
----@return minnow.Context
-function Model:context(document) end
+---@class minnow.Message
+---@field role string  -- "system", "user", "assistant"
+---@field content string
 
 ---@class minnow.ScoredContinuation
 ---@field logprob number  -- of the whole continuation: the sum
 ---@field tokens integer[]
 ---@field token_logprobs number[]  -- natural logarithms, each after all that stands before it
 
----How probable each of a few continuations of a prompt is. All of them take one pass over the prompt.
----@param prompt string|minnow.Message[]  -- a text as it stands, or a conversation
----@param continuations string[]  -- each tokenized by itself
----@return minnow.ScoredContinuation[]
-function Model:score(prompt, continuations) end
+---@class minnow.GenerateOptions
+---@field max_tokens? integer  -- 256
+---@field temperature? number  -- 0: the likeliest token each time
+---@field top_k? integer  -- 0: off
+---@field top_p? number  -- 1: off
+---@field min_p? number  -- 0: off
+---@field seed? integer  -- 0; the same seed gives the same answer
+---@field stop? string|string[]  -- ends the answer before this text
+---@field logprobs? integer  -- 0; how many of the likeliest tokens to tell for each place
 
----The vector of a text, of length 1, from a model that is an encoder.
----@param text string|minnow.Document
----@return number[]
-function Model:embed(text) end
+---@class minnow.HttpResponse
+---@field status integer
+---@field headers table<string, string>  -- names in lower case
+---@field body string  -- 16 MiB at most
 
----Iterates over an answer while it is written: `for piece in model:stream(prompt) do`. Leaving the loop
----cancels the rest.
----@param prompt string|minnow.Message[]  -- a text to continue, or a conversation
----@param options? minnow.GenerateOptions
----@return fun(): string?
-function Model:stream(prompt, options) end
-
----The tokens of a text, as a prompt would have them.
----@param text string
----@return integer[]
-function Model:tokenize(text) end
-
----How many tokens a text has.
----@param text string
----@return integer
-function Model:count(text) end
+---@class minnow.HttpOptions
+---@field headers? string|string[]  -- "Name: value"
+---@field timeout? number  -- seconds for all of it, 30
 
 ---@class minnow.AdapterOptions
 ---@field scale? number  -- 1; how much of the adapter
 
----The same model through an adapter (LoRA): a file's path, or its name in the model directories. Calls through
----several adapters, and without any, share their batches.
----@param name string
----@param options? minnow.AdapterOptions
----@return minnow.Model
-function Model:adapter(name, options) end
+---What a pipeline's run gets.
+---@class minnow.Document
+---@field id string
+---@field path string  -- "" if it came from no file
+---@field text string
+---@field meta table  -- what else the input said about it
 
+---What a pipeline file has to return.
+---@class minnow.Pipeline
+
+---@class minnow.PipelineSpec
+---@field name string
+---@field run fun(document: minnow.Document): any  -- what it returns is the result, as JSON
+
+---@class minnow.MapOptions
+---@field concurrency? integer  -- 64; how many items are under way at once
+
+---What kind of failure it is. `minnow batch` writes it into the record, gRPC has codes of its own
+---for it.
+---@alias minnow.ErrorCode
+---| "invalid"  # an argument or an option is wrong
+---| "not_found"  # no such model, file or module
+---| "out_of_range"  # beyond a limit, such as the context length
+---| "precondition"  # not here, not now, or not with this model
+---| "unsupported"  # nothing here can do it
+---| "exhausted"  # a budget, the memory or a queue
+---| "deadline"  # it took longer than it was given
+---| "cancelled"  # ended from outside
+---| "unavailable"  # for the moment
+---| "corrupt"  # a file or message that is not what it claims to be
+---| "device_lost"  # the device is gone, and with it all requests
+---| "internal"  # a mistake of the program or of a plugin
+
+---What the functions of the library raise. tostring gives the message with its place before it.
+---@class minnow.Error
+---@field code minnow.ErrorCode
+---@field message string
+---@field where string  -- "triage.lua:12: ", or "" where no line of the script is known
+
+---@class minnow.TestDocument
+---@field id? string  -- "document"
+---@field path? string  -- ""
+---@field text? string  -- ""
+---@field meta? table
+
+---What `require "minnow"` gives.
+---
+---**Waiting.** A function that waits, for a model or for time, yields the document it is called
+---from, and others run meanwhile. It may be called inside pcall, iterators, metamethods and
+---coroutines. It may not be called inside a callback of string.gsub or table.sort, nor at the top
+---level of a module or a pipeline file: that raises precondition.
+---
+---**Errors.** Functions raise tables (minnow.Error). A wrong argument or an unknown option raises
+---invalid and says what would be right. The end of a budget is no error that pcall sees: it ends
+---the document.
+---
+---**Order.** Lua visits the fields of a table in an order that differs from run to run: where it
+---matters, go through a list.
+---@class minnow
+local minnow = {}
+
+---Calls fn(item, i) for all items at once and gives the results in the items' order. Waits for all
+---of them. When a call fails, no further one is begun, and the failure of the first item that has
+---one is raised when those under way have ended.
+---@generic T, R
+---@param list T[]
+---@param fn fun(item: T, i: integer): R
+---@param options? minnow.MapOptions
+---@return R[]
+function minnow.map(list, fn, options) end
+
+---Calls all functions at once and returns the first result of each. Waits and fails as minnow.map
+---does.
+---@param functions (fun(): any)[]
+---@return any ...
+function minnow.all(functions) end
+
+---Calls fn(...) and gives its results, unless it takes longer than so many seconds: then all that
+---it does is cancelled, and deadline is raised. Waits.
+---@param seconds number
+---@param fn fun(...): any
+---@param ... any
+---@return any ...
+function minnow.timeout(seconds, fn, ...) end
+
+---A table whose fields JSON writes in this order; others are written after them by name.
+---@param entries [string, any][]
+---@return table
+function minnow.ordered(entries) end
+
+---A value as people read it, in Lua's notation: strings in quotes, fields by name, long tables
+---over several lines. For messages and logs; minnow.json.encode is for programs. Ends with "..."
+---after 64 KB.
+---@param value any
+---@return string
+function minnow.inspect(value) end
+
+---The list itself, which JSON writes as [] even while it is empty.
+---@generic T
+---@param list T[]
+---@return T[]
+function minnow.array(list) end
+
+---JSON's null, where Lua's nil would leave nothing.
+---@type lightuserdata
+minnow.null = nil
+
+---Opens a model, or finds it open. The top level of a file opens it when the file is loaded;
+---inside run, a name that was not opened there waits for it. Raises not_found, corrupt or
+---unsupported, with the reason.
+---@param name string  -- a file's path, or its name in the model directories
+---@return minnow.Model
+function minnow.model(name) end
+
+---What a pipeline file returns. Its top level runs once when the file is loaded, and again before
+---each document; it cannot wait. An error that run raises is the record of its document, and
+---touches no other.
+---@param spec minnow.PipelineSpec
+---@return minnow.Pipeline
+function minnow.pipeline(spec) end
+
+---Waits without holding up anyone else.
+---@param seconds number  -- from 0 on
+function minnow.sleep(seconds) end
+
+---A document that several questions are asked about.
 ---@class minnow.Context
 ---@field model minnow.Model
 ---@field document string
@@ -154,120 +202,264 @@ function Context:ask(question, options) end
 ---@return minnow.Classification
 function Context:classify(question, labels) end
 
----@class minnow.Pipeline
+---A model that was opened. Its methods are called with a colon; an unknown one raises an error
+---that lists them.
+---@class minnow.Model
+---@field name string  -- the name that the model's file gives
+local Model = {}
 
----@class minnow.PipelineSpec
----@field name string
----@field run fun(document: minnow.Document): any  -- what it returns is the result, as JSON
+---A document that several questions are asked about.
+---@param document string|minnow.Document
+---@return minnow.Context
+function Model:context(document) end
 
----@class minnow
-local minnow = {}
+---Continues a text as it stands, without the chat template. Waits. Raises out_of_range when the
+---prompt is longer than the context.
+---@param prompt string
+---@param options? minnow.GenerateOptions
+---@return minnow.Answer
+function Model:generate(prompt, options) end
 
----Opens a model, or finds it open: a file's path, or its name in the model directories.
----@param name string
+---Answers a conversation, put through the model's chat template. Waits. Raises precondition when
+---the model has none, invalid when it refuses the messages.
+---@param messages minnow.Message[]
+---@param options? minnow.GenerateOptions
+---@return minnow.Answer
+function Model:chat(messages, options) end
+
+---Answers a question about a document, which stands before it in one user turn. Waits. All
+---questions about one document share it, however many there are.
+---@param document string|minnow.Document
+---@param question string
+---@param options? minnow.GenerateOptions
+---@return minnow.Answer
+function Model:ask(document, question, options) end
+
+---Gives the probability of each label as the whole answer to a question about a document. Waits.
+---@param document string|minnow.Document
+---@param question string
+---@param labels string[]  -- at least two, all different, none empty
+---@return minnow.Classification
+function Model:classify(document, question, labels) end
+
+---How probable each of a few continuations of a prompt is. All of them take one pass over the
+---prompt. Waits.
+---@param prompt string|minnow.Message[]  -- a text as it stands, or a conversation
+---@param continuations string[]  -- at least one, none empty; each tokenized by itself
+---@return minnow.ScoredContinuation[]
+function Model:score(prompt, continuations) end
+
+---The vector of a text, of length 1. Waits. Raises unsupported when the model is no encoder.
+---@param text string|minnow.Document
+---@return number[]
+function Model:embed(text) end
+
+---The tokens of a text, as a prompt would have them.
+---@param text string
+---@return integer[]
+function Model:tokenize(text) end
+
+---How many tokens a text has.
+---@param text string
+---@return integer
+function Model:count(text) end
+
+---The same model through an adapter (LoRA). Calls through several adapters, and without any,
+---share their batches. Waits as minnow.model does. Raises invalid for a model that has an adapter
+---already.
+---@param name string  -- a file's path, or its name in the model directories
+---@param options? minnow.AdapterOptions
 ---@return minnow.Model
-function minnow.model(name) end
+function Model:adapter(name, options) end
 
----What a pipeline file returns.
----@param spec minnow.PipelineSpec
----@return minnow.Pipeline
-function minnow.pipeline(spec) end
+---Iterates over an answer while it is written: `for piece in model:stream(prompt) do`. Each piece
+---waits. Leaving the loop cancels the rest.
+---@param prompt string|minnow.Message[]  -- a text to continue, or a conversation
+---@param options? minnow.GenerateOptions
+---@return fun(): string?
+function Model:stream(prompt, options) end
 
----@class minnow.MapOptions
----@field concurrency? integer  -- how many items are under way at once, 64
-
----Calls fn(item, i) for all items at once and gives the results in the items' order. When a call fails, no
----further one is begun, and the failure is raised when those under way have ended.
----@generic T, R
----@param list T[]
----@param fn fun(item: T, i: integer): R
----@param options? minnow.MapOptions
----@return R[]
-function minnow.map(list, fn, options) end
-
----Calls all functions at once and returns the first result of each.
----@param functions (fun(): any)[]
----@return any ...
-function minnow.all(functions) end
-
----Waits without holding up anyone else.
----@param seconds number
-function minnow.sleep(seconds) end
-
----Calls fn(...) and gives its results, unless it takes longer than so many seconds: then all that it does is
----cancelled, and the failure has the code "deadline".
----@param seconds number
----@param fn fun(...): any
----@param ... any
----@return any ...
-function minnow.timeout(seconds, fn, ...) end
-
----A table whose fields JSON writes in this order; others are written by name.
----@param entries [string, any][]
----@return table
-function minnow.ordered(entries) end
-
----The list itself, which JSON writes as [] even while it is empty.
----@generic T
----@param list T[]
----@return T[]
-function minnow.array(list) end
-
----JSON's null, where Lua's nil would leave nothing.
----@type lightuserdata
-minnow.null = nil
-
----Files in the folders that were granted (--allow read=DIR), and in no others.
+---Files in the folders that were granted (`--allow read=DIR`), and in no others.
 minnow.files = {}
 
----The bytes of a file.
+---The bytes of a file. Waits. Raises precondition for what was not granted, not_found for what is
+---not there.
 ---@param path string
 ---@return string
 function minnow.files.read(path) end
 
----The names in a folder, sorted; those of folders end with a /.
+---The names in a folder, sorted; those of folders end with a /. Waits, and raises as
+---minnow.files.read does.
 ---@param path string
 ---@return string[]
 function minnow.files.list(path) end
 
----@class minnow.HttpOptions
----@field headers? string|string[]  -- "Name: value"
----@field timeout? number  -- seconds for all of it, 30
-
----@class minnow.HttpResponse
----@field status integer
----@field headers table<string, string>  -- names in lower case
----@field body string  -- 16 MiB at most
-
----Requests to the hosts that were granted (--allow net=HOST), and to no others. Redirects are not followed.
+---Requests to the hosts that were granted (`--allow net=HOST`), and to no others. Redirects are
+---not followed.
 minnow.http = {}
 
+---Waits. Any status of the answer is a result; what gives no answer is raised.
 ---@param url string
 ---@param options? minnow.HttpOptions
 ---@return minnow.HttpResponse
 function minnow.http.get(url, options) end
 
+---As minnow.http.get, with a body.
 ---@param url string
 ---@param body string
 ---@param options? minnow.HttpOptions
 ---@return minnow.HttpResponse
 function minnow.http.post(url, body, options) end
 
+---JSON, with the order and the types of values kept.
 minnow.json = {}
 
+---JSON's text of a value. A table whose keys are 1 to n is a list, one whose keys are strings an
+---object, written in the order of minnow.ordered, else by name; an empty table is an object
+---unless minnow.array made it. Bytes that are no UTF-8 become U+FFFD. Raises invalid, with the
+---path, for what JSON cannot hold.
 ---@param value any
 ---@return string
 function minnow.json.encode(value) end
 
+---The value of a JSON text; null is minnow.null. Raises invalid for a text that is none, or
+---nested deeper than 64 levels.
 ---@param text string
 ---@return any
 function minnow.json.decode(text) end
 
----Lines on stderr, each with the document's id.
+---Lines for people on stderr, each with the document's id; the arguments are shown as print shows
+---them. debug is shown with --verbose, info too.
 minnow.log = {}
 
+---@param ... any
 function minnow.log.debug(...) end
+
+---@param ... any
 function minnow.log.info(...) end
+
+---@param ... any
 function minnow.log.warn(...) end
+
+---Assertions, named as in busted; they show both values when they fail. `is`, `are`, `has`, `was`
+---and the like may stand before a name and say nothing, `not` turns it round: `assert.are.equal`,
+---`assert.is_not_nil`. `assert(value)` is Lua's own.
+---@class minnow.Assert
+local Assert = {}
+
+---Equal as == has it.
+---@param expected any
+---@param actual any
+function Assert.equal(expected, actual) end
+
+---Equal, tables by what is in them, at any depth. Metatables are not looked at.
+---@param expected any
+---@param actual any
+function Assert.same(expected, actual) end
+
+---@param value any
+function Assert.is_true(value) end
+
+---@param value any
+function Assert.is_false(value) end
+
+---@param value any
+function Assert.is_nil(value) end
+
+---Neither nil nor false.
+---@param value any
+function Assert.truthy(value) end
+
+---@param value any
+function Assert.falsy(value) end
+
+---A number that differs by no more than the tolerance.
+---@param expected number
+---@param actual number
+---@param tolerance number
+function Assert.near(expected, actual, tolerance) end
+
+---A text in which the Lua pattern is found.
+---@param pattern string
+---@param text string
+function Assert.matches(pattern, text) end
+
+---The function raises an error: any, one with this message, or one with these fields.
+---@param fn fun()
+---@param expected? string|table
+---@return any  -- the error
+function Assert.has_error(fn, expected) end
+
+---The function raises an error whose text has the Lua pattern.
+---@param fn fun()
+---@param pattern string
+---@return any  -- the error
+function Assert.error_matches(fn, pattern) end
+
+---@param value any
+function Assert.is_boolean(value) end
+
+---@param value any
+function Assert.is_number(value) end
+
+---@param value any
+function Assert.is_string(value) end
+
+---@param value any
+function Assert.is_table(value) end
+
+---@param value any
+function Assert.is_function(value) end
+
+---A pipeline under test.
+---@class minnow.TestedPipeline
+local TestedPipeline = {}
+
+---What the pipeline's run returns for the document, after it was JSON. Waits. What run raises is
+---raised here.
+---@param document string|minnow.TestDocument  -- a string is its text
+---@return any
+function TestedPipeline:run(document) end
+
+---What is there in files that `minnow test` runs.
+minnow.test = {}
+
+---Loads a pipeline file.
+---@param path string  -- relative to the test file
+---@return minnow.TestedPipeline
+function minnow.test.pipeline(path) end
+
+---Only in a file that `minnow test` runs.
+---@type minnow.Assert
+assert = nil
+
+---Names what stands in it; may stand in another.
+---@param name string
+---@param fn fun()
+function describe(name, fn) end
+
+---The same as describe.
+---@param name string
+---@param fn fun()
+function context(name, fn) end
+
+---A test. It has a state of its own, in which the file's top level has run again, and a
+---document's budget.
+---@param name string
+---@param fn fun()
+function it(name, fn) end
+
+---A test that is still to be written.
+---@param name string
+---@param fn? fun()
+function pending(name, fn) end
+
+---Runs before each test of the describe, those of outer ones first.
+---@param fn fun()
+function before_each(fn) end
+
+---Runs after each test of the describe, also after one that failed, those of inner ones first.
+---@param fn fun()
+function after_each(fn) end
 
 return minnow

@@ -12,6 +12,11 @@ using Json = nlohmann::ordered_json;
 
 // --- Results as scripts see them
 
+//---@class minnow.TokenLogprob
+//---@field token integer
+//---@field logprob number  -- natural logarithm
+//---@field top? minnow.TokenLogprob[]  -- the likeliest tokens of this place, the best first
+
 Json LogprobsJson(const std::vector<engine::GeneratedToken>& tokens) {
   Json list = Json::array();
   for (const engine::GeneratedToken& token : tokens) {
@@ -24,9 +29,20 @@ Json LogprobsJson(const std::vector<engine::GeneratedToken>& tokens) {
   return list;
 }
 
+//---@class minnow.Usage
+//---@field prompt_tokens integer
+//---@field completion_tokens integer
+
 Json UsageJson(const engine::Usage& usage) {
   return {{"prompt_tokens", usage.prompt_tokens}, {"completion_tokens", usage.completion_tokens}};
 }
+
+//---@class minnow.Answer
+//---@field text string  -- without the stop string
+//---@field finish_reason "stop"|"length"
+//---@field tokens integer[]
+//---@field usage minnow.Usage
+//---@field logprobs? minnow.TokenLogprob[]  -- if the option asked for them
 
 Result<Json> GenerateJson(const engine::GenerateResult& result) {
   if (!result.status.ok()) return result.status;
@@ -46,6 +62,16 @@ Result<Json> GenerateJson(const engine::GenerateResult& result) {
   if (has_logprobs) value["logprobs"] = LogprobsJson(result.tokens);
   return value;
 }
+
+//---@class minnow.RankedLabel
+//---@field label string
+//---@field probability number
+
+//---@class minnow.Classification
+//---@field label string  -- the likeliest
+//---@field probability number  -- of it, among the labels
+//---@field probabilities table<string, number>
+//---@field ranking minnow.RankedLabel[]  -- the likeliest first
 
 Result<Json> ClassifyJson(const engine::ClassifyResult& result) {
   if (!result.status.ok()) return result.status;
@@ -196,21 +222,65 @@ Status StartScore(lua_State* L, State& state, State::CallId id) {
   return {};
 }
 
+//---Continues a text as it stands, without the chat template. Waits. Raises out_of_range when the
+//---prompt is longer than the context.
+//---@param prompt string
+//---@param options? minnow.GenerateOptions
+//---@return minnow.Answer
+//---function Model:generate(prompt, options)
 int Generate(lua_State* L) { return Call(L, "generate", StartGenerate); }
+//---@class minnow.Message
+//---@field role string  -- "system", "user", "assistant"
+//---@field content string
+
+//---Answers a conversation, put through the model's chat template. Waits. Raises precondition when
+//---the model has none, invalid when it refuses the messages.
+//---@param messages minnow.Message[]
+//---@param options? minnow.GenerateOptions
+//---@return minnow.Answer
+//---function Model:chat(messages, options)
 int Chat(lua_State* L) { return Call(L, "chat", StartChat); }
 
+//---Answers a question about a document, which stands before it in one user turn. Waits. All
+//---questions about one document share it, however many there are.
+//---@param document string|minnow.Document
+//---@param question string
+//---@param options? minnow.GenerateOptions
+//---@return minnow.Answer
+//---function Model:ask(document, question, options)
 int Ask(lua_State* L) {
   TextOfDocument(L);
   return Call(L, "ask", StartAsk);
 }
 
+//---Gives the probability of each label as the whole answer to a question about a document. Waits.
+//---@param document string|minnow.Document
+//---@param question string
+//---@param labels string[]  -- at least two, all different, none empty
+//---@return minnow.Classification
+//---function Model:classify(document, question, labels)
 int Classify(lua_State* L) {
   TextOfDocument(L);
   return Call(L, "classify", StartClassify);
 }
 
+//---@class minnow.ScoredContinuation
+//---@field logprob number  -- of the whole continuation: the sum
+//---@field tokens integer[]
+//---@field token_logprobs number[]  -- natural logarithms, each after all that stands before it
+
+//---How probable each of a few continuations of a prompt is. All of them take one pass over the
+//---prompt. Waits.
+//---@param prompt string|minnow.Message[]  -- a text as it stands, or a conversation
+//---@param continuations string[]  -- at least one, none empty; each tokenized by itself
+//---@return minnow.ScoredContinuation[]
+//---function Model:score(prompt, continuations)
 int Score(lua_State* L) { return Call(L, "score", StartScore); }
 
+//---The vector of a text, of length 1. Waits. Raises unsupported when the model is no encoder.
+//---@param text string|minnow.Document
+//---@return number[]
+//---function Model:embed(text)
 int Embed(lua_State* L) {
   TextOfDocument(L);
   return Call(L, "embed", StartEmbed);
@@ -225,6 +295,10 @@ Status TokenizeText(lua_State* L, const char* call, Json& ids) {
   return {};
 }
 
+//---The tokens of a text, as a prompt would have them.
+//---@param text string
+//---@return integer[]
+//---function Model:tokenize(text)
 int Tokenize(lua_State* L) {
   State& state = State::From(L);
   ChargeTexts(L);
@@ -233,6 +307,10 @@ int Tokenize(lua_State* L) {
   return 1;
 }
 
+//---How many tokens a text has.
+//---@param text string
+//---@return integer
+//---function Model:count(text)
 int Count(lua_State* L) {
   State& state = State::From(L);
   ChargeTexts(L);
@@ -274,6 +352,16 @@ Result<std::vector<engine::TokenId>> EncodeQuestion(const ModelApi& model,
   std::string content = engine::DocumentTurn(document, question);
   return model.EncodeChat(Json::array({{{"role", "user"}, {"content", std::move(content)}}}));
 }
+
+//---@class minnow.GenerateOptions
+//---@field max_tokens? integer  -- 256
+//---@field temperature? number  -- 0: the likeliest token each time
+//---@field top_k? integer  -- 0: off
+//---@field top_p? number  -- 1: off
+//---@field min_p? number  -- 0: off
+//---@field seed? integer  -- 0; the same seed gives the same answer
+//---@field stop? string|string[]  -- ends the answer before this text
+//---@field logprobs? integer  -- 0; how many of the likeliest tokens to tell for each place
 
 Status ReadGenerateOptions(lua_State* L, int index, std::string_view call,
                            engine::GenerateRequest& request) {

@@ -37,7 +37,20 @@ Status StartList(lua_State* L, State& state, State::CallId id) {
   });
 }
 
+//---Files in the folders that were granted (`--allow read=DIR`), and in no others.
+//---minnow.files = {}
+
+//---The bytes of a file. Waits. Raises precondition for what was not granted, not_found for what is
+//---not there.
+//---@param path string
+//---@return string
+//---function minnow.files.read(path)
 int Read(lua_State* L) { return State::From(L).CallAndWait(L, "files.read", StartRead); }
+//---The names in a folder, sorted; those of folders end with a /. Waits, and raises as
+//---minnow.files.read does.
+//---@param path string
+//---@return string[]
+//---function minnow.files.list(path)
 int List(lua_State* L) { return State::From(L).CallAndWait(L, "files.list", StartList); }
 
 }  // namespace

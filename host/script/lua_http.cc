@@ -11,6 +11,15 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+//---Requests to the hosts that were granted (`--allow net=HOST`), and to no others. Redirects are
+//---not followed.
+//---minnow.http = {}
+
+//---@class minnow.HttpResponse
+//---@field status integer
+//---@field headers table<string, string>  -- names in lower case
+//---@field body string  -- 16 MiB at most
+
 Result<Json> ResponseJson(const Result<HttpResponse>& response) {
   if (!response.ok()) return response.status();
   Json headers = Json::object();
@@ -40,6 +49,10 @@ Status Start(State& state, State::CallId id, HttpRequest request) {
 bool IsOneLine(const std::string& text) {
   return text.find_first_of(std::string_view("\r\n\0", 3)) == std::string::npos;
 }
+
+//---@class minnow.HttpOptions
+//---@field headers? string|string[]  -- "Name: value"
+//---@field timeout? number  -- seconds for all of it, 30
 
 Status ReadRequestOptions(lua_State* L, int index, std::string_view call, HttpRequest& request) {
   float timeout = static_cast<float>(request.timeout_seconds);
@@ -78,7 +91,18 @@ Status StartPost(lua_State* L, State& state, State::CallId id) {
   return Start(state, id, std::move(request));
 }
 
+//---Waits. Any status of the answer is a result; what gives no answer is raised.
+//---@param url string
+//---@param options? minnow.HttpOptions
+//---@return minnow.HttpResponse
+//---function minnow.http.get(url, options)
 int Get(lua_State* L) { return State::From(L).CallAndWait(L, "http.get", StartGet); }
+//---As minnow.http.get, with a body.
+//---@param url string
+//---@param body string
+//---@param options? minnow.HttpOptions
+//---@return minnow.HttpResponse
+//---function minnow.http.post(url, body, options)
 int Post(lua_State* L) { return State::From(L).CallAndWait(L, "http.post", StartPost); }
 
 }  // namespace

@@ -14,6 +14,16 @@ Status EncodeValue(lua_State* L, std::string& text) {
   return {};
 }
 
+//---JSON, with the order and the types of values kept.
+//---minnow.json = {}
+
+//---JSON's text of a value. A table whose keys are 1 to n is a list, one whose keys are strings an
+//---object, written in the order of minnow.ordered, else by name; an empty table is an object
+//---unless minnow.array made it. Bytes that are no UTF-8 become U+FFFD. Raises invalid, with the
+//---path, for what JSON cannot hold.
+//---@param value any
+//---@return string
+//---function minnow.json.encode(value)
 int Encode(lua_State* L) {
   luaL_checkany(L, 1);
   State& state = State::From(L);
@@ -49,6 +59,11 @@ Status DecodeText(lua_State* L, Json& value) {
   return {};
 }
 
+//---The value of a JSON text; null is minnow.null. Raises invalid for a text that is none, or
+//---nested deeper than 64 levels.
+//---@param text string
+//---@return any
+//---function minnow.json.decode(text)
 int Decode(lua_State* L) {
   State& state = State::From(L);
   if (!state.Try(DecodeText(L, state.value()))) return state.Raise(L);
@@ -57,6 +72,15 @@ int Decode(lua_State* L) {
 }
 
 // array(t): t, which is a list in JSON even while it is empty.
+//---The list itself, which JSON writes as [] even while it is empty.
+//---@generic T
+//---@param list T[]
+//---@return T[]
+//---function minnow.array(list)
+
+//---JSON's null, where Lua's nil would leave nothing.
+//---@type lightuserdata
+//---minnow.null = nil
 int Array(lua_State* L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);

@@ -19,6 +19,18 @@ void JoinArguments(lua_State* L) {
   luaL_pushresult(&line);
 }
 
+//---Lines for people on stderr, each with the document's id; the arguments are shown as print shows
+//---them. debug is shown with --verbose, info too.
+//---minnow.log = {}
+
+//---@param ... any
+//---function minnow.log.debug(...)
+
+//---@param ... any
+//---function minnow.log.info(...)
+
+//---@param ... any
+//---function minnow.log.warn(...)
 template <LogLevel kLevel>
 int LogLine(lua_State* L) {
   JoinArguments(L);

@@ -1,6 +1,7 @@
 // minnow.model, and what a handle of a model is.
 #include "script/lua_model.h"
 
+#include <algorithm>
 #include <functional>
 #include <utility>
 
@@ -23,6 +24,22 @@ void PushModel(lua_State* L, ModelApi* model) {
 }
 
 // model.name, else a method, which are in the upvalue.
+Status NoSuchMethod(lua_State* L) {
+  std::vector<std::string> names = {"name"};
+  for (lua_pushnil(L); lua_next(L, lua_upvalueindex(1)); lua_pop(L, 1)) {
+    names.emplace_back(lua_tostring(L, -2));
+  }
+  std::sort(names.begin(), names.end());
+  const bool is_string = lua_type(L, 2) == LUA_TSTRING;
+  return Error(Code::kInvalid, "a model has no '{}' (it has: {})",
+               is_string ? lua_tostring(L, 2) : luaL_typename(L, 2), fmt::join(names, ", "));
+}
+
+//---A model that was opened. Its methods are called with a colon; an unknown one raises an error
+//---that lists them.
+//---@class minnow.Model
+//---@field name string  -- the name that the model's file gives
+
 int Index(lua_State* L) {
   State& state = State::From(L);
   if (lua_type(L, 2) == LUA_TSTRING && std::string_view(lua_tostring(L, 2)) == "name") {
@@ -32,7 +49,7 @@ int Index(lua_State* L) {
   }
   lua_pushvalue(L, 2);
   if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
-  state.Try(Error(Code::kInvalid, "a model has no '{}'", luaL_tolstring(L, 2, nullptr)));
+  state.Try(NoSuchMethod(L));
   return state.Raise(L);
 }
 
@@ -85,6 +102,12 @@ int PushOpened(lua_State* L, const char* what, Opener (*opener)(lua_State*, Mode
   return 1;
 }
 
+//---Opens a model, or finds it open. The top level of a file opens it when the file is loaded;
+//---inside run, a name that was not opened there waits for it. Raises not_found, corrupt or
+//---unsupported, with the reason.
+//---@param name string  -- a file's path, or its name in the model directories
+//---@return minnow.Model
+//---function minnow.model(name)
 int Model(lua_State* L) {
   luaL_checktype(L, 1, LUA_TSTRING);
   lua_settop(L, 1);
@@ -102,6 +125,9 @@ struct AdapterArguments {
   float scale = 1;
 };
 
+//---@class minnow.AdapterOptions
+//---@field scale? number  -- 1; how much of the adapter
+
 Result<AdapterArguments> ReadAdapter(lua_State* L) {
   AdapterArguments a;
   MNW_ASSIGN(a.model, ReadModel(L, "adapter"));
@@ -117,6 +143,13 @@ Status MakeAdapterKey(lua_State* L, std::string& key) {
   return {};
 }
 
+//---The same model through an adapter (LoRA). Calls through several adapters, and without any,
+//---share their batches. Waits as minnow.model does. Raises invalid for a model that has an adapter
+//---already.
+//---@param name string  -- a file's path, or its name in the model directories
+//---@param options? minnow.AdapterOptions
+//---@return minnow.Model
+//---function Model:adapter(name, options)
 int Adapter(lua_State* L) {
   State& state = State::From(L);
   lua_settop(L, 3);

@@ -10,6 +10,20 @@ const char kPipelineMetatable = 0;  // its address is the registry key
 
 constexpr const char* kShape = "pipeline: expected { name = \"...\", run = function(doc) ... end }";
 
+//---What a pipeline's run gets.
+//---@class minnow.Document
+//---@field id string
+//---@field path string  -- "" if it came from no file
+//---@field text string
+//---@field meta table  -- what else the input said about it
+
+//---What a pipeline file has to return.
+//---@class minnow.Pipeline
+
+//---@class minnow.PipelineSpec
+//---@field name string
+//---@field run fun(document: minnow.Document): any  -- what it returns is the result, as JSON
+
 Status CheckPipeline(lua_State* L) {
   if (!lua_istable(L, 1)) return Error(Code::kInvalid, "{}, got {}", kShape, luaL_typename(L, 1));
   bool has_name = false, has_run = false;
@@ -31,6 +45,12 @@ Status CheckPipeline(lua_State* L) {
   return {};
 }
 
+//---What a pipeline file returns. Its top level runs once when the file is loaded, and again before
+//---each document; it cannot wait. An error that run raises is the record of its document, and
+//---touches no other.
+//---@param spec minnow.PipelineSpec
+//---@return minnow.Pipeline
+//---function minnow.pipeline(spec)
 int Pipeline(lua_State* L) {
   State& state = State::From(L);
   if (!state.Try(CheckPipeline(L))) return state.Raise(L);

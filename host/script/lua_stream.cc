@@ -57,6 +57,12 @@ int Close(lua_State* L) {
   return 0;
 }
 
+//---Iterates over an answer while it is written: `for piece in model:stream(prompt) do`. Each piece
+//---waits. Leaving the loop cancels the rest.
+//---@param prompt string|minnow.Message[]  -- a text to continue, or a conversation
+//---@param options? minnow.GenerateOptions
+//---@return fun(): string?
+//---function Model:stream(prompt, options)
 int Stream(lua_State* L) {
   State& state = State::From(L);
   lua_settop(L, 3);

@@ -32,6 +32,9 @@ int Together(lua_State* L) {
   return state.Wait(L, group, FinishWait);
 }
 
+//---@class minnow.MapOptions
+//---@field concurrency? integer  -- 64; how many items are under way at once
+
 Status ReadMapArguments(lua_State* L, uint32_t& concurrency) {
   if (!lua_istable(L, 1)) {
     return Error(Code::kInvalid, "map: the first argument should be a list, got {}",
@@ -85,6 +88,9 @@ int Within(lua_State* L) {
   return state.Wait(L, group, FinishWait);
 }
 
+//---Waits without holding up anyone else.
+//---@param seconds number  -- from 0 on
+//---function minnow.sleep(seconds)
 int Sleep(lua_State* L) {
   const double seconds = CheckSeconds(L, 1);
   State& state = State::From(L);

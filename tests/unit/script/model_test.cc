@@ -62,7 +62,8 @@ TEST(ScriptModel, AContextAsksAboutItsDocument) {
   CheckJson(R"("b")", "return m:context('a b c'):classify('b?', { 'x', 'b' }).label");
   CHECK_ERROR(Code::kInvalid, "context: the document should be a string, got nil",
               f.RunToStatus("m:context()"));
-  CHECK_ERROR(Code::kInvalid, "a context has no 'asc'", f.RunToStatus("m:context(doc):asc('?')"));
+  CHECK_ERROR(Code::kInvalid, "a context has no 'asc' (it has: ask, classify, ",
+              f.RunToStatus("m:context(doc):asc('?')"));
   CHECK_ERROR(Code::kInvalid, "call it with a colon", f.RunToStatus("m.context({}, 'x')"));
 }
 
@@ -136,7 +137,8 @@ TEST(ScriptModel, NamesAnArgumentOfTheWrongType) {
 TEST(ScriptModel, SaysThatMethodsNeedAColon) {
   CHECK_ERROR(Code::kInvalid, "generate is a method of a model: call it with a colon",
               f.RunToStatus("m.generate('p')"));
-  CHECK_ERROR(Code::kInvalid, "a model has no 'generat'", f.RunToStatus("m:generat('p')"));
+  CHECK_ERROR(Code::kInvalid, "a model has no 'generat' (it has: adapter, ask, chat, ",
+              f.RunToStatus("m:generat('p')"));
 }
 
 TEST(ScriptModel, RaisesFailuresAsTables) {
