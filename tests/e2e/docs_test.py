@@ -1,15 +1,14 @@
 #!/usr/bin/env python3
-"""The commands and snippets of docs/*.md run, and end with 0.
+"""The commands and snippets of docs/*.md, and the Lua of README.md, run and end with 0.
 
   docs_test.py BUILD_DIR
 
-Of a page, every block that is marked ```sh and begins with one of COMMANDS, and every block that is marked ```python:
-one after the other, in one shell, so that a page is a session; in a copy of what the pages name (examples, models,
+Of a page, every block that is marked ```sh and begins with one of COMMANDS, and every block that is marked ```python
+or ```lua (tests/lua/blocks.py): one after the other, in one shell, so that a page is a session; in a copy of what the pages name (examples, models,
 protos). Blocks that need gRPC's Python run where that is; grpcurl.py stands in for grpcurl.
 """
 import os
 import pathlib
-import re
 import shlex
 import shutil
 import signal
@@ -20,9 +19,11 @@ import tempfile
 import unittest
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(SOURCE / "tests/lua"))
+from blocks import blocks  # noqa: E402
+
 BUILD = None
 COMMANDS = ("minnow ", "grpcurl ", "curl ", "mkdir ", "head ", "kill ", "python3 ", "until ")
-FENCE = re.compile(r"^```(sh|python)\n(.*?)^```", re.M | re.S)
 PORTS = ("50051", "9090")  # the pages' own, which may be taken here
 
 
@@ -49,24 +50,41 @@ class Docs(unittest.TestCase):
 
 
 def blocks_of(page):
-    """(language, text) of the blocks that are to run."""
-    for language, text in FENCE.findall(page.read_text(encoding="utf-8")):
-        if language == "python" or text.lstrip().startswith(COMMANDS):
-            yield language, text
+    """The blocks that are to run."""
+    for block in blocks(page):
+        if block.language == "lua" or page.name != "README.md" and (
+                block.language == "python" or block.text.lstrip().startswith(COMMANDS)):
+            yield block
 
 
-def session(blocks, folder):
+def lua_command(block, folder):
+    """What runs a Lua block, whose file is then there, as what it is: a pipeline, tests, a script."""
+    name = block.file or f"snippet{block.line}.lua"
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(block.text if block.file else block.pipeline, encoding="utf-8")
+    if name.endswith("_test.lua"):
+        return f"minnow test --record --model-dir models {name}"
+    if "minnow.pipeline {" in path.read_text(encoding="utf-8"):
+        return f"minnow batch {name} --model-dir models --input examples/triage/documents --limit 1 --output -"
+    return f"minnow run --model-dir models {name}"
+
+
+def session(page_blocks, folder):
     """One script of all blocks, each announced, so that a failure tells where it was."""
     lines = ["set -e"]
-    for i, (language, text) in enumerate(blocks):
-        lines.append(f"printf '%s\\n' {shlex.quote(f'--- {text}')}")
-        if language == "sh":
-            lines.append(text)
+    for i, block in enumerate(page_blocks):
+        lines.append(f"printf '%s\n' {shlex.quote(f'--- line {block.line}: {block.text}')}")
+        if block.language == "sh":
+            lines.append(block.text)
+        elif block.language == "lua":
+            lines.append(lua_command(block, folder))
         else:
-            file = pathlib.Path(folder, f"block{i}.py")
-            file.write_text(text, encoding="utf-8")
+            file = folder / f"block{i}.py"
+            file.write_text(block.text, encoding="utf-8")
             lines.append(f"python3 {file}")
-    return "\n".join(lines)
+    return "
+".join(lines)
 
 
 def add_clients(folder, python):
@@ -84,10 +102,10 @@ def add_clients(folder, python):
 
 def page_test(page):
     def test(self):
-        blocks = list(blocks_of(page))
-        self.assertTrue(blocks, f"{page} shows no command")
+        page_blocks = list(blocks_of(page))
+        self.assertTrue(page_blocks, f"{page} shows nothing that runs")
         python = python_with_grpc()
-        if python is None and any("grpc" in text for _, text in blocks):
+        if python is None and any("grpc" in block.text for block in page_blocks):
             self.skipTest(f"{page.name} needs python3-grpcio and python3-protobuf")
         with tempfile.TemporaryDirectory(prefix="minnow-docs-") as name:
             folder = pathlib.Path(name)
@@ -97,7 +115,7 @@ def page_test(page):
                 add_clients(folder, python)
             env = dict(os.environ, PATH=f"{BUILD / 'bin'}:{folder / 'bin'}:{os.environ['PATH']}",
                        XDG_CACHE_HOME=f"{folder}/cache")
-            script = session(blocks, folder)
+            script = session(page_blocks, folder)
             for theirs, ours in zip(PORTS, free_ports(len(PORTS))):
                 script = script.replace(f"127.0.0.1:{theirs}", f"127.0.0.1:{ours}")
                 for file in folder.glob("block*.py"):
@@ -119,6 +137,7 @@ def page_test(page):
 
 if __name__ == "__main__":
     BUILD = pathlib.Path(sys.argv.pop(1)).resolve()
-    for path in sorted((SOURCE / "docs").glob("*.md")):
-        setattr(Docs, f"test_{path.stem}", page_test(path))
+    for path in [SOURCE / "README.md", *sorted((SOURCE / "docs").glob("*.md"))]:
+        if any(blocks(path)):
+            setattr(Docs, f"test_{path.stem}", page_test(path))
     unittest.main()
