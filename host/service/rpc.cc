@@ -23,14 +23,12 @@ std::string_view Metadata(const grpc::ServerContextBase& context, const char* ke
 }
 
 // It goes back to the caller and into the log: short and printable, or one of ours.
-std::string RequestId(std::string_view given) {
+std::string RequestId(RpcHost& host, std::string_view given) {
   const auto plain = [](unsigned char c) { return c > ' ' && c < 0x7f && c != '"' && c != '\\'; };
   if (!given.empty() && given.size() <= 128 && std::all_of(given.begin(), given.end(), plain)) {
     return std::string(given);
   }
-  unsigned char bytes[12];
-  RAND_bytes(bytes, sizeof bytes);
-  return fmt::format("{:02x}", fmt::join(bytes, ""));
+  return fmt::format("{:016x}{:08x}", host.id, ++host.n_calls);
 }
 
 bool IsTraceparent(std::string_view s) {
@@ -66,6 +64,10 @@ Failure CancelledFailure(const CallInfo& info) {
 
 }  // namespace
 
+RpcHost::RpcHost() : writer(1), workers(2) {
+  RAND_bytes(reinterpret_cast<unsigned char*>(&id), sizeof id);
+}
+
 grpc::ServerGenericBidiReactor* Rpc::Begin(RpcHost& host, const Router& router,
                                            grpc::GenericCallbackServerContext* context) {
   const auto rpc = std::make_shared<Rpc>(host, context);
@@ -77,7 +79,7 @@ grpc::ServerGenericBidiReactor* Rpc::Begin(RpcHost& host, const Router& router,
   rpc->method_ = router.Find(context->method());
   rpc->failure_ = rpc->Admit(rpc->method_);
   rpc->want_read_ = rpc->failure_.ok();
-  rpc->ending_ = rpc->ended_ = !rpc->failure_.ok();
+  rpc->refused_ = rpc->ending_ = rpc->ended_ = !rpc->failure_.ok();
   rpc->Pump();
   return &rpc->reactor_;
 }
@@ -87,7 +89,7 @@ Rpc::Rpc(RpcHost& host, grpc::GenericCallbackServerContext* context)
   info_.method = context->method();
   info_.begun = Clock::now();
   info_.deadline = DeadlineOf(*context, host.options.default_deadline_seconds);
-  info_.request_id = RequestId(Metadata(*context, "x-request-id"));
+  info_.request_id = RequestId(host, Metadata(*context, "x-request-id"));
   info_.peer = context->peer();
   const std::string_view trace = Metadata(*context, "traceparent");
   if (IsTraceparent(trace)) info_.traceparent = trace;

@@ -24,13 +24,15 @@ class Rpc;
 
 // What all calls of a server share. Outlives them.
 struct RpcHost {
-  RpcHost() : writer(1), workers(2) {}
+  RpcHost();
 
   ServerOptions options;
   std::function<void(const CallEnd&)> on_end;
   // The writer goes last: what is left in the workers may end calls.
   Workers writer;   // starts the writes that others asked for
   Workers workers;  // handlers
+  uint64_t id = 0;  // of this server among others, in the ids of requests
+  std::atomic<uint32_t> n_calls = 0;
   std::atomic<uint32_t> n_work = 0;
   std::atomic<bool> draining = false;
   CompletionRate rate;  // of kWork
@@ -63,6 +65,9 @@ class Rpc final : public Call, public std::enable_shared_from_this<Rpc> {
     void OnWriteDone(bool ok) override { rpc->WriteDone(ok); }
     void OnCancel() override { rpc->Cancelled(); }
     void OnDone() override { rpc->Done(); }
+    // The end of a refused call waits for nothing, so it needs no turn on another of gRPC's
+    // threads, which costs more than the refusal itself.
+    bool InternalInlineable() override { return rpc->refused_; }
     Rpc* rpc;
   };
   struct Outgoing {
@@ -85,7 +90,7 @@ class Rpc final : public Call, public std::enable_shared_from_this<Rpc> {
   RpcHost& host_;
   grpc::GenericCallbackServerContext* const context_;  // gRPC's, until Done
   const Method* method_ = nullptr;
-  bool counted_ = false;
+  bool counted_ = false, refused_ = false;
   Reactor reactor_{this};
   std::shared_ptr<Rpc> self_;  // until Done
   grpc::ByteBuffer in_;
