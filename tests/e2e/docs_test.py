@@ -74,7 +74,7 @@ def session(page_blocks, folder):
     """One script of all blocks, each announced, so that a failure tells where it was."""
     lines = ["set -e"]
     for i, block in enumerate(page_blocks):
-        lines.append(f"printf '%s\n' {shlex.quote(f'--- line {block.line}: {block.text}')}")
+        lines.append(f"printf '%s\\n' {shlex.quote(f'--- line {block.line}: {block.text}')}")
         if block.language == "sh":
             lines.append(block.text)
         elif block.language == "lua":
@@ -83,8 +83,7 @@ def session(page_blocks, folder):
             file = folder / f"block{i}.py"
             file.write_text(block.text, encoding="utf-8")
             lines.append(f"python3 {file}")
-    return "
-".join(lines)
+    return "\n".join(lines)
 
 
 def add_clients(folder, python):
