@@ -49,7 +49,17 @@ Json TokensAnswer(const Result<Tokens>& tokens) {
   return tokens.ok() ? Json{{"tokens", *tokens}} : Json{{"error", ToJson(tokens.status())}};
 }
 
-Json ChatPrompt(const Json& messages) { return Json{{"chat", messages}}; }
+// Documents with bytes that are no UTF-8 are told apart, too.
+Json Exact(const Json& value) {
+  if (value.is_string()) return TextToJson(value.get_ref<const std::string&>());
+  Json exact = value;
+  for (Json& member : exact) {
+    if (member.is_string() || member.is_structured()) member = Exact(member);
+  }
+  return exact;
+}
+
+Json ChatPrompt(const Json& messages) { return Json{{"chat", Exact(messages)}}; }
 Json TextPrompt(std::string_view text) { return Json{{"text", TextToJson(text)}}; }
 Json ContinuationPrompt(std::string_view text) { return Json{{"continuation", TextToJson(text)}}; }
 

@@ -111,6 +111,15 @@ TEST(RecordedModels, RememberQuestionsWhoseFailureWasCaught) {
   LONGS_EQUAL(1, missing);
 }
 
+TEST(RecordedModels, TellDocumentsApartThatDifferInBytesThatAreNoUtf8) {
+  constexpr const char* kAsk =
+      "it('asks', function() local m = require('minnow').model 'fake' for b = 254, 255 do "
+      "assert.equal(b, m:ask(string.char(b), '?').text:byte(8)) "
+      "assert.equal(b, m:generate(string.char(b)).text:byte(2)) end end)";
+  CHECK_OK(Record(kAsk));
+  CHECK_OK(Replay(kAsk));
+}
+
 TEST(RecordedModels, RefuseFilesThatAreNoRecording) {
   for (const char* line : {"{", "[]", "1", "{}", R"({"model":1,"name":"a","fingerprint":"b"})",
                            R"({"model":"a","text":"b"})", R"({"model":"a","name":"b"})",
