@@ -39,7 +39,7 @@ void Report(const Options& o, const std::string& file, const script::TestFile::T
   }
   std::string text = fmt::format("{:7} {}", state, fmt::join(test.path, " > "));
   if (!status.ok()) {
-    text += fmt::format("\n  {}: ", test.where);
+    text += status.message().starts_with(test.where) ? "\n  " : fmt::format("\n  {}: ", test.where);
     for (const char c : status.message())
       text += c == '\n' ? std::string("\n    ") : std::string(1, c);
   }
