@@ -4,7 +4,7 @@
 include(CMakePackageConfigHelpers)
 
 install(TARGETS minnow RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT runtime)
-install(TARGETS minnow-probe minnow-check RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/minnow COMPONENT runtime)
+install(TARGETS minnow-probe minnow-check minnow-script RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/minnow COMPONENT runtime)
 install(FILES scripts/minnow.d.lua DESTINATION ${CMAKE_INSTALL_DATADIR}/minnow/lua COMPONENT runtime)
 
 foreach(component runtime dev)

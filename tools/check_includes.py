@@ -23,6 +23,7 @@ BELOW = {
     "service": ["http", "script", "engine", "model", "text", "base"],
     "cli": ["service", "batch", "script", "engine", "model", "text", "graph", "plugins", "formats", "base"],
     "probe": ["plugins", "base"],
+    "untrusted": ["script", "base"],
     "check": ["conformance", "base"],
     ".": ["cli", "base"],
 }

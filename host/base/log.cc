@@ -12,9 +12,19 @@ constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::l
                                                  spdlog::level::warn, spdlog::level::err,
                                                  spdlog::level::off};
 
+std::function<void(LogLevel, std::string_view)>& Sink() {
+  static std::function<void(LogLevel, std::string_view)> sink;
+  return sink;
+}
+
 }  // namespace
 
+void SetLogSink(std::function<void(LogLevel level, std::string_view text)> sink) {
+  Sink() = std::move(sink);
+}
+
 void Log(LogLevel level, std::string_view text) {
+  if (Sink()) return Sink()(level, text);
   spdlog::log(kLevels[static_cast<int>(level)], spdlog::string_view_t(text.data(), text.size()));
 }
 

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <functional>
 #include <string_view>
 #include <utility>
 
@@ -25,6 +26,10 @@ template <class... Args>
 void LogError(fmt::format_string<Args...> format, Args&&... args) {
   Log(LogLevel::kError, fmt::format(format, std::forward<Args>(args)...));
 }
+
+// Where all lines go from now on, whatever their level. To be set before there are threads that
+// log.
+void SetLogSink(std::function<void(LogLevel level, std::string_view text)> sink);
 
 // The least that is shown. Returns what it was.
 LogLevel SetLogLevel(LogLevel level);

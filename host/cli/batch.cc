@@ -25,7 +25,7 @@ struct Options {
   batch::BatchOptions batch;
   batch::Selection selection;
   double lease_seconds = 60;
-  bool overwrite = false, dry_run = false, worker = false;
+  bool overwrite = false, dry_run = false, worker = false, untrusted = false;
 
   bool postgres() const { return queue.starts_with("postgres"); }
 };
@@ -156,10 +156,13 @@ VerbResult RunHere(const Options& o) {
   MNW_ASSIGN(const std::unique_ptr<engine::Runtime> runtime,
              engine::Runtime::Create(runtime_options));
   script::EngineModels models(*runtime);
+  script::FolderModels folder_models(models, *runtime);
+  script::Models& granted = o.untrusted ? static_cast<script::Models&>(folder_models) : models;
   script::PipelineOptions pipeline_options;
   MNW_TRY(ReadScriptOptions(o.script, &pipeline_options.budget, &pipeline_options.grants));
+  if (o.untrusted) pipeline_options.untrusted.emplace();
   MNW_ASSIGN(const std::unique_ptr<script::Pipeline> pipeline,
-             script::Pipeline::Load(o.pipeline, models, *loop, pipeline_options));
+             script::Pipeline::Load(o.pipeline, granted, *loop, pipeline_options));
 
   const batch::Identity identity = IdentityOf(o);
   batch::BatchOptions options = o.batch;
@@ -290,6 +293,7 @@ void AddBatch(CLI::App& app) {
   verb->add_option("--max-crashes", o->batch.max_strikes,
                    "Set a document aside when the process died so often during it; 0: a crash ends "
                    "the batch");
+  AddUntrustedOption(*verb, o->untrusted);
   verb->add_flag("--timings", o->batch.timings,
                  "Seconds in each record, which then differs from run to run");
   verb->add_option("--report", o->report, "A page about the run, for people: FILE.html");

@@ -112,6 +112,14 @@ CLI::Option* AddModelOptions(CLI::App& verb, ModelOptions& o) {
       ->required();
 }
 
+void AddUntrustedOption(CLI::App& verb, bool& untrusted) {
+  verb.add_flag(
+          "--untrusted", untrusted,
+          "Lua of people you do not trust: it runs in a process of its own, which can compute, "
+          "ask for models of the model folders, and nothing else")
+      ->excludes("--allow");
+}
+
 void AddLoraOption(CLI::App& verb, ModelOptions& o) {
   verb.add_option("--lora", o.lora,
                   "LoRA adapter: a GGUF file or a PEFT folder, perhaps with =SCALE behind it");

@@ -51,6 +51,7 @@ struct ModelOptions {
 };
 void AddRuntimeOptions(CLI::App& verb, ModelOptions& options);        // all but the model itself
 CLI::Option* AddModelOptions(CLI::App& verb, ModelOptions& options);  // returns -m
+void AddUntrustedOption(CLI::App& verb, bool& untrusted);
 void AddLoraOption(CLI::App& verb, ModelOptions& options);
 Result<engine::RuntimeOptions> ToRuntimeOptions(const ModelOptions& options);
 

@@ -13,6 +13,7 @@ struct Options {
   ScriptOptions script;
   std::string file;
   std::vector<std::string> arguments;
+  bool untrusted = false;
 };
 
 VerbResult Run(const Options& o) {
@@ -21,11 +22,14 @@ VerbResult Run(const Options& o) {
   MNW_ASSIGN(const std::unique_ptr<engine::Runtime> runtime,
              engine::Runtime::Create(runtime_options));
   script::EngineModels models(*runtime);
+  script::FolderModels folder_models(models, *runtime);
   script::Budget budget = script::ScriptBudget();
   script::Grants grants;
   MNW_TRY(ReadScriptOptions(o.script, &budget, &grants));
   MNW_ASSIGN(const script::ScriptEnd end,
-             script::RunScript(o.file, o.arguments, models, *loop, budget, grants));
+             o.untrusted
+                 ? script::RunUntrustedScript(o.file, o.arguments, folder_models, *loop, {}, budget)
+                 : script::RunScript(o.file, o.arguments, models, *loop, budget, grants));
   if (end == script::ScriptEnd::kPipeline) {
     return Error(
         Code::kInvalid,
@@ -44,6 +48,7 @@ void AddRun(CLI::App& app) {
   AddScriptOptions(*verb, o->script);
   verb->add_option("file", o->file, "The script")->required();
   verb->add_option("arguments", o->arguments, "The script's arguments (its ...)");
+  AddUntrustedOption(*verb, o->untrusted);
   verb->positionals_at_end();
 }
 

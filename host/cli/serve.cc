@@ -21,6 +21,7 @@ struct Options {
   std::string tls_certificate, tls_key, tls_client_ca, token_file;
   uint32_t max_queued = 256;
   double drain_seconds = 30;
+  bool untrusted = false;
 };
 
 // What an operator wants to see without asking.
@@ -137,6 +138,7 @@ void TellAddresses(const Options& o, const service::Service& service) {
 VerbResult Run(Options& o) {
   MNW_TRY(Complete(o));
   MNW_TRY(ReadScriptOptions(o.script, &o.service.scripts.budget, &o.service.scripts.grants));
+  if (o.untrusted) o.service.scripts.untrusted.emplace();
   std::signal(SIGPIPE, SIG_IGN);  // of clients that are gone
   MNW_ASSIGN(const std::unique_ptr<script::Loop> loop, script::Loop::Create());
   MNW_ASSIGN(engine::RuntimeOptions runtime_options, ToRuntimeOptions(o.model));
@@ -204,6 +206,7 @@ void AddServe(CLI::App& app) {
   AddScriptOptions(*verb, o->script);
   verb->add_option("--pipeline", o->service.pipelines, "Lua file; may be repeated")
       ->allow_extra_args(false);
+  AddUntrustedOption(*verb, o->untrusted);
   AddServerOptions(*verb, *o);
 }
 

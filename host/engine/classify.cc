@@ -28,10 +28,6 @@ ClassifyResult Finish(const std::vector<std::string>& labels, const Continuation
 
 }  // namespace
 
-std::string DocumentTurn(std::string_view document, std::string_view question) {
-  return fmt::format("{}\n\n{}", document, question);
-}
-
 Result<RequestId> Classify(Engine& engine, ClassifyRequest request) {
   if (request.labels.size() < 2) return Error(Code::kInvalid, "classify needs at least two labels");
   const text::Vocabulary& vocabulary = engine.model().tokenizer().vocabulary();

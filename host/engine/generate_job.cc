@@ -136,20 +136,6 @@ class GenerateJob final : public Job {
 
 }  // namespace
 
-const char* FinishReasonName(FinishReason reason) {
-  switch (reason) {
-    case FinishReason::kStop:
-      return "stop";
-    case FinishReason::kLength:
-      return "length";
-    case FinishReason::kCancelled:
-      return "cancelled";
-    case FinishReason::kError:
-      return "error";
-  }
-  return "error";
-}
-
 void Job::StopClock() {
   const auto seconds = [](Clock::time_point from, Clock::time_point to) {
     return from.time_since_epoch().count() == 0 || to < from

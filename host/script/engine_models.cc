@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/cache_dir.h"
+#include "formats/printable.h"
 #include "model/content_hash.h"
 
 namespace minnow::script {
@@ -88,6 +89,25 @@ Result<ModelApi*> EngineModels::OpenAdapter(ModelApi& model, const std::string& 
   MNW_ASSIGN(const engine::AdapterId id, runtime_.OpenAdapter(base.engine(), name, scale));
   MNW_ASSIGN(std::string path, runtime_.Resolve(name, "adapter"));
   return Find(base.engine(), id, std::move(path));
+}
+
+Result<std::string> FolderModels::Find(const std::string& name, const char* kind) const {
+  auto path = runtime_.FindInFolders(name, kind);
+  if (path.status().code() != Code::kInvalid) return path;
+  return Error(Code::kInvalid,
+               "'{}' is no name: an untrusted script opens what is in the model folders "
+               "(--model-dir, MINNOW_MODELS), by its name there and not by a path",
+               formats::Printable(name));
+}
+
+Result<ModelApi*> FolderModels::Open(const std::string& name) {
+  MNW_ASSIGN(const std::string path, Find(name, "model"));
+  return models_.Open(path);
+}
+
+Result<ModelApi*> FolderModels::OpenAdapter(ModelApi& model, const std::string& name, float scale) {
+  MNW_ASSIGN(const std::string path, Find(name, "adapter"));
+  return models_.OpenAdapter(model, path, scale);
 }
 
 ModelApi* EngineModels::Find(engine::Engine& engine, engine::AdapterId adapter,

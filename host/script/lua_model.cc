@@ -136,10 +136,9 @@ Result<AdapterArguments> ReadAdapter(lua_State* L) {
   return a;
 }
 
-// No model's name begins with a line break.
 Status MakeAdapterKey(lua_State* L, std::string& key) {
   MNW_ASSIGN(const AdapterArguments a, ReadAdapter(L));
-  key = fmt::format("\n{}\n{}\n{}", fmt::ptr(a.model), a.scale, a.name);
+  key = AdapterKey(State::From(L).environment().open_models, *a.model, a.name, a.scale);
   return {};
 }
 
@@ -165,6 +164,16 @@ int Adapter(lua_State* L) {
 }
 
 }  // namespace
+
+// No model's name begins with a line break. The same in every run, since it is part of what a run
+// is known by.
+std::string AdapterKey(const OpenModels& open, const ModelApi& base, const std::string& name,
+                       float scale) {
+  for (const auto& [key, model] : open) {
+    if (model == &base) return fmt::format("\n{}\n{}\n{}", key, scale, name);
+  }
+  return fmt::format("\n\n{}\n{}", scale, name);  // no script has a handle of such a model
+}
 
 Result<ModelApi*> ReadModel(lua_State* L, std::string_view call) {
   auto* handle = static_cast<ModelApi**>(lua_touserdata(L, 1));

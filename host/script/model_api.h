@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -50,5 +51,11 @@ class Models {
   // The same model through an adapter. `model` is one of these.
   virtual Result<ModelApi*> OpenAdapter(ModelApi& model, const std::string& name, float scale) = 0;
 };
+
+// By what scripts opened them with.
+using OpenModels = std::map<std::string, ModelApi*>;
+// What an adapter of one of them is found by.
+std::string AdapterKey(const OpenModels& open, const ModelApi& base, const std::string& name,
+                       float scale);
 
 }  // namespace minnow::script

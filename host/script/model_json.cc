@@ -133,6 +133,16 @@ void Fields(F& f, R& r) {
   f("usage", r.usage);
 }
 
+template <class F, Is<Budget> R>
+void Fields(F& f, R& r) {
+  f("memory_bytes", r.memory_bytes);
+  f("instructions", r.instructions);
+  f("lua_seconds", r.lua_seconds);
+  f("seconds", r.seconds);
+  f("tokens", r.tokens);
+  f("output_bytes", r.output_bytes);
+}
+
 // Names of enumerators, in the order of their values.
 constexpr const char* kPriorities[] = {"interactive", "batch"};
 constexpr const char* kFinishReasons[] = {"stop", "length", "cancelled", "error"};
@@ -359,6 +369,8 @@ Status Read(const Json& json, Status* out) {
   return Error(Code::kCorrupt, "code: '{}' is none", name);
 }
 
+bool IsWrapper(const std::string& name) { return name == "hex" || name == "object"; }
+
 }  // namespace
 
 Json TextToJson(std::string_view text) {
@@ -368,6 +380,44 @@ Json TextToJson(std::string_view text) {
   for (const char c : text) fmt::format_to(std::back_inserter(hex), "{:02x}", uint8_t(c));
   return Json{{"hex", std::move(hex)}};
 }
+
+Json ValueToJson(const Json& value) {
+  if (value.is_string()) return TextToJson(value.get_ref<const std::string&>());
+  if (!value.is_structured()) return value;
+  Json out = value.is_array() ? Json::array() : Json::object();
+  for (const auto& [name, item] : value.items()) {
+    if (value.is_array()) {
+      out.push_back(ValueToJson(item));
+    } else {
+      out[name] = ValueToJson(item);
+    }
+  }
+  const bool is_wrapped = out.is_object() && out.size() == 1 && IsWrapper(out.begin().key());
+  return is_wrapped ? Json{{"object", std::move(out)}} : out;
+}
+
+Status ValueFromJson(const Json& json, Json* out) {
+  *out = json;
+  if (!json.is_structured()) return {};
+  if (json.is_array()) {
+    for (size_t i = 0; i < json.size(); ++i) MNW_TRY(ValueFromJson(json[i], &(*out)[i]));
+    return {};
+  }
+  const Json* members = &json;
+  if (json.size() == 1 && json.begin().key() == "hex") {
+    std::string text;
+    MNW_TRY(Read(json, &text));
+    *out = std::move(text);
+    return {};
+  }
+  if (json.size() == 1 && json.begin().key() == "object") members = &json.begin().value();
+  if (!members->is_object()) return Mistyped("an object", *members);
+  *out = Json::object();
+  for (const auto& [name, item] : members->items()) MNW_TRY(ValueFromJson(item, &(*out)[name]));
+  return {};
+}
+
+Json FloatToJson(float number) { return Write(number); }
 
 Json ToJson(const engine::GenerateRequest& request) { return Write(request); }
 Json ToJson(const engine::ClassifyRequest& request) { return Write(request); }
@@ -379,6 +429,10 @@ Json ToJson(const engine::ClassifyResult& result) { return Write(result); }
 Json ToJson(const engine::ScoreResult& result) { return Write(result); }
 Json ToJson(const EmbedResult& result) { return Write(result); }
 Json ToJson(const engine::Usage& usage) { return Write(usage); }
+Json ToJson(const Budget& budget) { return Write(budget); }
+Json ToJson(const std::optional<engine::Priority>& priority) {
+  return priority ? Write(*priority) : Json();
+}
 Json ToJson(const Status& status) { return Write(status); }
 Json ToJson(const std::vector<engine::TokenId>& tokens) { return Write(tokens); }
 
@@ -391,9 +445,15 @@ Status FromJson(const Json& json, engine::GenerateResult* out) { return Read(jso
 Status FromJson(const Json& json, EmbedResult* out) { return Read(json, out); }
 Status FromJson(const Json& json, engine::ScoreResult* out) { return Read(json, out); }
 Status FromJson(const Json& json, engine::Usage* out) { return Read(json, out); }
+Status FromJson(const Json& json, Budget* out) { return Read(json, out); }
+Status FromJson(const Json& json, std::optional<engine::Priority>* out) {
+  out->reset();
+  return json.is_null() ? Status() : Read(json, &out->emplace());
+}
 Status FromJson(const Json& json, Status* out) { return Read(json, out); }
 Status FromJson(const Json& json, std::vector<engine::TokenId>* out) { return Read(json, out); }
 Status FromJson(const Json& json, std::string* out) { return Read(json, out); }
+Status FromJson(const Json& json, float* out) { return Read(json, out); }
 
 // Scripts get labels[best] without another look.
 Status FromJson(const Json& json, engine::ClassifyResult* out) {

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +22,7 @@
 #include "engine/classify.h"
 #include "engine/request.h"
 #include "engine/score.h"
+#include "script/budget.h"
 
 namespace minnow::script {
 
@@ -40,9 +42,15 @@ nlohmann::ordered_json ToJson(const engine::ClassifyResult& result);
 nlohmann::ordered_json ToJson(const engine::ScoreResult& result);
 nlohmann::ordered_json ToJson(const EmbedResult& result);
 nlohmann::ordered_json ToJson(const engine::Usage& usage);
+nlohmann::ordered_json ToJson(const Budget& budget);
+nlohmann::ordered_json ToJson(const std::optional<engine::Priority>& priority);
 nlohmann::ordered_json ToJson(const Status& status);
 nlohmann::ordered_json ToJson(const std::vector<engine::TokenId>& tokens);
 nlohmann::ordered_json TextToJson(std::string_view text);
+nlohmann::ordered_json FloatToJson(float number);
+// Any value, whose strings may be no UTF-8. What of it looks like a text that is none is put into
+// {"object": ...}. REQUIRES: as shallow as JSON from outside is.
+nlohmann::ordered_json ValueToJson(const nlohmann::ordered_json& value);
 
 Status FromJson(const nlohmann::ordered_json& json, engine::GenerateRequest* out);
 Status FromJson(const nlohmann::ordered_json& json, engine::ClassifyRequest* out);
@@ -54,8 +62,12 @@ Status FromJson(const nlohmann::ordered_json& json, engine::ClassifyResult* out)
 Status FromJson(const nlohmann::ordered_json& json, engine::ScoreResult* out);
 Status FromJson(const nlohmann::ordered_json& json, EmbedResult* out);
 Status FromJson(const nlohmann::ordered_json& json, engine::Usage* out);
+Status FromJson(const nlohmann::ordered_json& json, Budget* out);
+Status FromJson(const nlohmann::ordered_json& json, std::optional<engine::Priority>* out);
 Status FromJson(const nlohmann::ordered_json& json, Status* out);
 Status FromJson(const nlohmann::ordered_json& json, std::vector<engine::TokenId>* out);
 Status FromJson(const nlohmann::ordered_json& json, std::string* out);  // a text
+Status FromJson(const nlohmann::ordered_json& json, float* out);
+Status ValueFromJson(const nlohmann::ordered_json& json, nlohmann::ordered_json* out);
 
 }  // namespace minnow::script

@@ -10,14 +10,15 @@ namespace minnow::script {
 
 using Clock = std::chrono::steady_clock;
 
-struct Pipeline::Running {
+struct LocalPipeline::Running {
   Document document;
   OnDone on_done;
   Clock::time_point begun;
   std::unique_ptr<State> state;
 };
 
-Pipeline::Pipeline(Program program, Models& models, Loop& loop, const PipelineOptions& options)
+LocalPipeline::LocalPipeline(Program program, Models& models, Loop& loop,
+                             const PipelineOptions& options)
     : program_(std::move(program)),
       environment_{.loop = loop,
                    .models = models,
@@ -27,35 +28,41 @@ Pipeline::Pipeline(Program program, Models& models, Loop& loop, const PipelineOp
                    .priority = options.priority},
       address_(loop.NewAddress()) {}
 
-Pipeline::~Pipeline() {
+LocalPipeline::~LocalPipeline() {
   environment_.loop.Retire(address_);
   running_.clear();
   environment_.loop.WaitForWork();  // which opens models for documents that are gone
 }
 
-Result<std::unique_ptr<Pipeline>> Pipeline::Load(const std::string& path, Models& models,
-                                                 Loop& loop, const PipelineOptions& options,
-                                                 Program::Files* files) {
-  // Before it is read, so that a change meanwhile is one.
-  if (files) *files = {{path, Program::HashOf(path)}};
-  MNW_ASSIGN(Program program, Program::Load(path));
-  std::unique_ptr<Pipeline> pipeline(new Pipeline(std::move(program), models, loop, options));
+Result<std::unique_ptr<LocalPipeline>> LocalPipeline::Load(Program program, Models& models,
+                                                           Loop& loop,
+                                                           const PipelineOptions& options,
+                                                           std::FILE* print_to, Watch* watch,
+                                                           Program::Files* files) {
+  std::unique_ptr<LocalPipeline> pipeline(
+      new LocalPipeline(std::move(program), models, loop, options));
+  pipeline->environment_.print_to = print_to;
+  pipeline->environment_.watch = watch;
   const Status checked = pipeline->Check();
   if (files) *files = pipeline->files();
   MNW_TRY(checked);
   return pipeline;
 }
 
-size_t Pipeline::n_parts() const {
+size_t LocalPipeline::n_parts() const {
   return 1 + program_.modules().size() + environment_.open_models.size();
 }
 
-Result<std::vector<std::pair<std::string, std::string>>> Pipeline::Parts() const {
-  std::vector<std::pair<std::string, std::string>> parts;
-  parts.emplace_back("pipeline", program_.main().sha256);
-  for (const auto& [name, sha256] : program_.modules())
-    parts.emplace_back("module " + name, sha256);
-  for (const auto& [name, model] : environment_.open_models) {
+Result<Pipeline::PartList> LocalPipeline::Parts() const {
+  return ListParts(program_.main().sha256, program_.modules(), environment_.open_models);
+}
+
+Result<Pipeline::PartList> ListParts(
+    const std::string& main_sha256, const std::vector<std::pair<std::string, std::string>>& modules,
+    const OpenModels& models) {
+  Pipeline::PartList parts{{"pipeline", main_sha256}};
+  for (const auto& [name, sha256] : modules) parts.emplace_back("module " + name, sha256);
+  for (const auto& [name, model] : models) {
     MNW_ASSIGN(std::string fingerprint, model->Fingerprint());
     parts.emplace_back("model " + name, std::move(fingerprint));
   }
@@ -63,7 +70,7 @@ Result<std::vector<std::pair<std::string, std::string>>> Pipeline::Parts() const
 }
 
 // Nothing at the top level can wait, so the state has ended when Start returns.
-Status Pipeline::Check() {
+Status LocalPipeline::Check() {
   MNW_ASSIGN(const std::unique_ptr<State> state, State::Create(environment_, program_.path()));
   Status result;
   environment_.may_block = true;
@@ -76,7 +83,7 @@ Status Pipeline::Check() {
 }
 
 // Runs the file's top level, leaving the pipeline it returns on top of the stack.
-int Pipeline::CheckMain(lua_State* L) {
+int LocalPipeline::CheckMain(lua_State* L) {
   State& state = State::From(L);
   PushChunk(L, state.environment().program.main());
   lua_call(L, 0, 1);
@@ -86,7 +93,7 @@ int Pipeline::CheckMain(lua_State* L) {
   return state.Raise(L);
 }
 
-int Pipeline::DocumentMain(lua_State* L) {
+int LocalPipeline::DocumentMain(lua_State* L) {
   const Document& document = static_cast<Running*>(lua_touserdata(L, 1))->document;
   CheckMain(L);
   lua_getfield(L, -1, "run");
@@ -106,16 +113,16 @@ int Pipeline::DocumentMain(lua_State* L) {
 
 // Documents begin and end in turns of the loop, so a caller that goes on in on_done builds no
 // stack.
-Pipeline::RunId Pipeline::Run(Document document, OnDone on_done) {
+LocalPipeline::RunId LocalPipeline::Run(Document document, OnDone on_done) {
   const RunId id = ++last_run_;
   running_[id].reset(new Running{std::move(document), std::move(on_done), Clock::now(), nullptr});
   environment_.loop.Post(address_, [this, id] { Begin(id); });
   return id;
 }
 
-void Pipeline::Cancel(RunId id) { running_.erase(id); }
+void LocalPipeline::Cancel(RunId id) { running_.erase(id); }
 
-void Pipeline::Begin(RunId id) {
+void LocalPipeline::Begin(RunId id) {
   const auto found = running_.find(id);
   if (found == running_.end()) return;  // cancelled
   Running* const running = found->second.get();
@@ -123,6 +130,7 @@ void Pipeline::Begin(RunId id) {
   if (!state.ok()) return Finish(id, {.status = std::move(state).status()});
   running->state = *std::move(state);
   if (running->document.priority) running->state->set_priority(*running->document.priority);
+  running->state->set_tag(id);
   running->state->Start(DocumentMain, running, [this, id, running](Status status, lua_State* L) {
     DocumentResult result{.status = std::move(status)};
     if (result.status.ok()) {
@@ -139,7 +147,7 @@ void Pipeline::Begin(RunId id) {
   });
 }
 
-void Pipeline::Finish(RunId id, DocumentResult result) {
+void LocalPipeline::Finish(RunId id, DocumentResult result) {
   Running& running = *running_.at(id);
   result.seconds = std::chrono::duration<double>(Clock::now() - running.begun).count();
   const OnDone on_done = std::move(running.on_done);

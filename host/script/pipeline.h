@@ -2,8 +2,9 @@
 //
 // Load compiles the file and runs its top level once, which opens the models it names there. Each
 // document then gets a state of its own, in which the top level runs again before `run(doc)`:
-// documents share models and nothing else. Threads: the loop's. The loop and the models outlive the
-// pipeline.
+// documents share models and nothing else. The Lua runs in this process (LocalPipeline), or, of
+// people whom one does not trust, in one that can be killed (remote_pipeline.h), with the same
+// results. Threads: the loop's. The loop and the models outlive the pipeline.
 #pragma once
 
 #include <functional>
@@ -12,7 +13,10 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "script/child_process.h"
 #include "script/state.h"
 
 namespace minnow::script {
@@ -34,6 +38,7 @@ struct PipelineOptions {
   Budget budget{};  // of each document
   Grants grants{};
   engine::Priority priority = engine::Priority::kBatch;
+  std::optional<ChildLimits> untrusted{};  // in a process of its own
 };
 
 class Pipeline {
@@ -43,29 +48,58 @@ class Pipeline {
                                                 const PipelineOptions& options = {},
                                                 Program::Files* files = nullptr);
   // Cancels the requests of documents that are under way, whose on_done is not called any more.
-  ~Pipeline();
+  virtual ~Pipeline() = default;
 
-  const std::string& name() const { return name_; }
+  virtual const std::string& name() const = 0;
   // What it consists of so far, as names and hashes: its file, the modules that were required, the
   // models that were opened.
-  Result<std::vector<std::pair<std::string, std::string>>> Parts() const;
-  size_t n_parts() const;
-  void print_to(std::FILE* file) { environment_.print_to = file; }  // else stderr
-  const Program::Files& files() const { return program_.files(); }
-  bool idle() const { return running_.empty(); }  // no document is under way
+  using PartList = std::vector<std::pair<std::string, std::string>>;
+  virtual Result<PartList> Parts() const = 0;
+  virtual size_t n_parts() const = 0;
+  virtual const Program::Files& files() const = 0;
+  virtual bool idle() const = 0;               // no document is under way
+  virtual void print_to(std::FILE* file) = 0;  // else stderr
 
   // Any number may run at once; each holds a state of some 40 KB. on_done comes from the loop,
   // after Run has returned.
   using OnDone = std::function<void(DocumentResult)>;
-  using RunId = uint64_t;  // never reused
-  RunId Run(Document document, OnDone on_done);
+  using RunId = uint64_t;  // 1, 2, ...
+  virtual RunId Run(Document document, OnDone on_done) = 0;
   // Drops a document that is under way, and cancels its requests. Its on_done is not called any
   // more. REQUIRES: called from a turn of the loop's own, not by anything a script does.
-  void Cancel(RunId id);
+  virtual void Cancel(RunId id) = 0;
+
+ protected:
+  Pipeline() = default;
+};
+
+// Of a program and its models: see Pipeline::Parts.
+Result<Pipeline::PartList> ListParts(
+    const std::string& main_sha256, const std::vector<std::pair<std::string, std::string>>& modules,
+    const OpenModels& models);
+
+class LocalPipeline final : public Pipeline {
+ public:
+  // Of the options, `untrusted` is not looked at. `files`: as of Pipeline::Load.
+  static Result<std::unique_ptr<LocalPipeline>> Load(Program program, Models& models, Loop& loop,
+                                                     const PipelineOptions& options,
+                                                     std::FILE* print_to = stderr,
+                                                     Watch* watch = nullptr,
+                                                     Program::Files* files = nullptr);
+  ~LocalPipeline() override;
+
+  const std::string& name() const override { return name_; }
+  Result<PartList> Parts() const override;
+  size_t n_parts() const override;
+  const Program::Files& files() const override { return program_.files(); }
+  bool idle() const override { return running_.empty(); }
+  void print_to(std::FILE* file) override { environment_.print_to = file; }
+  RunId Run(Document document, OnDone on_done) override;
+  void Cancel(RunId id) override;
 
  private:
   struct Running;
-  Pipeline(Program program, Models& models, Loop& loop, const PipelineOptions& options);
+  LocalPipeline(Program program, Models& models, Loop& loop, const PipelineOptions& options);
   Status Check();
   void Begin(RunId id);
   void Finish(RunId id, DocumentResult result);

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,7 +22,7 @@ namespace minnow::script {
 struct Chunk {
   std::string name;      // as Lua's messages show it: "@" and a path, "=" and a name
   std::string bytecode;  // with line numbers
-  std::string sha256;    // of the source
+  std::string sha256{};  // of the source, if it is a file's
 };
 
 inline constexpr size_t kMaxSourceBytes = 1 << 20;
@@ -36,20 +37,39 @@ struct EmbeddedScript {
 std::span<const EmbeddedScript> EmbeddedScripts();
 inline constexpr const char* kEmbeddedChunkName = "=[minnow]";
 
+// Where the text of a program comes from: its folder, or whoever may read it.
+class Sources {
+ public:
+  // What was read so far: paths and SHA-256 of the text; "" for a file that could not be read.
+  using Files = std::map<std::string, std::string>;
+  struct Source {
+    std::string text, chunk_name, sha256{};
+  };
+  virtual ~Sources() = default;
+  virtual const std::string& path() const = 0;  // of the script
+  // Of a module, or of the script itself, whose name is "". Refusals: kInvalid (no name of a
+  // module), kNotFound.
+  virtual Result<Source> Read(const std::string& module) = 0;
+  virtual const Files& files() const = 0;
+};
+std::unique_ptr<Sources> SourcesInFolderOf(const std::string& path);  // load.cc
+
+Status CheckModuleName(std::string_view name);
+
 class Program {
  public:
-  static Result<Program> Load(const std::string& path);
+  static Result<Program> Load(std::unique_ptr<Sources> sources);
+  static Result<Program> Load(const std::string& path) { return Load(SourcesInFolderOf(path)); }
   // A script of this program's own, with modules as if it were the file at `path`.
   static Result<Program> BuiltIn(const std::string& path, std::string_view source);
 
-  const std::string& path() const { return path_; }
+  const std::string& path() const { return sources_->path(); }
   const Chunk& main() const { return main_; }
   // What was required so far of the script's own folder: name and SHA-256 of the source.
   std::vector<std::pair<std::string, std::string>> modules() const;
 
-  // What was read so far: paths and SHA-256 of the text; "" for a file that could not be read.
-  using Files = std::map<std::string, std::string>;
-  const Files& files() const { return files_; }
+  using Files = Sources::Files;
+  const Files& files() const { return sources_->files(); }
   static std::string HashOf(const std::string& path);
 
   struct Module {
@@ -60,13 +80,12 @@ class Program {
   Result<const Module*> Find(const std::string& name);
 
  private:
-  Program(std::string path, Chunk main)
-      : path_(std::move(path)), main_(std::move(main)), files_{{path_, main_.sha256}} {}
-  Result<Module> LoadModule(const std::string& name);
+  Program(std::unique_ptr<Sources> sources, Chunk main)
+      : sources_(std::move(sources)), main_(std::move(main)) {}
+  Result<Module> LoadModule(const std::string& name) const;
 
-  std::string path_;
+  std::unique_ptr<Sources> sources_;
   Chunk main_;
-  Files files_;
   std::map<std::string, Module> modules_;
 };
 

@@ -23,17 +23,16 @@ int ScriptMain(lua_State* L) {
 
 }  // namespace
 
-Result<ScriptEnd> RunScript(const std::string& path, Arguments arguments, Models& models,
-                            Loop& loop, const Budget& budget, const Grants& grants) {
-  MNW_ASSIGN(Program program, Program::Load(path));
+Result<ScriptEnd> RunProgram(Program program, Arguments arguments, Models& models, Loop& loop,
+                             const Budget& budget, const Grants& grants, std::FILE* print_to) {
   Environment environment{.loop = loop,
                           .models = models,
                           .program = program,
                           .budget = budget,
                           .grants = grants,
                           .priority = engine::Priority::kInteractive,
-                          .print_to = stdout};
-  MNW_ASSIGN(const std::unique_ptr<State> state, State::Create(environment, path));
+                          .print_to = print_to};
+  MNW_ASSIGN(const std::unique_ptr<State> state, State::Create(environment, program.path()));
   Result<ScriptEnd> end = ScriptEnd::kDone;
   state->Start(ScriptMain, &arguments, [&](Status status, lua_State* L) {
     if (!status.ok()) {

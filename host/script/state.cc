@@ -493,6 +493,10 @@ void* State::Allocate(void* self, void* block, size_t old_size, size_t new_size)
 
 void State::BeginTurn(lua_State* thread) {
   current_ = thread;
+  if (Watch* const watch = environment_.watch) {
+    ++watch->turns;
+    watch->running = tag_;
+  }
   resumed_at_ = Clock::now();
   resumed_cpu_ = ThreadSeconds();
 }
@@ -500,6 +504,7 @@ void State::BeginTurn(lua_State* thread) {
 void State::EndTurn() {
   run_seconds_ += ThreadSeconds() - resumed_cpu_;
   current_ = nullptr;
+  if (environment_.watch) environment_.watch->running = 0;
 }
 
 // A document does not pay for what else the machine does. But the processor's time costs a system

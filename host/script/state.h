@@ -37,6 +37,12 @@
 
 namespace minnow::script {
 
+// Which state's Lua runs, for somebody who watches from another process.
+struct Watch {
+  std::atomic<uint64_t> running{0};  // its tag; 0: none
+  std::atomic<uint64_t> turns{0};    // how often one has begun to run
+};
+
 // What all states of one program share. Outlives them.
 struct Environment {
   Loop& loop;
@@ -46,10 +52,11 @@ struct Environment {
   Grants grants{};
   engine::Priority priority = engine::Priority::kBatch;
   std::FILE* print_to = stderr;
+  Watch* watch = nullptr;
   bool may_block = false;                          // models are opened in place
   const std::atomic<bool>* interrupted = nullptr;  // true: what runs ends with kCancelled
-  std::map<std::string, ModelApi*> open_models{};  // by what scripts opened them with
-  std::unique_ptr<HttpClient> http{};              // from the first request on
+  OpenModels open_models{};
+  std::unique_ptr<HttpClient> http{};  // from the first request on
 };
 
 class State {
@@ -76,6 +83,7 @@ class State {
   static State& From(lua_State* L) { return **static_cast<State**>(lua_getextraspace(L)); }
   Environment& environment() { return environment_; }
   const std::string& label() const { return label_; }
+  void set_tag(uint64_t tag) { tag_ = tag; }  // what Watch calls it
   const engine::Usage& usage() const { return usage_; }
   engine::Priority priority() const { return priority_; }
   void set_priority(engine::Priority priority) { priority_ = priority; }
@@ -185,6 +193,7 @@ class State {
   Environment& environment_;
   const std::string label_;
   const Loop::Address address_;
+  uint64_t tag_ = 0;
   size_t memory_ = 0;
   uint64_t instructions_ = 0;
   uint64_t tokens_ = 0;

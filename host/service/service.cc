@@ -16,9 +16,13 @@ struct Service::Rep {
         tokens(options.server.tokens),
         models(runtime, [this](const ModelStatus& status) { health.SetModel(status); }),
         pipeline_models(runtime, models),
+        folder_models(pipeline_models, runtime),
         inference(models, metrics),
         model_service(models),
-        pipelines(loop, pipeline_models, options.scripts) {}
+        pipelines(loop,
+                  options.scripts.untrusted ? static_cast<script::Models&>(folder_models)
+                                            : pipeline_models,
+                  options.scripts) {}
 
   void Ended(const CallEnd& end);
   http::Response Page(const http::Request& request);
@@ -35,6 +39,7 @@ struct Service::Rep {
   std::unique_ptr<AccessLog> log;
   ModelTable models;
   PipelineModels pipeline_models;
+  script::FolderModels folder_models;
   Inference inference;
   ModelService model_service;
   PipelineService pipelines;

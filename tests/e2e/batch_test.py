@@ -38,6 +38,24 @@ return minnow.pipeline {
   end,
 }
 """
+# For strangers' pipelines: answers of the model in the box, failures, and lines for people.
+ASKING = """
+local minnow = require "minnow"
+local m = minnow.model "minnow-demo"
+return minnow.pipeline {
+  name = "asking",
+  run = function(doc)
+    minnow.log.warn("seen")
+    if doc.text:find("bad", 1, true) then error("a bad one") end
+    return {
+      kind = m:classify(doc, "Is it long?", { "yes", "no" }),
+      answer = m:ask(doc, "What is it?", { max_tokens = 6, temperature = 0.7, seed = 3, logprobs = 2 }),
+      score = m:score(doc.text, { "x", "xx" }),
+      third = 1 / 3,
+    }
+  end,
+}
+"""
 CRASH_POINTS = ["batch.claimed", "batch.completed", "batch.written", "batch.synced", "batch.settling", "batch.settled"]
 
 
@@ -166,6 +184,23 @@ class Batch(unittest.TestCase):
         self.assertRegex(result.stderr, "cannot write the output|database .* (full|disk I/O error)")
         self.run_batch(out, code=1)
         self.assertEqual(want, out.read_bytes())
+
+    def test_an_untrusted_pipeline_gives_the_same_bytes(self):
+        self.write_input(60)
+        self.pipeline.write_text(ASKING)
+        models = pathlib.Path(__file__).resolve().parents[2] / "models"
+        trusted, untrusted = self.dir / "trusted.jsonl", self.dir / "untrusted.jsonl"
+        for out, more in ((trusted, []), (untrusted, ["--untrusted"])):
+            result = self.run_batch(out, "--model-dir", models, *more, code=1)
+            self.assertIn("d1: seen", result.stderr)
+        self.assertEqual(trusted.read_bytes(), untrusted.read_bytes())
+        self.assertEqual(60, len(trusted.read_text().splitlines()))
+
+    def test_an_untrusted_pipeline_opens_no_paths(self):
+        model = pathlib.Path(__file__).resolve().parents[2] / "models/minnow-demo.Q8_0.gguf"
+        self.pipeline.write_text(f'require "minnow".model "{model}"')
+        result = self.run_batch(self.dir / "out.jsonl", "--untrusted", code=2)
+        self.assertIn("an untrusted script opens what is in the model folders", result.stderr)
 
     def test_a_closed_pipe_ends_it_by_name(self):
         process = subprocess.Popen(self.command("-"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

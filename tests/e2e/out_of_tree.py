@@ -56,7 +56,8 @@ def setUpModule():
 
 class Install(unittest.TestCase):
     def test_lays_down_all_that_the_readme_names(self):
-        for path in ("bin/minnow", "libexec/minnow/minnow-probe", "share/minnow/lua/minnow.d.lua",
+        for path in ("bin/minnow", "libexec/minnow/minnow-probe", "libexec/minnow/minnow-script",
+                     "share/minnow/lua/minnow.d.lua",
                      "include/minnow/abi/plugin.h", "include/minnow/abi/ops.def", "include/minnow/sdk/arch.hpp",
                      "share/licenses/minnow/LICENSE.MIT", "share/licenses/minnow/LICENSE.Apache-2.0"):
             self.assertTrue((prefix / path).is_file(), path)

@@ -261,6 +261,18 @@ TEST(ModelJson, KeepsAnEmbeddingWithWhateverFloats) {
   CheckUsage(back.usage);
 }
 
+TEST(ModelJson, KeepsABudgetWithoutLimits) {
+  using minnow::script::Budget;
+  const Budget none = Back(Budget::Unlimited()), some = Back(Budget{1, 2, 0.1, 0.2, 3, 4});
+  CHECK(SameBits(none.seconds, Budget::Unlimited().seconds));
+  CHECK(SameBits(none.lua_seconds, Budget::Unlimited().lua_seconds));
+  CHECK(none.tokens == UINT64_MAX && none.instructions == UINT64_MAX);
+  CHECK(none.memory_bytes == SIZE_MAX && none.output_bytes == SIZE_MAX);
+  CHECK(some.memory_bytes == 1 && some.instructions == 2 && some.tokens == 3);
+  CHECK(some.output_bytes == 4);
+  CHECK(SameBits(some.lua_seconds, 0.1) && SameBits(some.seconds, 0.2));
+}
+
 TEST(ModelJson, KeepsEveryCode) {
   CHECK_OK(Back(Status()));
   for (int i = 1; i <= 64; ++i) {
@@ -277,6 +289,18 @@ TEST(ModelJson, KeepsEveryByteOfATextThatIsNoUtf8) {
   CHECK_OK(FromJson(Travelled(TextToJson(all)), &back));
   CHECK(back == all);
   STRCMP_EQUAL("\"\u20ac\"", TextToJson("\u20ac").dump().c_str());
+}
+
+TEST(ModelJson, KeepsAnyValueWithWhateverStrings) {
+  const Json value = {{"text", kBytes},
+                      {"list", {1, -1.5, nullptr, true, kText, Json::object(), Json::array()}},
+                      {"hex", {{"hex", "00"}}},
+                      {"object", {{"object", {{"hex", kBytes}, {"x", 1}}}}}};
+  Json back;
+  CHECK_OK(minnow::script::ValueFromJson(Travelled(minnow::script::ValueToJson(value)), &back));
+  CHECK(back == value);
+  CHECK_ERROR(Code::kCorrupt, "a text", minnow::script::ValueFromJson({{"hex", 1}}, &back));
+  CHECK_ERROR(Code::kCorrupt, "an object", minnow::script::ValueFromJson({{"object", 1}}, &back));
 }
 
 TEST(ModelJson, RefusesWhatIsMissingUnknownOrOfAnotherType) {

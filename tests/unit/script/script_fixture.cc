@@ -1,10 +1,14 @@
 #include "script/script_fixture.h"
 
+#include <cstdlib>
 #include <fstream>
 
 namespace minnow::test {
 
-ScriptFixture::ScriptFixture() { loop = std::move(*script::Loop::Create()); }
+ScriptFixture::ScriptFixture() {
+  loop = std::move(*script::Loop::Create());
+  if (std::getenv("MINNOW_TEST_UNTRUSTED")) options.untrusted.emplace();
+}
 
 std::string ScriptFixture::Write(const std::string& name, const std::string& source) const {
   const std::filesystem::path path = dir / name;
