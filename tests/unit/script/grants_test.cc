@@ -90,6 +90,7 @@ TEST_GROUP(Grants) {
   TempDir granted, secret;
 
   void setup() override {
+    f.options.untrusted.reset();  // which is granted nothing
     std::ofstream(granted.path() + "/a.txt") << "hello \xff";
     std::ofstream(secret.path() + "/key") << "secret";
     fs::create_directory(granted.path() + "/sub");
