@@ -196,6 +196,38 @@ class Batch(unittest.TestCase):
         self.assertEqual(trusted.read_bytes(), untrusted.read_bytes())
         self.assertEqual(60, len(trusted.read_text().splitlines()))
 
+    def test_an_untrusted_pipeline_runs_in_a_confined_process_that_ends_with_the_batch(self):
+        self.pipeline.write_text(PIPELINE.replace("(#doc.text % 7) / 1000", "600"))
+        # Without a supervisor, whose child the batch would be.
+        command = [*self.command(self.dir / "out.jsonl"), "--untrusted", "--max-crashes", "0"]
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as batch:
+            try:
+                script = pathlib.Path("/proc", self.child_of(batch.pid))
+                self.wait_until(lambda: "\nSeccomp:\t2\n" in (script / "status").read_text())
+                self.assertIn("\nNoNewPrivs:\t1\n", (script / "status").read_text())
+            finally:
+                batch.kill()
+        # Whoever adopts it may leave it unburied.
+        self.wait_until(lambda: not script.exists() or ") Z " in (script / "stat").read_text())
+
+    def child_of(self, pid):
+        found = []
+
+        def look():
+            for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+                if pathlib.Path("/proc", child, "comm").read_text() == "minnow-script\n":
+                    found.append(child)
+            return found
+
+        self.wait_until(look)
+        return found[0]
+
+    def wait_until(self, holds):
+        deadline = time.monotonic() + 60
+        while not holds():
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.01)
+
     def test_an_untrusted_pipeline_opens_no_paths(self):
         model = pathlib.Path(__file__).resolve().parents[2] / "models/minnow-demo.Q8_0.gguf"
         self.pipeline.write_text(f'require "minnow".model "{model}"')
