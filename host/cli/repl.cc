@@ -128,6 +128,9 @@ class EditedLines : public Lines {
     prompt_ = prompt;
     dropped_ = false;
     interrupts_.Clear();
+    // Before the prompt is shown: a Ctrl-D that answers it at once is then a key, not an end of file
+    // that the terminal turns into a NUL.
+    el_set(editor_, EL_PREP_TERM, 1);
     int n = 0;
     const char* text = el_gets(editor_, &n);
     if (dropped_) return Line{"", true};

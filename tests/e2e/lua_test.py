@@ -18,6 +18,7 @@ import unittest
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = None
+TIME_LIMIT_S = 240
 
 
 class Case(unittest.TestCase):
@@ -147,21 +148,26 @@ class Terminal:
 
     def expect(self, text):
         """Waits until `text` has been shown, after all that was expected before."""
-        end = time.monotonic() + 240
+        end = time.monotonic() + TIME_LIMIT_S
         while text not in self.seen:
-            if not select.select([self.fd], [], [], max(0, end - time.monotonic()))[0]:
-                raise AssertionError(f"no {text!r} in {self.seen!r}")
-            try:
-                self.bytes += os.read(self.fd, 4096)
-            except OSError as error:
-                raise AssertionError(f"ended without {text!r}: {self.seen!r}") from error
+            if not self.read_until(end):
+                raise AssertionError(f"ended without {text!r}: {self.seen!r}")
         self.bytes = self.bytes[self.bytes.index(text.encode()) + len(text.encode()):]
 
-    def wait(self):
+    def read_until(self, end):
+        """Reads some more; false when the program has ended."""
+        if not select.select([self.fd], [], [], max(0, end - time.monotonic()))[0]:
+            raise AssertionError(f"nothing for {TIME_LIMIT_S} s after {self.seen!r}")
         try:
-            while os.read(self.fd, 4096):
-                pass
+            more = os.read(self.fd, 4096)
         except OSError:  # the other end is closed
+            return False
+        self.bytes += more
+        return bool(more)
+
+    def wait(self):
+        end = time.monotonic() + TIME_LIMIT_S
+        while self.read_until(end):
             pass
         self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         return self.status
