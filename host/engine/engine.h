@@ -2,9 +2,10 @@
 //
 // Requests of all scripts and clients enter the bounded queue of the device's executor, which joins
 // the rows of all running requests into one step (chunked prefill beside decode) and hands results
-// out through callbacks. A request is admitted when the pages for its prompt and its largest answer
-// are free, so a running request never waits for memory. Threads: all methods from any thread;
-// callbacks on the executor's.
+// out through callbacks. What a prompt has in common with another, running or gone, is computed
+// once. A request is admitted when there are pages for its prompt; one that finds none later makes
+// another wait, whose tokens are then computed again: no answer depends on it. Threads: all methods
+// from any thread; callbacks on the executor's.
 #pragma once
 
 #include <memory>

@@ -29,8 +29,10 @@ Status CheckFinite(std::span<const float> logits, size_t position) {
 }  // namespace
 
 struct ModelQueue {
-  ModelQueue(model::Instance& i, uint32_t step_tokens)
-      : instance(i), adapters(i.options().adapter_slots), pool(i, step_tokens) {}
+  ModelQueue(model::Instance& i, const EngineOptions& o)
+      : instance(i),
+        adapters(i.options().adapter_slots),
+        cache(i, o.step_tokens, o.prefix_cache_bytes) {}
 
   model::Instance& instance;
 
@@ -44,11 +46,11 @@ struct ModelQueue {
   EngineStats stats;
 
   // The executor's alone.
-  PagePool pool;
+  KvCache cache;
   std::deque<std::unique_ptr<Job>> waiting[2];  // by priority
   std::vector<std::unique_ptr<Job>> running;
   Step step;
-  uint64_t steps = 0, rows = 0;
+  uint64_t steps = 0, rows = 0, prompt_tokens = 0, cached_tokens = 0, preemptions = 0;
 
   bool HasWork() const {  // under the mutex
     return leaving || !arrived.empty() || !cancelled.empty() || !running.empty() ||
@@ -68,8 +70,8 @@ Executor::~Executor() {
 }
 
 ModelQueue* Executor::AddModel(model::Instance& instance) {
-  auto queue = std::make_unique<ModelQueue>(instance, options_.step_tokens);
-  queue->stats.pages_total = queue->pool.total();
+  auto queue = std::make_unique<ModelQueue>(instance, options_);
+  queue->stats.pages_total = queue->cache.total();
   const std::lock_guard lock(mutex_);
   queues_.push_back(std::move(queue));
   return queues_.back().get();
@@ -155,6 +157,7 @@ void Executor::FreeAdapters(ModelQueue& queue) {
   std::unique_lock lock(mutex_);
   while (AdapterSlot* slot = queue.adapters.Unused()) {
     lock.unlock();
+    queue.cache.DropAdapter(slot->id);
     const Status status = queue.instance.ClearAdapter(slot->index);
     if (!status.ok()) LogWarning("an adapter was not freed: {}", status.message());
     lock.lock();
@@ -171,7 +174,7 @@ EngineStats Executor::stats(const ModelQueue* queue) const {
 }
 
 bool Executor::CanEverFit(const ModelQueue* queue, uint32_t length, uint32_t branches) const {
-  return queue->pool.CanEverFit(length, branches);
+  return queue->cache.CanEverFit(length, branches);
 }
 
 void Executor::Work() {
@@ -238,7 +241,11 @@ void Executor::Publish(ModelQueue& queue) {
   queue.stats.steps = queue.steps;
   queue.stats.rows = queue.rows;
   queue.stats.running = static_cast<uint32_t>(queue.running.size());
-  queue.stats.pages_used = queue.pool.used();
+  queue.stats.pages_used = queue.cache.used();
+  queue.stats.pages_kept = queue.cache.kept();
+  queue.stats.prompt_tokens = queue.prompt_tokens;
+  queue.stats.cached_tokens = queue.cached_tokens;
+  queue.stats.preemptions = queue.preemptions;
   queue.stats.adapters = queue.adapters.loaded();
   queue.stats.adapter_bytes = queue.instance.adapter_bytes();
 }
@@ -282,22 +289,105 @@ void Executor::EndExpired(ModelQueue& queue) {
 void Executor::Admit(ModelQueue& queue) {
   for (auto& waiting : queue.waiting) {
     while (!waiting.empty()) {
-      Job& job = *waiting.front();
-      if (queue.running.size() >= queue.instance.options().max_seqs) return;
-      if (!queue.pool.Reserve(job.max_length, job.branches, &job.pages)) return;
-      job.started = Clock::now();
-      queue.running.push_back(std::move(waiting.front()));
+      std::unique_ptr<Job> job = std::move(waiting.front());
       waiting.pop_front();
+      if (!MakeWay(queue, *job) || !queue.cache.Begin(job->branches, &job->pages)) {
+        waiting.push_front(std::move(job));
+        return;
+      }
+      if (!job->was_preempted) job->started = Clock::now();
+      queue.running.push_back(std::move(job));
     }
   }
 }
 
+namespace {
+
+// Is there room for it, if it and each that runs is to go on for at least a page?
+bool HasRoom(ModelQueue& queue, const Job& job) {
+  if (queue.running.empty()) return true;
+  if (queue.running.size() >= queue.instance.options().max_seqs) return false;
+  const auto soon = [](const Job& j) {
+    return std::min<size_t>(j.tokens.size() + model::kPageTokens, j.max_length);
+  };
+  for (uint32_t g = 0; g < queue.cache.n_groups(); ++g) {
+    uint64_t need = queue.cache.MissingForNew(job.adapter_id(), job.tokens, soon(job), g);
+    for (const auto& r : queue.running) {
+      need += queue.cache.Missing(r->pages, g, r->committed, soon(*r));
+    }
+    if (need > queue.cache.available(g)) return false;
+  }
+  return true;
+}
+
+// The order in which they keep their pages.
+bool Before(const Job& a, const Job& b) {
+  return a.priority != b.priority ? a.priority < b.priority : a.id < b.id;
+}
+
+size_t LastOf(const ModelQueue& queue) {
+  const auto last = std::max_element(queue.running.begin(), queue.running.end(),
+                                     [](const auto& a, const auto& b) { return Before(*a, *b); });
+  return static_cast<size_t>(last - queue.running.begin());
+}
+
+}  // namespace
+
+// Room for a job that wants to begin. An interactive one takes it from batch work; the last batch
+// job there is gives way once, so that it comes to its end.
+bool Executor::MakeWay(ModelQueue& queue, const Job& job) {
+  while (!HasRoom(queue, job)) {
+    const auto n_batch =
+        std::count_if(queue.running.begin(), queue.running.end(),
+                      [](const auto& r) { return r->priority == Priority::kBatch; });
+    if (job.priority == Priority::kBatch || n_batch == 0) return false;
+    const size_t last = LastOf(queue);
+    if (n_batch == 1 && queue.running[last]->was_preempted) return false;
+    Preempt(queue, last);
+  }
+  return true;
+}
+
+// Sees to it that every running job can get a page for its next token, by taking out the last ones.
+// One alone always can: what could never fit was refused.
+void Executor::MakeRoom(ModelQueue& queue) {
+  const auto short_of_pages = [&] {
+    for (uint32_t g = 0; g < queue.cache.n_groups(); ++g) {
+      uint64_t need = 0;
+      for (const auto& job : queue.running) {
+        need += queue.cache.Missing(job->pages, g, job->committed, job->committed + 1);
+      }
+      if (need > queue.cache.available(g)) return true;
+    }
+    return false;
+  };
+  while (queue.running.size() > 1 && short_of_pages()) Preempt(queue, LastOf(queue));
+}
+
+// Its pages go to the tree, so that what is not needed meanwhile need not be computed again.
+void Executor::Preempt(ModelQueue& queue, size_t index) {
+  std::unique_ptr<Job> job = std::move(queue.running[index]);
+  queue.running.erase(queue.running.begin() + static_cast<ptrdiff_t>(index));
+  queue.cache.Insert(job->adapter_id(), std::span(job->tokens).first(job->committed), &job->pages);
+  queue.cache.Release(&job->pages);
+  job->committed = 0;
+  job->was_preempted = true;
+  ++queue.preemptions;
+  queue.waiting[job->priority == Priority::kBatch].push_front(std::move(job));
+}
+
 void Executor::RunStep(ModelQueue& queue) {
-  BuildStep(queue.running, queue.instance, options_.step_tokens, queue.pool, &queue.step);
+  MakeRoom(queue);
+  BuildStep(queue.running, queue.instance, options_.step_tokens, queue.cache, &queue.step);
+  if (!queue.step.edits.empty()) {
+    const Status status = queue.instance.EditPages(queue.step.edits);
+    if (status.code() == Code::kDeviceLost) return LoseDevice(queue, status);
+    if (!status.ok()) return FailRunning(queue, status);
+  }
+  if (queue.step.empty()) return Preempt(queue, LastOf(queue));
   ++queue.steps;
   queue.rows += queue.step.inputs.tokens.size();
   const auto run = [&]() -> Result<std::span<const float>> {
-    if (!queue.step.edits.empty()) MNW_TRY(queue.instance.EditPages(queue.step.edits));
     MNW_TRY(queue.instance.Start(queue.step.inputs));
     return queue.instance.Wait();
   };
@@ -316,6 +406,12 @@ void Executor::RunStep(ModelQueue& queue) {
   }
 }
 
+// Pages may be anything after a failed copy.
+void Executor::FailRunning(ModelQueue& queue, const Status& status) {
+  LogWarning("pages could not be copied: {}", status.message());
+  while (!queue.running.empty()) EndJob(queue, 0, status);
+}
+
 // With the device all state is gone, so nothing of the model can go on, now or later.
 void Executor::LoseDevice(ModelQueue& queue, const Status& why) {
   LogError("a device was lost: {}", why.message());
@@ -326,14 +422,22 @@ void Executor::LoseDevice(ModelQueue& queue, const Status& why) {
     TakeArrivals(queue);
   }
   EndAll(queue, why);
+  queue.cache.DropPrefixes();
 }
 
 void Executor::Deliver(ModelQueue& queue, std::span<const float> output) {
   const size_t width = queue.instance.output_width();
   std::vector<Status> failed(queue.step.parts.size());
   // Before the logits, so that a job sees its rows as committed when it looks at them.
-  for (const StepPart& part : queue.step.parts)
-    part.job->committed = part.first_token + part.n_tokens;
+  for (const StepPart& part : queue.step.parts) {
+    Job& job = *part.job;
+    job.committed = part.first_token + part.n_tokens;
+    const bool has_prompt = job.committed >= job.usage.prompt_tokens;
+    if (part.first_token / model::kPageTokens != job.committed / model::kPageTokens ||
+        (has_prompt && part.first_token < job.usage.prompt_tokens)) {
+      queue.cache.Insert(job.adapter_id(), std::span(job.tokens).first(job.committed), &job.pages);
+    }
+  }
   for (size_t i = 0; i < queue.step.out.size(); ++i) {
     const OutRow& row = queue.step.out[i];
     Job& job = *queue.step.parts[row.part].job;
@@ -349,7 +453,7 @@ void Executor::Deliver(ModelQueue& queue, std::span<const float> output) {
   }
   for (size_t i = 0; i < queue.step.parts.size(); ++i) {
     Job* job = queue.step.parts[i].job;
-    queue.pool.Trim(&job->pages, static_cast<uint32_t>(job->committed));
+    queue.cache.Trim(&job->pages, job->committed);
     if (failed[i].ok() && !job->finished()) continue;
     const auto it = std::find_if(queue.running.begin(), queue.running.end(),
                                  [&](const auto& j) { return j.get() == job; });
@@ -360,7 +464,15 @@ void Executor::Deliver(ModelQueue& queue, std::span<const float> output) {
 void Executor::EndJob(ModelQueue& queue, size_t index, Status status) {
   const std::unique_ptr<Job> job = std::move(queue.running[index]);
   queue.running.erase(queue.running.begin() + static_cast<ptrdiff_t>(index));
-  queue.pool.Release(&job->pages);
+  queue.prompt_tokens += job->usage.prompt_tokens;
+  queue.cached_tokens += job->usage.cached_tokens;
+  const bool is_sound =
+      status.ok() || status.code() == Code::kCancelled || status.code() == Code::kDeadline;
+  if (is_sound) {
+    queue.cache.Insert(job->adapter_id(), std::span(job->tokens).first(job->committed),
+                       &job->pages);
+  }
+  queue.cache.Release(&job->pages);
   job->End(std::move(status));
 }
 

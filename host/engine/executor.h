@@ -21,12 +21,16 @@ namespace minnow::engine {
 struct EngineOptions {
   uint32_t max_queued = 4096;  // requests waiting per model; more are refused with kExhausted
   uint32_t step_tokens = 512;  // rows of a step, at most; not 0
+  // Per model, what prefixes may take of the cache when no running request stands on them.
+  uint64_t prefix_cache_bytes = uint64_t{512} << 20;
 };
 
 struct EngineStats {
   uint64_t steps = 0, rows = 0;  // since the start
   uint32_t running = 0, queued = 0;
-  uint32_t pages_used = 0, pages_total = 0;
+  uint32_t pages_used = 0, pages_kept = 0, pages_total = 0;  // by requests; for later ones; in all
+  uint64_t prompt_tokens = 0, cached_tokens = 0;             // of requests that ended; see Usage
+  uint64_t preemptions = 0;
   uint32_t adapters = 0;       // loaded, or still in use after they were unloaded
   uint64_t adapter_bytes = 0;  // memory of the backends' own
 };
@@ -66,9 +70,13 @@ class Executor {
   void RunStep(ModelQueue& queue);
   std::vector<RequestId> TakeArrivals(ModelQueue& queue);  // returns the cancelled ones
   void Admit(ModelQueue& queue);
+  bool MakeWay(ModelQueue& queue, const Job& job);
+  void MakeRoom(ModelQueue& queue);
+  void Preempt(ModelQueue& queue, size_t index);
   void EndCancelled(ModelQueue& queue, std::span<const RequestId> ids);
   void EndExpired(ModelQueue& queue);
   void Deliver(ModelQueue& queue, std::span<const float> output);
+  void FailRunning(ModelQueue& queue, const Status& status);
   void EndJob(ModelQueue& queue, size_t index, Status status);
   void EndAll(ModelQueue& queue, const Status& status);
   void FreeAdapters(ModelQueue& queue);

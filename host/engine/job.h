@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "engine/adapter_slots.h"
-#include "engine/page_pool.h"
+#include "engine/kv_cache.h"
 #include "engine/request.h"
 
 namespace minnow::engine {
@@ -35,6 +35,8 @@ class Job {
 
   // Are the logits after tokens[position] wanted?
   virtual bool WantsLogits(size_t /*position*/) const { return false; }
+  // No logits are wanted before this position, so the tokens up to it may come from the cache.
+  virtual size_t FirstWanted() const { return tokens.size() - 1; }
   virtual Status OnLogits(size_t /*position*/, std::span<const float> /*logits*/) {
     return Status();
   }
@@ -64,10 +66,13 @@ class Job {
 
   // The slot of its rows, -1 without adapter.
   int32_t adapter_slot() const { return adapter ? static_cast<int32_t>(adapter->index) : -1; }
+  AdapterId adapter_id() const { return adapter ? adapter->id : 0; }
+  size_t pending() const { return tokens.size() - committed; }
 
   RequestId id = 0;
   std::vector<TokenId> tokens;
-  size_t committed = 0;  // tokens whose rows are in the cache
+  size_t committed = 0;  // tokens whose rows are in the cache; 0 again after a preemption
+  bool was_preempted = false;
   const Priority priority;
   const uint32_t branches;
   const uint32_t max_length;  // positions it may come to

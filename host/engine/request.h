@@ -56,6 +56,7 @@ struct GeneratedToken {
 
 struct Usage {
   uint32_t prompt_tokens = 0;
+  uint32_t cached_tokens = 0;  // of the prompt's, those that another request had computed before
   uint32_t completion_tokens = 0;
   double queue_seconds = 0;    // submitted to first step
   double prefill_seconds = 0;  // first step to first token

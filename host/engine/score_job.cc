@@ -138,11 +138,16 @@ class LogitsJob final : public Job {
   explicit LogitsJob(LogitsRequest request)
       : Job(std::move(request.tokens), Priority::kInteractive, 0), request_(std::move(request)) {}
 
-  bool WantsLogits(size_t position) const override {
-    return position + request_.n_last >= tokens.size();
+  bool WantsLogits(size_t position) const override { return position >= FirstWanted(); }
+
+  // After a preemption, what was given is not given again.
+  size_t FirstWanted() const override {
+    const size_t n_last = std::min<size_t>(request_.n_last, tokens.size());
+    return std::max(next_, tokens.size() - n_last);
   }
 
   Status OnLogits(size_t position, std::span<const float> logits) override {
+    next_ = position + 1;
     request_.on_logits(position, logits);
     return Status();
   }
@@ -156,6 +161,7 @@ class LogitsJob final : public Job {
 
  private:
   LogitsRequest request_;
+  size_t next_ = 0;  // position whose logits have not been given yet
 };
 
 }  // namespace

@@ -6,11 +6,14 @@ namespace minnow::engine {
 
 namespace {
 
+// Fewer tokens are computed twice sooner than a step is waited for.
+constexpr size_t kWorthWaiting = 16;
+
 class Builder {
  public:
-  Builder(const model::Instance& instance, uint32_t step_tokens, PagePool& pool, Step* step)
+  Builder(const model::Instance& instance, uint32_t step_tokens, KvCache& cache, Step* step)
       : instance_(instance),
-        pool_(pool),
+        cache_(cache),
         step_(*step),
         rows_left_(instance.is_encoder() ? instance.options().max_tokens
                                          : std::min(step_tokens, instance.options().max_tokens)),
@@ -31,7 +34,11 @@ class Builder {
   void Add(Job& job) {
     const size_t seqs_left = instance_.options().max_seqs - step_.inputs.seq_len.size();
     if (seqs_left == 0 || rows_left_ == 0) return;
-    const size_t n = TokensThatFit(job);
+    if (job.pending() > 1 && cache_.shares()) {
+      if (WaitsForAnother(job)) return;
+      Attach(job);
+    }
+    const size_t n = cache_.Extend(&job.pages, job.committed, TokensThatFit(job));
     const bool all = job.committed + n == job.tokens.size();
     if (instance_.is_encoder() && !all) return;
     std::vector<Job::TreeRow> tree;
@@ -51,6 +58,38 @@ class Builder {
   }
 
  private:
+  void Attach(Job& job) {
+    const size_t known =
+        cache_.Attach(job.adapter_id(), std::span(job.tokens).first(job.FirstWanted()),
+                      job.committed, &job.pages, &step_.edits);
+    if (!job.was_preempted) job.usage.cached_tokens += static_cast<uint32_t>(known - job.committed);
+    job.committed = known;
+  }
+
+  // Does the step compute tokens that the job can have when they are done?
+  bool WaitsForAnother(const Job& job) const {
+    if (step_.parts.empty()) return false;
+    const std::span wanted = std::span(job.tokens).first(job.FirstWanted());
+    const size_t known = std::max(job.committed, cache_.Known(job.adapter_id(), wanted));
+    for (const StepPart& part : step_.parts) {
+      if (part.n_tokens < 2 || part.job->adapter_id() != job.adapter_id() ||
+          part.first_token + part.n_tokens <= known) {
+        continue;
+      }
+      // Most differ right here, so the long look back comes last.
+      const std::span theirs(part.job->tokens);
+      const size_t worth = known + kWorthWaiting;
+      if (worth > wanted.size() || worth > theirs.size()) continue;
+      const auto alike = [&](size_t from, size_t to) {
+        return std::equal(wanted.begin() + static_cast<ptrdiff_t>(from),
+                          wanted.begin() + static_cast<ptrdiff_t>(to),
+                          theirs.begin() + static_cast<ptrdiff_t>(from));
+      };
+      if (alike(known, worth) && alike(0, known)) return true;
+    }
+    return false;
+  }
+
   size_t OutRowsOf(const Job& job, size_t n) const {
     size_t out = 0;
     for (size_t i = 0; i < n; ++i) out += job.WantsLogits(job.committed + i);
@@ -96,7 +135,7 @@ class Builder {
       AddRow(job.tokens[position], position,
              i == 0 ? -1 : static_cast<int32_t>(in.tokens.size()) - 1);
       for (uint32_t g = 0; g < instance_.n_groups(); ++g) {
-        in.slots[g].push_back(pool_.Slot(&job.pages, g, static_cast<uint32_t>(position)));
+        in.slots[g].push_back(cache_.Slot(job.pages, g, position));
       }
       if (job.WantsLogits(position)) AddOut(position, -1);
     }
@@ -148,7 +187,7 @@ class Builder {
   }
 
   const model::Instance& instance_;
-  PagePool& pool_;
+  KvCache& cache_;
   Step& step_;
   size_t rows_left_, out_left_;
 };
@@ -156,12 +195,12 @@ class Builder {
 }  // namespace
 
 void BuildStep(std::span<const std::unique_ptr<Job>> jobs, const model::Instance& instance,
-               uint32_t step_tokens, PagePool& pool, Step* step) {
-  Builder builder(instance, step_tokens, pool, step);
+               uint32_t step_tokens, KvCache& cache, Step* step) {
+  Builder builder(instance, step_tokens, cache, step);
   for (const bool decode : {true, false}) {
     for (const Priority priority : {Priority::kInteractive, Priority::kBatch}) {
       for (const auto& job : jobs) {
-        const bool decodes = job->tokens.size() - job->committed <= 1;
+        const bool decodes = job->pending() <= 1;
         if (decodes == decode && job->priority == priority) builder.Add(*job);
       }
     }

@@ -1,9 +1,10 @@
 // Joins the rows of running jobs into one step.
 //
 // Jobs that decode (one token to compute) come before those that prefill, interactive ones before
-// batch ones, older before younger; prefills share what is left of the step's rows. An encoder's
-// sequences are never cut: those that no longer fit wait for the next step. Threads: the
-// executor's.
+// batch ones, older before younger; prefills share what is left of the step's rows, and of two that
+// begin alike the second waits for what the first computes. A job without a page for its next token
+// has no rows. An encoder's sequences are never cut: those that no longer fit wait for the next
+// step. Threads: the executor's.
 #pragma once
 
 #include <memory>
@@ -29,7 +30,7 @@ struct OutRow {
 };
 
 struct Step {
-  std::vector<mnw_page_edit> edits;  // before it runs: blocks of recurrent state cleared and copied
+  std::vector<mnw_page_edit> edits;  // before it runs: pages and blocks that are cleared or copied
   model::StepInputs inputs;
   std::vector<StepPart> parts;
   std::vector<OutRow> out;  // none of an encoder, whose parts each give one embedding
@@ -37,8 +38,8 @@ struct Step {
   bool empty() const { return inputs.tokens.empty(); }
 };
 
-// `jobs` in order of admission. Takes pages from the pool for the rows it commits.
+// `jobs` in order of admission. Takes pages from the cache for the rows it commits.
 void BuildStep(std::span<const std::unique_ptr<Job>> jobs, const model::Instance& instance,
-               uint32_t step_tokens, PagePool& pool, Step* step);
+               uint32_t step_tokens, KvCache& cache, Step* step);
 
 }  // namespace minnow::engine

@@ -4,11 +4,11 @@
 
 using minnow::engine::BuildStep;
 using minnow::engine::Job;
+using minnow::engine::KvCache;
 using minnow::engine::LogitsRequest;
 using minnow::engine::MakeGenerateJob;
 using minnow::engine::MakeLogitsJob;
 using minnow::engine::MakeScoreJob;
-using minnow::engine::PagePool;
 using minnow::engine::Priority;
 using minnow::engine::ScoreRequest;
 using minnow::engine::Step;
@@ -34,12 +34,12 @@ FakeEngineOptions Small() {
 
 TEST_GROUP(StepBuilder) {
   FakeInstance fake{Small()};
-  PagePool pool{fake.instance(), 64};
+  KvCache cache{fake.instance(), 64, 0};
   std::vector<std::unique_ptr<Job>> jobs;
   Step step;
 
   Job& Add(std::unique_ptr<Job> job) {
-    CHECK(pool.Reserve(job->max_length, job->branches, &job->pages));
+    CHECK(cache.Begin(job->branches, &job->pages));
     jobs.push_back(std::move(job));
     return *jobs.back();
   }
@@ -47,9 +47,7 @@ TEST_GROUP(StepBuilder) {
   Job& AddGenerate(size_t n, size_t committed, Priority priority = Priority::kInteractive) {
     Job& job = Add(MakeGenerateJob(
         Request(Prompt(n, static_cast<uint32_t>(jobs.size())), 8, priority), nullptr));
-    for (uint32_t p = 0; p < committed; ++p) {
-      for (uint32_t g = 0; g < 2; ++g) pool.Slot(&job.pages, g, p);
-    }
+    UNSIGNED_LONGS_EQUAL(committed, cache.Extend(&job.pages, 0, committed));
     job.committed = committed;
     return job;
   }
@@ -61,7 +59,7 @@ TEST_GROUP(StepBuilder) {
   }
 
   void Build(uint32_t step_tokens = 64) {
-    BuildStep(jobs, fake.instance(), step_tokens, pool, &step);
+    BuildStep(jobs, fake.instance(), step_tokens, cache, &step);
     CheckConsistent();
   }
 

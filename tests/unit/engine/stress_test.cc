@@ -82,16 +82,27 @@ class Client {
   uint32_t Below(uint32_t limit) { return static_cast<uint32_t>(rng_() % limit); }
   Priority AnyPriority() { return Below(2) ? Priority::kInteractive : Priority::kBatch; }
 
+  // Half of them begin as others do.
+  std::vector<TokenId> AnyPrompt(uint32_t length) {
+    std::vector<TokenId> prompt = Prompt(length, Below(1u << 30));
+    if (Below(2)) {
+      const std::vector<TokenId> head = Prompt(1 + Below(length), Below(3));
+      std::copy(head.begin(), head.end(), prompt.begin());
+    }
+    return prompt;
+  }
+
   void SendGenerate() {
     const uint32_t length = Below(10) ? 1 + Below(40) : 1 + Below(200);
-    GenerateRequest r = Request(Prompt(length, Below(1u << 30)), 1 + Below(20), AnyPriority());
+    const uint32_t answer = Below(10) ? 1 + Below(20) : 1 + Below(200);
+    GenerateRequest r = Request(AnyPrompt(length), answer, AnyPriority());
     if (Below(2)) r.sampling = {.temperature = 3, .seed = Below(100)};
     AskedGenerate asked = Ask(fake_.engine(), r);
     sent_.push_back({std::move(r), std::move(asked), false});
   }
 
   void SendScore() {
-    ScoreRequest r{Prompt(1 + Below(60), Below(1u << 30)), {}, AnyPriority(), {}};
+    ScoreRequest r{AnyPrompt(1 + Below(60)), {}, AnyPriority(), {}};
     const auto n = static_cast<int32_t>(1 + Below(6));
     for (int32_t i = 0; i < n; ++i) r.tree.push_back({i - 1, static_cast<TokenId>(Below(64))});
     AskedScore asked = Ask(fake_.engine(), r);
@@ -111,6 +122,7 @@ TEST_GROUP(Stress){};
 TEST(Stress, ThousandsOfRequestsFromThreeThreads) {
   FakeEngineOptions options;
   options.model.windows = {0, 40, 40};
+  options.model.n_ctx = 512;
   options.engine.step_tokens = 48;
   options.instance.max_seqs = 10;
   options.instance.max_out = 12;
@@ -122,4 +134,6 @@ TEST(Stress, ThousandsOfRequestsFromThreeThreads) {
   for (std::thread& t : threads) t.join();
   for (Client& c : clients) c.Check();
   fake.CheckAtRest();
+  CHECK(fake.engine().stats().preemptions > 0);
+  CHECK(fake.engine().stats().cached_tokens > 0);
 }
