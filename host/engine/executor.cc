@@ -6,7 +6,9 @@
 #include <utility>
 
 #include "base/log.h"
-#include "engine/step_cost.h"
+#include "engine/admission.h"
+#include "engine/model_queue.h"
+#include "engine/step_limits.h"
 
 namespace minnow::engine {
 
@@ -28,37 +30,6 @@ Status CheckFinite(std::span<const float> logits, size_t position) {
 }
 
 }  // namespace
-
-struct ModelQueue {
-  ModelQueue(model::Instance& i, const EngineOptions& o)
-      : instance(i),
-        adapters(i.options().adapter_slots),
-        cache(i, o.step_tokens, o.prefix_cache_bytes) {}
-
-  model::Instance& instance;
-
-  // Under the executor's mutex. Before the jobs, which hold uses of the adapters.
-  AdapterSlots adapters;
-  std::deque<std::unique_ptr<Job>> arrived;
-  std::vector<RequestId> cancelled;
-  uint32_t n_queued = 0;  // arrived and waiting
-  bool leaving = false;
-  Status lost;  // what ended everything, once a device of the model's is gone
-  EngineStats stats;
-
-  // The executor's alone.
-  KvCache cache;
-  std::deque<std::unique_ptr<Job>> waiting[2];  // by priority
-  std::vector<std::unique_ptr<Job>> running;
-  Step step;
-  StepCost cost;
-  uint64_t steps = 0, rows = 0, prompt_tokens = 0, cached_tokens = 0, preemptions = 0;
-
-  bool HasWork() const {  // under the mutex
-    return leaving || !arrived.empty() || !cancelled.empty() || !running.empty() ||
-           !waiting[0].empty() || !waiting[1].empty();
-  }
-};
 
 Executor::Executor(const EngineOptions& options) : options_(options), thread_([this] { Work(); }) {}
 
@@ -180,7 +151,6 @@ bool Executor::CanEverFit(const ModelQueue* queue, uint32_t length, uint32_t bra
 }
 
 void Executor::Work() {
-  size_t turn = 0;
   std::unique_lock lock(mutex_);
   for (;;) {
     wake_.wait(lock, [&] {
@@ -198,9 +168,7 @@ void Executor::Work() {
       called_.notify_all();
       continue;
     }
-    while (!queues_[turn % queues_.size()]->HasWork()) ++turn;
-    const size_t index = turn++ % queues_.size();
-    ModelQueue& queue = *queues_[index];
+    ModelQueue& queue = NextQueue();
     const std::vector<RequestId> cancelled = TakeArrivals(queue);
     const bool leaving = queue.leaving;
     lock.unlock();
@@ -227,10 +195,46 @@ void Executor::Work() {
   }
 }
 
+// Under the mutex.
+ModelQueue& Executor::NextQueue() {
+  std::vector<Turn*> turns;
+  for (const auto& q : queues_) {
+    q->turn.has_work = q->HasWork();
+    turns.push_back(&q->turn);
+  }
+  return *queues_[NextTurn(turns)];
+}
+
+void Executor::Charge(ModelQueue& queue, double seconds) {
+  queue.turn.Charge(seconds, queue.step.has[0]);
+  const bool waits = std::any_of(queue.running.begin(), queue.running.end(),
+                                 [](const auto& job) { return job->priority == Priority::kBatch; });
+  queue.steps_without_batch = queue.step.has[1] || !waits ? 0 : queue.steps_without_batch + 1;
+}
+
+// An encoder's sequences are not cut, nor counted by rows.
+StepLimits Executor::Limits(const ModelQueue& queue, Clock::time_point begin) {
+  const uint32_t most = queue.instance.options().max_tokens;
+  if (queue.instance.is_encoder()) return {most, most, most};
+  constexpr std::chrono::seconds kLately{60};
+  StepSituation now{};
+  now.step_tokens = std::min(options_.step_tokens, most);
+  now.budget_seconds = options_.step_seconds;
+  for (const auto& job : queue.running) {
+    if (job->priority != Priority::kInteractive) continue;
+    ++(job->pending() == 1 ? now.decoding : now.prefilling);
+    last_interactive_ = begin;
+  }
+  now.interactive_lately = last_interactive_ + kLately > begin;
+  now.steps_without_batch = queue.steps_without_batch;
+  return LimitsFor(now, queue.cost);
+}
+
 // Under the mutex: hands over what came in since the last step.
 std::vector<RequestId> Executor::TakeArrivals(ModelQueue& queue) {
   while (!queue.arrived.empty()) {
     const size_t priority = queue.arrived.front()->priority == Priority::kBatch;
+    if (priority == 0) last_interactive_ = Clock::now();
     queue.waiting[priority].push_back(std::move(queue.arrived.front()));
     queue.arrived.pop_front();
   }
@@ -286,112 +290,16 @@ void Executor::EndExpired(ModelQueue& queue) {
   }
 }
 
-// In order of arrival, interactive first. The first that does not fit makes the others wait too, so
-// that a long request is not starved by short ones.
-void Executor::Admit(ModelQueue& queue) {
-  for (auto& waiting : queue.waiting) {
-    while (!waiting.empty()) {
-      std::unique_ptr<Job> job = std::move(waiting.front());
-      waiting.pop_front();
-      if (!MakeWay(queue, *job) || !queue.cache.Begin(job->branches, &job->pages)) {
-        waiting.push_front(std::move(job));
-        return;
-      }
-      if (!job->was_preempted) job->started = Clock::now();
-      queue.running.push_back(std::move(job));
-    }
-  }
-}
-
-namespace {
-
-// Is there room for it, if it and each that runs is to go on for at least a page?
-bool HasRoom(ModelQueue& queue, const Job& job) {
-  if (queue.running.empty()) return true;
-  if (queue.running.size() >= queue.instance.options().max_seqs) return false;
-  const auto soon = [](const Job& j) {
-    return std::min<size_t>(j.tokens.size() + model::kPageTokens, j.max_length);
-  };
-  for (uint32_t g = 0; g < queue.cache.n_groups(); ++g) {
-    uint64_t need = queue.cache.MissingForNew(job.adapter_id(), job.tokens, soon(job), g);
-    for (const auto& r : queue.running) {
-      need += queue.cache.Missing(r->pages, g, r->committed, soon(*r));
-    }
-    if (need > queue.cache.available(g)) return false;
-  }
-  return true;
-}
-
-// The order in which they keep their pages.
-bool Before(const Job& a, const Job& b) {
-  return a.priority != b.priority ? a.priority < b.priority : a.id < b.id;
-}
-
-size_t LastOf(const ModelQueue& queue) {
-  const auto last = std::max_element(queue.running.begin(), queue.running.end(),
-                                     [](const auto& a, const auto& b) { return Before(*a, *b); });
-  return static_cast<size_t>(last - queue.running.begin());
-}
-
-}  // namespace
-
-// Room for a job that wants to begin. An interactive one takes it from batch work; the last batch
-// job there is gives way once, so that it comes to its end.
-bool Executor::MakeWay(ModelQueue& queue, const Job& job) {
-  while (!HasRoom(queue, job)) {
-    const auto n_batch =
-        std::count_if(queue.running.begin(), queue.running.end(),
-                      [](const auto& r) { return r->priority == Priority::kBatch; });
-    if (job.priority == Priority::kBatch || n_batch == 0) return false;
-    const size_t last = LastOf(queue);
-    if (n_batch == 1 && queue.running[last]->was_preempted) return false;
-    Preempt(queue, last);
-  }
-  return true;
-}
-
-// Sees to it that every running job can get a page for its next token, by taking out the last ones.
-// One alone always can: what could never fit was refused.
-void Executor::MakeRoom(ModelQueue& queue) {
-  const auto short_of_pages = [&] {
-    for (uint32_t g = 0; g < queue.cache.n_groups(); ++g) {
-      uint64_t need = 0;
-      for (const auto& job : queue.running) {
-        need += queue.cache.Missing(job->pages, g, job->committed, job->committed + 1);
-      }
-      if (need > queue.cache.available(g)) return true;
-    }
-    return false;
-  };
-  while (queue.running.size() > 1 && short_of_pages()) Preempt(queue, LastOf(queue));
-}
-
-// Its pages go to the tree, so that what is not needed meanwhile need not be computed again.
-void Executor::Preempt(ModelQueue& queue, size_t index) {
-  std::unique_ptr<Job> job = std::move(queue.running[index]);
-  queue.running.erase(queue.running.begin() + static_cast<ptrdiff_t>(index));
-  queue.cache.Insert(job->adapter_id(), std::span(job->tokens).first(job->committed), &job->pages);
-  queue.cache.Release(&job->pages);
-  job->committed = 0;
-  job->was_preempted = true;
-  ++queue.preemptions;
-  queue.waiting[job->priority == Priority::kBatch].push_front(std::move(job));
-}
-
 void Executor::RunStep(ModelQueue& queue) {
-<<<<<<< HEAD
+  const Clock::time_point begin = Clock::now();
   MakeRoom(queue);
-  BuildStep(queue.running, queue.instance, options_.step_tokens, queue.cache, &queue.step);
+  BuildStep(queue.running, queue.instance, Limits(queue, begin), queue.cache, &queue.step);
   if (!queue.step.edits.empty()) {
     const Status status = queue.instance.EditPages(queue.step.edits);
     if (status.code() == Code::kDeviceLost) return LoseDevice(queue, status);
     if (!status.ok()) return FailRunning(queue, status);
   }
-  if (queue.step.empty()) return Preempt(queue, LastOf(queue));
-=======
-  const Clock::time_point begin = Clock::now();
-  BuildStep(queue.running, queue.instance, options_.step_tokens, queue.pool, &queue.step);
->>>>>>> ea8cf3b (engine: what a step of so many rows takes is learned from the steps that run)
+  if (queue.step.empty()) return PreemptLast(queue);
   ++queue.steps;
   queue.rows += queue.step.inputs.tokens.size();
   const auto run = [&]() -> Result<std::span<const float>> {
@@ -402,7 +310,9 @@ void Executor::RunStep(ModelQueue& queue) {
   if (output.ok()) {
     const auto rows = static_cast<uint32_t>(queue.step.inputs.tokens.size());
     Deliver(queue, *output);
-    queue.cost.Observe(rows, std::chrono::duration<double>(Clock::now() - begin).count());
+    const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+    queue.cost.Observe(rows, seconds);
+    Charge(queue, seconds);
     return;
   }
   if (output.status().code() == Code::kDeviceLost) return LoseDevice(queue, output.status());

@@ -1,7 +1,8 @@
 // The executor of a device: the one thread that calls its backend.
 //
 // Every model on the device has a queue here. The executor takes turns among the models that have
-// work: admits requests, builds a step, runs it, delivers. See README.md beside this file for who
+// work, so that each has its share of the device's time: admits requests, builds a step, runs it,
+// delivers. See README.md beside this file for who
 // owns what. Threads: Submit, Cancel and stats from any thread.
 #pragma once
 
@@ -21,6 +22,9 @@ namespace minnow::engine {
 struct EngineOptions {
   uint32_t max_queued = 4096;  // requests waiting per model; more are refused with kExhausted
   uint32_t step_tokens = 512;  // rows of a step, at most; not 0
+  // The time to which steps of batch work are sized while interactive requests come: the most that
+  // one of those has to wait for a step that it is not in. 0: no limit.
+  double step_seconds = 0.040;
   // Per model, what prefixes may take of the cache when no running request stands on them.
   uint64_t prefix_cache_bytes = uint64_t{512} << 20;
 };
@@ -67,12 +71,11 @@ class Executor {
 
  private:
   void Work();
+  ModelQueue& NextQueue();
   void RunStep(ModelQueue& queue);
+  StepLimits Limits(const ModelQueue& queue, Clock::time_point begin);
+  void Charge(ModelQueue& queue, double seconds);
   std::vector<RequestId> TakeArrivals(ModelQueue& queue);  // returns the cancelled ones
-  void Admit(ModelQueue& queue);
-  bool MakeWay(ModelQueue& queue, const Job& job);
-  void MakeRoom(ModelQueue& queue);
-  void Preempt(ModelQueue& queue, size_t index);
   void EndCancelled(ModelQueue& queue, std::span<const RequestId> ids);
   void EndExpired(ModelQueue& queue);
   void Deliver(ModelQueue& queue, std::span<const float> output);
@@ -90,6 +93,7 @@ class Executor {
   std::vector<std::unique_ptr<ModelQueue>> queues_;
   RequestId next_id_ = 1;
   AdapterId next_adapter_ = 1;
+  Clock::time_point last_interactive_{};  // when one arrived or ran; the executor's
   bool stop_ = false;
   std::thread thread_;
 };

@@ -11,16 +11,16 @@ constexpr size_t kWorthWaiting = 16;
 
 class Builder {
  public:
-  Builder(const model::Instance& instance, uint32_t step_tokens, KvCache& cache, Step* step)
+  Builder(const model::Instance& instance, uint32_t rows, KvCache& cache, Step* step)
       : instance_(instance),
         cache_(cache),
         step_(*step),
-        rows_left_(instance.is_encoder() ? instance.options().max_tokens
-                                         : std::min(step_tokens, instance.options().max_tokens)),
+        rows_(std::min(rows, instance.options().max_tokens)),
         out_left_(instance.options().max_out) {
     step_.edits.clear();
     step_.parts.clear();
     step_.out.clear();
+    step_.has[0] = step_.has[1] = false;
     model::StepInputs& in = step_.inputs;
     for (auto* v : {&in.tokens, &in.positions, &in.seq, &in.parent, &in.adapter, &in.seq_len,
                     &in.out_rows, &in.out_adapter})
@@ -29,6 +29,11 @@ class Builder {
     in.slots.resize(instance.n_groups());
     for (auto& v : in.pages) v.clear();
     for (auto& v : in.slots) v.clear();
+  }
+
+  // How many rows those that are added next may have.
+  void Allow(uint32_t rows) {
+    rows_left_ = std::min<size_t>(rows, rows_ - step_.inputs.tokens.size());
   }
 
   void Add(Job& job) {
@@ -47,6 +52,7 @@ class Builder {
       tree = job.TreeRows(std::min(rows_left_ - n, out_left_ - OutRowsOf(job, n)), seqs_left);
     if (n + tree.size() == 0) return;
     step_.parts.push_back({&job, job.committed, n, std::move(tree)});
+    step_.has[job.priority == Priority::kBatch] = true;
     if (n == 0 && job.branches > 0) {
       AddBranches(step_.parts.back());
     } else {
@@ -189,16 +195,18 @@ class Builder {
   const model::Instance& instance_;
   KvCache& cache_;
   Step& step_;
-  size_t rows_left_, out_left_;
+  const uint32_t rows_;  // of the step
+  size_t rows_left_ = 0, out_left_;
 };
 
 }  // namespace
 
 void BuildStep(std::span<const std::unique_ptr<Job>> jobs, const model::Instance& instance,
-               uint32_t step_tokens, KvCache& cache, Step* step) {
-  Builder builder(instance, step_tokens, cache, step);
-  for (const bool decode : {true, false}) {
-    for (const Priority priority : {Priority::kInteractive, Priority::kBatch}) {
+               const StepLimits& limits, KvCache& cache, Step* step) {
+  Builder builder(instance, limits.rows, cache, step);
+  for (const Priority priority : {Priority::kInteractive, Priority::kBatch}) {
+    builder.Allow(priority == Priority::kInteractive ? limits.interactive_rows : limits.batch_rows);
+    for (const bool decode : {true, false}) {
       for (const auto& job : jobs) {
         const bool decodes = job->pending() <= 1;
         if (decodes == decode && job->priority == priority) builder.Add(*job);

@@ -1,10 +1,10 @@
 // Joins the rows of running jobs into one step.
 //
-// Jobs that decode (one token to compute) come before those that prefill, interactive ones before
-// batch ones, older before younger; prefills share what is left of the step's rows, and of two that
-// begin alike the second waits for what the first computes. A job without a page for its next token
-// has no rows. An encoder's sequences are never cut: those that no longer fit wait for the next
-// step. Threads: the executor's.
+// Interactive jobs come before batch ones, those that decode (one token to compute) before those
+// that prefill, older before younger; prefills share what is left of the step's rows, and of two
+// that begin alike the second waits for what the first computes. A job without a page for its next
+// token has no rows. An encoder's sequences are never cut: those that no longer fit wait for the
+// next step. Threads: the executor's.
 #pragma once
 
 #include <memory>
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/job.h"
+#include "engine/step_limits.h"
 
 namespace minnow::engine {
 
@@ -33,6 +34,7 @@ struct Step {
   std::vector<mnw_page_edit> edits;  // before it runs: pages and blocks that are cleared or copied
   model::StepInputs inputs;
   std::vector<StepPart> parts;
+  bool has[2];              // rows of a priority
   std::vector<OutRow> out;  // none of an encoder, whose parts each give one embedding
 
   bool empty() const { return inputs.tokens.empty(); }
@@ -40,6 +42,6 @@ struct Step {
 
 // `jobs` in order of admission. Takes pages from the cache for the rows it commits.
 void BuildStep(std::span<const std::unique_ptr<Job>> jobs, const model::Instance& instance,
-               uint32_t step_tokens, KvCache& cache, Step* step);
+               const StepLimits& limits, KvCache& cache, Step* step);
 
 }  // namespace minnow::engine

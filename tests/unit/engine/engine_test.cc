@@ -405,6 +405,7 @@ TEST(Engine, ShutdownEndsWhatRunsAndWhatWaits) {
   fake.CheckNoViolation();
 }
 
+// See turns_test.cc for how much each gets.
 TEST(Engine, EnginesOnOneExecutorTakeTurns) {
   FakeEngine fake;
   const auto other_instance = fake.Create();
@@ -425,8 +426,9 @@ TEST(Engine, EnginesOnOneExecutorTakeTurns) {
     Taken(other.Generate(shorter));
   });
   CheckTokens(Expected(shorter), one.Wait());
-  CHECK(stats[0].steps + 2 >= stats[1].steps);
-  CHECK(stats[1].steps + 2 >= stats[0].steps);
+  CHECK(stats[0].steps > 0);
+  CHECK(stats[1].steps >= 45);
+  CHECK(stats[0].rows < 30 * 209);  // the many are not done
   for (const AskedGenerate& a : many) CheckTokens(Expected(longer), a.Wait());
   fake.CheckAtRest();
 }

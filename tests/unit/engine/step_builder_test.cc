@@ -37,6 +37,7 @@ TEST_GROUP(StepBuilder) {
   KvCache cache{fake.instance(), 64, 0};
   std::vector<std::unique_ptr<Job>> jobs;
   Step step;
+  uint32_t interactive_rows = 64, batch_rows = 64;
 
   Job& Add(std::unique_ptr<Job> job) {
     CHECK(cache.Begin(job->branches, &job->pages));
@@ -59,7 +60,7 @@ TEST_GROUP(StepBuilder) {
   }
 
   void Build(uint32_t step_tokens = 64) {
-    BuildStep(jobs, fake.instance(), step_tokens, cache, &step);
+    BuildStep(jobs, fake.instance(), {step_tokens, interactive_rows, batch_rows}, cache, &step);
     CheckConsistent();
   }
 
@@ -102,13 +103,28 @@ TEST_GROUP(StepBuilder) {
   }
 };
 
-TEST(StepBuilder, DecodeComesBeforePrefillAndInteractiveBeforeBatch) {
+TEST(StepBuilder, InteractiveComesBeforeBatchAndDecodeBeforePrefill) {
   const Job& batch_prefill = AddGenerate(10, 0, Priority::kBatch);
   const Job& prefill = AddGenerate(10, 0);
   const Job& batch_decode = AddGenerate(10, 9, Priority::kBatch);
   const Job& decode = AddGenerate(10, 9);
   Build();
-  CheckOrder({&decode, &batch_decode, &prefill, &batch_prefill});
+  CheckOrder({&decode, &prefill, &batch_decode, &batch_prefill});
+}
+
+TEST(StepBuilder, EachPriorityHasALimitOfItsOwn) {
+  const Job& batch = AddGenerate(50, 0, Priority::kBatch);
+  const Job& decode = AddGenerate(10, 9, Priority::kBatch);
+  const Job& prefill = AddGenerate(50, 0);
+  interactive_rows = 30;
+  batch_rows = 7;
+  Build();
+  UNSIGNED_LONGS_EQUAL(30, RowsOf(prefill));
+  UNSIGNED_LONGS_EQUAL(1, RowsOf(decode));
+  UNSIGNED_LONGS_EQUAL(6, RowsOf(batch));
+  batch_rows = 0;
+  Build();
+  CheckOrder({&prefill});
 }
 
 TEST(StepBuilder, TheOlderComesFirst) {

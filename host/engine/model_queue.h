@@ -1,0 +1,47 @@
+// One model's requests, on their way through the executor. Threads: as it says beside each.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "engine/executor.h"
+#include "engine/step_cost.h"
+#include "engine/turns.h"
+
+namespace minnow::engine {
+
+struct ModelQueue {
+  ModelQueue(model::Instance& i, const EngineOptions& o)
+      : instance(i),
+        adapters(i.options().adapter_slots),
+        cache(i, o.step_tokens, o.prefix_cache_bytes) {}
+
+  model::Instance& instance;
+
+  // Under the executor's mutex. Before the jobs, which hold uses of the adapters.
+  AdapterSlots adapters;
+  std::deque<std::unique_ptr<Job>> arrived;
+  std::vector<RequestId> cancelled;
+  uint32_t n_queued = 0;  // arrived and waiting
+  bool leaving = false;
+  Status lost;  // what ended everything, once a device of the model's is gone
+  EngineStats stats;
+
+  // The executor's alone.
+  KvCache cache;
+  std::deque<std::unique_ptr<Job>> waiting[2];  // by priority
+  std::vector<std::unique_ptr<Job>> running;
+  Step step;
+  StepCost cost;
+  uint32_t steps_without_batch = 0;  // in a row, in which batch work waited
+  uint64_t steps = 0, rows = 0, prompt_tokens = 0, cached_tokens = 0, preemptions = 0;
+  Turn turn;
+
+  bool HasWork() const {  // under the mutex
+    return leaving || !arrived.empty() || !cancelled.empty() || !running.empty() ||
+           !waiting[0].empty() || !waiting[1].empty();
+  }
+};
+
+}  // namespace minnow::engine
