@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "engine/step_cost.h"
 
 namespace minnow::engine {
 
@@ -50,6 +51,7 @@ struct ModelQueue {
   std::deque<std::unique_ptr<Job>> waiting[2];  // by priority
   std::vector<std::unique_ptr<Job>> running;
   Step step;
+  StepCost cost;
   uint64_t steps = 0, rows = 0, prompt_tokens = 0, cached_tokens = 0, preemptions = 0;
 
   bool HasWork() const {  // under the mutex
@@ -377,6 +379,7 @@ void Executor::Preempt(ModelQueue& queue, size_t index) {
 }
 
 void Executor::RunStep(ModelQueue& queue) {
+  const Clock::time_point begin = Clock::now();
   MakeRoom(queue);
   BuildStep(queue.running, queue.instance, options_.step_tokens, queue.cache, &queue.step);
   if (!queue.step.edits.empty()) {
@@ -393,7 +396,9 @@ void Executor::RunStep(ModelQueue& queue) {
   };
   const Result<std::span<const float>> output = run();
   if (output.ok()) {
+    const auto rows = static_cast<uint32_t>(queue.step.inputs.tokens.size());
     Deliver(queue, *output);
+    queue.cost.Observe(rows, std::chrono::duration<double>(Clock::now() - begin).count());
     return;
   }
   if (output.status().code() == Code::kDeviceLost) return LoseDevice(queue, output.status());
