@@ -59,7 +59,7 @@ TEST_GROUP(StepBuilder) {
   }
 
   void Build(uint32_t step_tokens = 64) {
-    BuildStep(jobs, fake.instance(), step_tokens, cache, &step);
+    BuildStep(jobs, fake.instance(), step_tokens, cache, nullptr, &step);
     CheckConsistent();
   }
 
