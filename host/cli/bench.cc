@@ -62,6 +62,7 @@ Result<double> Decode(const OpenedModel& opened, uint32_t streams, uint32_t dept
     request.adapter = opened.adapter;
     request.max_tokens = n + 1;  // the first comes with the prompt
     request.ignore_end = true;
+    request.speculate = false;  // what random weights say repeats itself, and that is not the speed
     request.on_token = [&, first = true](std::string_view,
                                          const engine::GeneratedToken& t) mutable {
       if (t.token == text::kNoToken) return;

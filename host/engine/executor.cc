@@ -293,7 +293,8 @@ void Executor::EndExpired(ModelQueue& queue) {
 void Executor::RunStep(ModelQueue& queue) {
   const Clock::time_point begin = Clock::now();
   MakeRoom(queue);
-  BuildStep(queue.running, queue.instance, Limits(queue, begin), queue.cache, &queue.step);
+  BuildStep(queue.running, queue.instance, Limits(queue, begin), queue.cache,
+            queue.instance.can_speculate() ? &queue.speculation : nullptr, &queue.step);
   if (!queue.step.edits.empty()) {
     const Status status = queue.instance.EditPages(queue.step.edits);
     if (status.code() == Code::kDeviceLost) return LoseDevice(queue, status);
@@ -349,24 +350,27 @@ void Executor::Deliver(ModelQueue& queue, std::span<const float> output) {
   std::vector<Status> failed(queue.step.parts.size());
   // Before the logits, so that a job sees its rows as committed when it looks at them.
   for (const StepPart& part : queue.step.parts) {
-    Job& job = *part.job;
-    job.committed = part.first_token + part.n_tokens;
-    const bool has_prompt = job.committed >= job.usage.prompt_tokens;
-    if (part.first_token / model::kPageTokens != job.committed / model::kPageTokens ||
-        (has_prompt && part.first_token < job.usage.prompt_tokens)) {
-      queue.cache.Insert(job.adapter_id(), std::span(job.tokens).first(job.committed), &job.pages);
-    }
+    part.job->committed = part.first_token + part.n_tokens;
+    Share(queue, *part.job, part.first_token);
   }
   for (size_t i = 0; i < queue.step.out.size(); ++i) {
     const OutRow& row = queue.step.out[i];
-    Job& job = *queue.step.parts[row.part].job;
+    const StepPart& part = queue.step.parts[row.part];
+    Job& job = *part.job;
+    // Nobody may see what became of a wrong guess.
+    const bool drafted = part.n_drafts > 0;
+    if (drafted && row.node >= 0 && (job.finished() || !job.drafts->IsNext(row.node))) continue;
     const std::span<const float> values = output.subspan(i * width, width);
     Status& status = failed[row.part];
     if (status.ok()) status = CheckFinite(values, row.position);
     if (!status.ok()) continue;
-    status =
-        row.node >= 0 ? job.OnTreeLogits(row.node, values) : job.OnLogits(row.position, values);
+    status = row.node >= 0 && !drafted ? job.OnTreeLogits(row.node, values)
+                                       : job.OnLogits(row.position, values);
+    if (drafted && status.ok() && !job.finished()) {
+      queue.speculation.Drew(*job.drafts, job.tokens.back());
+    }
   }
+  CommitDrafts(queue, failed);
   for (size_t i = 0; queue.instance.is_encoder() && i < queue.step.parts.size(); ++i) {
     failed[i] = queue.step.parts[i].job->OnEmbedding(output.subspan(i * width, width));
   }
@@ -377,6 +381,57 @@ void Executor::Deliver(ModelQueue& queue, std::span<const float> output) {
     const auto it = std::find_if(queue.running.begin(), queue.running.end(),
                                  [&](const auto& j) { return j.get() == job; });
     EndJob(queue, static_cast<size_t>(it - queue.running.begin()), std::move(failed[i]));
+  }
+}
+
+// The rows of the guesses that were right become those of the tokens that were drawn, as far as
+// there are pages; what is left is computed like any other token.
+void Executor::CommitDrafts(ModelQueue& queue, std::span<Status> failed) {
+  struct Kept {
+    Job& job;
+    size_t part, n;
+  };
+  std::vector<Kept> kept;
+  for (size_t p = 0; p < queue.step.parts.size(); ++p) {
+    if (queue.step.parts[p].n_drafts == 0 || !failed[p].ok()) continue;
+    Job& job = *queue.step.parts[p].job;
+    const size_t n = job.drafts->accepted().size();
+    job.usage.accepted_tokens += static_cast<uint32_t>(n);
+    kept.push_back({job, p, queue.cache.Extend(&job.pages, job.committed, n)});
+  }
+  std::vector<int32_t> rows, slots;
+  Status status;
+  for (uint32_t g = 0; g < queue.instance.n_groups() && status.ok(); ++g) {
+    rows.clear();
+    slots.clear();
+    for (const Kept& k : kept) {
+      const auto first = static_cast<int32_t>(queue.step.parts[k.part].first_draft);
+      for (size_t i = 0; i < k.n; ++i) {
+        rows.push_back(first + k.job.drafts->accepted()[i]);
+        slots.push_back(queue.cache.Slot(k.job.pages, g, k.job.committed + i));
+      }
+    }
+    if (!rows.empty()) status = queue.instance.Commit(g, rows, slots);
+  }
+  for (const Kept& k : kept) {
+    if (k.n == 0) continue;
+    if (!status.ok()) {
+      failed[k.part] = status;
+      continue;
+    }
+    const size_t before = k.job.committed;
+    k.job.committed += k.n;
+    Share(queue, k.job, before);
+  }
+}
+
+// Makes what a job has computed known to those that begin alike, page by page and when its prompt
+// is done.
+void Executor::Share(ModelQueue& queue, Job& job, size_t before) {
+  const bool has_prompt = job.committed >= job.usage.prompt_tokens;
+  if (before / model::kPageTokens != job.committed / model::kPageTokens ||
+      (has_prompt && before < job.usage.prompt_tokens)) {
+    queue.cache.Insert(job.adapter_id(), std::span(job.tokens).first(job.committed), &job.pages);
   }
 }
 

@@ -80,6 +80,8 @@ class Executor {
   void EndExpired(ModelQueue& queue);
   void Deliver(ModelQueue& queue, std::span<const float> output);
   void FailRunning(ModelQueue& queue, const Status& status);
+  void Share(ModelQueue& queue, Job& job, size_t before);
+  void CommitDrafts(ModelQueue& queue, std::span<Status> failed);
   void EndJob(ModelQueue& queue, size_t index, Status status);
   void EndAll(ModelQueue& queue, const Status& status);
   void FreeAdapters(ModelQueue& queue);

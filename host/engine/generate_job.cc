@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/job.h"
+#include "engine/ngram_draft.h"
 #include "engine/sampler.h"
 
 namespace minnow::engine {
@@ -58,6 +59,9 @@ class GenerateJob final : public Job {
         model_(model),
         stop_(request_.stop) {
     if (model_) decoder_.emplace(model_->tokenizer(), text::DecodeOptions{}, tokens);
+    if (!request_.speculate) return;
+    if (!request_.draft) request_.draft = std::make_shared<NgramDraft>();
+    drafts = std::make_unique<Drafts>(request_.draft);
   }
 
   bool WantsLogits(size_t position) const override { return position + 1 == tokens.size(); }

@@ -2,7 +2,8 @@
 //
 // The step builder asks, the executor delivers. Tokens of `tokens` are computed in order and
 // committed to the cache; rows of the tree (ScoreRequest) are computed after them and never
-// committed.
+// committed. A draft's rows stand after the last token too; those that sampling confirmed are
+// committed after the step.
 //
 // Recurrent state has no rows that could be left out later: each path of a tree runs on a block of
 // its own, a branch, which starts as a copy of the sequence's. Threads: the executor's, once the
@@ -17,6 +18,7 @@
 #include "engine/adapter_slots.h"
 #include "engine/kv_cache.h"
 #include "engine/request.h"
+#include "engine/speculation.h"
 
 namespace minnow::engine {
 
@@ -79,6 +81,7 @@ class Job {
   Deadline deadline = kNoDeadline;
   PageTable pages;
   AdapterUse adapter;
+  std::unique_ptr<Drafts> drafts;  // null: nothing is guessed of it
   Usage usage;
   Clock::time_point submitted, started, first_token;
 

@@ -34,6 +34,7 @@ struct ModelQueue {
   std::vector<std::unique_ptr<Job>> running;
   Step step;
   StepCost cost;
+  Speculation speculation{cost};
   uint32_t steps_without_batch = 0;  // in a row, in which batch work waited
   uint64_t steps = 0, rows = 0, prompt_tokens = 0, cached_tokens = 0, preemptions = 0;
   Turn turn;

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,6 +16,8 @@
 #include "base/status.h"
 
 namespace minnow::engine {
+
+class DraftSource;  // draft.h
 
 using TokenId = int32_t;
 using RequestId = uint64_t;  // never reused within an engine; 0 is none
@@ -58,9 +61,11 @@ struct Usage {
   uint32_t prompt_tokens = 0;
   uint32_t cached_tokens = 0;  // of the prompt's, those that another request had computed before
   uint32_t completion_tokens = 0;
-  double queue_seconds = 0;    // submitted to first step
-  double prefill_seconds = 0;  // first step to first token
-  double decode_seconds = 0;   // first token to last
+  uint32_t drafted_tokens = 0;   // guessed, and computed beside the answer's own
+  uint32_t accepted_tokens = 0;  // of these, what the answer then had: each saved it a step
+  double queue_seconds = 0;      // submitted to first step
+  double prefill_seconds = 0;    // first step to first token
+  double decode_seconds = 0;     // first token to last
 };
 
 struct GenerateResult {
@@ -77,8 +82,10 @@ struct GenerateRequest {
   uint32_t max_tokens = 256;
   Sampling sampling;
   uint32_t n_logprobs = 0;
-  std::vector<std::string> stop;  // strings; the model's end-of-turn tokens always stop
-  bool ignore_end = false;        // benchmarks: run to max_tokens
+  std::vector<std::string> stop;       // strings; the model's end-of-turn tokens always stop
+  bool ignore_end = false;             // benchmarks: run to max_tokens
+  bool speculate = true;               // guess ahead where it pays; the answer is the same
+  std::shared_ptr<DraftSource> draft;  // who guesses, for this request alone; null: NgramDraft
   Priority priority = Priority::kInteractive;
   // Text that can no longer become part of a stop string or of an incomplete UTF-8 sequence. May be
   // null.

@@ -63,7 +63,40 @@ class Builder {
     }
   }
 
+  void AddDrafts(Speculation& speculation) {
+    std::vector<Place> places;
+    std::vector<Speculation::Candidate> candidates;
+    uint32_t decoding = 0;
+    size_t row = 0;
+    for (StepPart& part : step_.parts) {
+      Job& job = *part.job;
+      const size_t last_row = row + part.n_tokens - 1;
+      row += part.n_tokens + part.tree.size();
+      if (part.n_tokens != 1 || part.first_token + 1 != job.tokens.size()) continue;
+      ++decoding;
+      if (!job.drafts) continue;
+      const size_t most = std::min({kMostDrafts, rows_left_, out_left_, DraftsThatFit(job)});
+      if (most == 0) continue;
+      places.push_back({&part, last_row});
+      candidates.push_back({job.drafts.get(), job.drafts->source().Propose(job.tokens, most)});
+    }
+    if (decoding == 0) return;
+    speculation.Choose(candidates, static_cast<uint32_t>(step_.inputs.tokens.size()), decoding,
+                       std::min(rows_left_, out_left_));
+    for (size_t i = 0; i < places.size(); ++i) {
+      AddDraftRows(places[i], std::move(candidates[i].nodes));
+    }
+  }
+
  private:
+  static constexpr size_t kMostDrafts = 24;  // of a job in a step
+  struct Place {
+    StepPart* part;
+    size_t last_row;  // of its tokens
+  };
+
+  // No guess is made of what comes after the last token that the answer may have.
+  static size_t DraftsThatFit(const Job& job) { return job.max_length - 1 - job.tokens.size(); }
   void Attach(Job& job) {
     const size_t known =
         cache_.Attach(job.adapter_id(), std::span(job.tokens).first(job.FirstWanted()),
@@ -159,6 +192,33 @@ class Builder {
     }
   }
 
+  // After all other rows: they are of the part's sequence, though they do not follow it.
+  void AddDraftRows(const Place& place, std::vector<DraftNode> nodes) {
+    model::StepInputs& in = step_.inputs;
+    StepPart& part = *place.part;
+    part.first_draft = in.tokens.size();
+    part.n_drafts = nodes.size();
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      const size_t parent = nodes[i].parent < 0
+                                ? place.last_row
+                                : part.first_draft + static_cast<size_t>(nodes[i].parent);
+      in.tokens.push_back(nodes[i].token);
+      in.positions.push_back(in.positions[parent] + 1);
+      in.seq.push_back(in.seq[parent]);
+      in.parent.push_back(static_cast<int32_t>(parent));
+      in.adapter.push_back(in.adapter[parent]);
+      for (auto& slots : in.slots) slots.push_back(-1);
+      in.out_rows.push_back(static_cast<int32_t>(in.tokens.size() - 1));
+      in.out_adapter.push_back(in.adapter.back());
+      step_.out.push_back({static_cast<size_t>(&part - step_.parts.data()),
+                           static_cast<size_t>(in.positions.back()), static_cast<int32_t>(i)});
+    }
+    rows_left_ -= nodes.size();
+    out_left_ -= nodes.size();
+    part.job->usage.drafted_tokens += static_cast<uint32_t>(nodes.size());
+    part.job->drafts->Start(std::move(nodes));
+  }
+
   // Each path as a sequence of its own, on a block that starts as the job's.
   void AddBranches(const StepPart& part) {
     model::StepInputs& in = step_.inputs;
@@ -202,7 +262,7 @@ class Builder {
 }  // namespace
 
 void BuildStep(std::span<const std::unique_ptr<Job>> jobs, const model::Instance& instance,
-               const StepLimits& limits, KvCache& cache, Step* step) {
+               const StepLimits& limits, KvCache& cache, Speculation* speculation, Step* step) {
   Builder builder(instance, limits.rows, cache, step);
   for (const Priority priority : {Priority::kInteractive, Priority::kBatch}) {
     builder.Allow(priority == Priority::kInteractive ? limits.interactive_rows : limits.batch_rows);
@@ -213,6 +273,8 @@ void BuildStep(std::span<const std::unique_ptr<Job>> jobs, const model::Instance
       }
     }
   }
+  if (step->has[0]) builder.Allow(limits.interactive_rows);
+  if (speculation) builder.AddDrafts(*speculation);
 }
 
 }  // namespace minnow::engine

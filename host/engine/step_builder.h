@@ -4,7 +4,7 @@
 // that prefill, older before younger; prefills share what is left of the step's rows, and of two
 // that begin alike the second waits for what the first computes. A job without a page for its next
 // token has no rows. An encoder's sequences are never cut: those that no longer fit wait for the
-// next step. Threads: the executor's.
+// next step. Drafts come last, from what everybody's own rows leave. Threads: the executor's.
 #pragma once
 
 #include <memory>
@@ -21,13 +21,15 @@ struct StepPart {
   Job* job;
   size_t first_token, n_tokens;    // of job->tokens, computed and committed by this step
   std::vector<Job::TreeRow> tree;  // rows after them
+  size_t first_draft = 0;          // row of the first of job->drafts' nodes
+  size_t n_drafts = 0;
 };
 
 // A row whose logits come out, in the order of StepInputs::out_rows.
 struct OutRow {
   size_t part;
   size_t position;  // of job->tokens, unless
-  int32_t node;     // >= 0: a row of the tree
+  int32_t node;     // >= 0: a row of the tree, or of the drafts
 };
 
 struct Step {
@@ -40,8 +42,9 @@ struct Step {
   bool empty() const { return inputs.tokens.empty(); }
 };
 
-// `jobs` in order of admission. Takes pages from the cache for the rows it commits.
+// `jobs` in order of admission. Takes pages from the cache for the rows it commits. `speculation`:
+// null where nothing may be drafted.
 void BuildStep(std::span<const std::unique_ptr<Job>> jobs, const model::Instance& instance,
-               const StepLimits& limits, KvCache& cache, Step* step);
+               const StepLimits& limits, KvCache& cache, Speculation* speculation, Step* step);
 
 }  // namespace minnow::engine

@@ -42,6 +42,7 @@ struct Instance::Weights {
 struct Instance::State {
   plugins::Device* device;
   plugins::StateHandle handle;
+  std::vector<bool> has_group;  // by group: some layer of it is at home here
 };
 
 // Where a backend's thread reports that a step is done. A backend that calls `done` twice would
@@ -267,7 +268,12 @@ Status Instance::CreateStates(std::span<plugins::Device* const> devices) {
     MNW_TRY(CheckMemory(static_cast<uint32_t>(i), devices[i]->info(), memory, bytes));
     MNW_ASSIGN(plugins::StateHandle handle, devices[i]->CreateState(spec));
     state_bytes_ += bytes;
-    states_[i] = std::make_unique<State>(State{devices[i], std::move(handle)});
+    std::vector<bool> has_group(groups_.size());
+    for (const mnw_state_layer& l : layers) {
+      if (l.n_kv_heads > 0) has_group[l.group] = true;
+    }
+    states_[i] =
+        std::make_unique<State>(State{devices[i], std::move(handle), std::move(has_group)});
   }
   return Status();
 }
@@ -569,9 +575,20 @@ Status Instance::EditPages(std::span<const mnw_page_edit> edits) {
 Status Instance::Commit(uint32_t group, std::span<const int32_t> rows,
                         std::span<const int32_t> slots) {
   for (const auto& state : states_) {
-    if (state) MNW_TRY(state->device->CommitState(state->handle.get(), group, rows, slots));
+    if (!state || !state->has_group[group]) continue;
+    MNW_TRY(state->device->CommitState(state->handle.get(), group, rows, slots));
   }
   return Status();
+}
+
+bool Instance::can_speculate() const {
+  const auto commits = [](const auto& state) { return !state || state->device->commits_state(); };
+  const auto repeats = [](const auto& part) { return part->device->info().repeatability == 'B'; };
+  for (const mnw_state_group& g : groups_) {
+    if (g.kind == MNW_STATE_RECURRENT) return false;
+  }
+  return !is_encoder_ && std::all_of(states_.begin(), states_.end(), commits) &&
+         std::all_of(parts_.begin(), parts_.end(), repeats);
 }
 
 }  // namespace minnow::model

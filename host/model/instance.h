@@ -81,6 +81,9 @@ class Instance {
   uint32_t window(uint32_t group) const { return groups_[group].window; }
   // A group whose pages are one block per sequence (MNW_STATE_RECURRENT).
   bool recurrent(uint32_t group) const { return groups_[group].kind == MNW_STATE_RECURRENT; }
+  // May rows of guesses run beside the others and be committed if they were right? Not where they
+  // cannot be left out again, nor where the same row gives other bits in such a step.
+  bool can_speculate() const;
   uint32_t page_columns() const { return (n_ctx_ + kPageTokens - 1) / kPageTokens; }
   uint32_t n_vocab() const { return n_vocab_; }
   // One embedding per sequence comes out instead of logits, and a sequence is one step.

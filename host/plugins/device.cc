@@ -336,9 +336,11 @@ Status Device::EditState(mnw_state* state, std::span<const mnw_page_edit> edits)
   });
 }
 
+bool Device::commits_state() const { return has_state() && table_->state_commit; }
+
 Status Device::CommitState(mnw_state* state, uint32_t group, std::span<const int32_t> rows,
                            std::span<const int32_t> slots) {
-  MNW_TRY(Optional(has_state() && table_->state_commit, "state_commit"));
+  MNW_TRY(Optional(commits_state(), "state_commit"));
   return Guarded<FloatModeOnly>("state_commit", [&](mnw_error* e) {
     return table_->state_commit(state, group, rows.data(), slots.data(),
                                 static_cast<uint32_t>(rows.size()), e);

@@ -204,6 +204,11 @@ void FakeBackend::FailNextState() {
   impl_->fail_state = true;
 }
 
+void FakeBackend::FailNextCommit(mnw_code code) {
+  const std::lock_guard lock(impl_->mutex);
+  impl_->fail_commit = code;
+}
+
 void FakeBackend::FailNextPlan(mnw_code code) {
   const std::lock_guard lock(impl_->mutex);
   impl_->fail_plan = code;

@@ -39,6 +39,7 @@ struct FakeOptions {
   std::chrono::microseconds delay{0};  // else so long after run()
   mnw_residency residency = MNW_OWNED;
   uint64_t memory_total = uint64_t{1} << 30;
+  char repeatability = 'B';
   FakeAnswer answer = FavouriteAnswer;
 };
 
@@ -72,6 +73,7 @@ class FakeBackend {
   // the contract wants it.
   void FailNextRun(mnw_code code, bool late);
   void FailNextState();  // MNW_OUT_OF_MEMORY
+  void FailNextCommit(mnw_code code);
   void FailNextPlan(mnw_code code);
   void FailNextAdapter();  // MNW_OUT_OF_MEMORY, when a site is filled
 

@@ -79,7 +79,7 @@ struct FakeBackend::Impl {
   std::vector<std::string> violations;
   std::vector<FakeStateHandle*> states;
   std::vector<FakeAdapters*> adapter_pools;
-  int fail_run = MNW_OK, fail_run_late = MNW_OK, fail_plan = MNW_OK;
+  int fail_run = MNW_OK, fail_run_late = MNW_OK, fail_plan = MNW_OK, fail_commit = MNW_OK;
   bool fail_state = false, fail_adapter = false;
   std::thread worker;
 

@@ -102,7 +102,7 @@ int DeviceInfo(uint32_t, mnw_device_info* out, mnw_error*) {
   out->id = "fake";
   out->description = "token ids instead of a network";
   out->memory_total = out->memory_free = g_current->options.memory_total;
-  out->repeatability = 'B';
+  out->repeatability = static_cast<uint32_t>(g_current->options.repeatability);
   return MNW_OK;
 }
 
@@ -305,6 +305,10 @@ int StateCommit(mnw_state* handle, uint32_t group, const int32_t* rows, const in
                 uint32_t n, mnw_error* e) {
   auto* s = reinterpret_cast<FakeStateHandle*>(handle);
   Call call(s->context, "state_commit", Alone::kYes);
+  if (const int code = std::exchange(call.backend().fail_commit, MNW_OK); code != MNW_OK) {
+    s->context->lost |= code == MNW_DEVICE_LOST;
+    return Fail(e, code, "injected into state_commit");
+  }
   call.backend().counters.rows_committed += n;
   return call.Finish(e, s->cells.Commit(group, {rows, n}, {slots, n}));
 }

@@ -4,6 +4,7 @@
 
 #include "build_tree.h"
 #include "engine/fake_engine.h"
+#include "engine/replay_draft.h"
 
 using minnow::Code;
 using minnow::engine::FinishReason;
@@ -180,6 +181,17 @@ TEST(Far, ValuesTravelBetweenDevices) {
     const std::vector<float> got = minnow::test::LogitsOf(engine, tokens, 40);
     UNSIGNED_LONGS_EQUAL(expected.size(), got.size());
     CHECK(expected == got);
+    // Guesses that were right are kept where the state is.
+    minnow::engine::GenerateRequest request = minnow::test::Request(tokens, 40);
+    request.ignore_end = true;
+    request.speculate = false;
+    const auto plain = minnow::test::TokensOf(minnow::test::Ask(alone.engine(), request).Wait());
+    request.speculate = true;
+    request.draft = std::make_shared<minnow::test::ReplayDraft>(minnow::test::ReplayDraft::Options{
+        .prompt = tokens.size(), .answer = plain, .acceptance = 0.8});
+    const auto asked = minnow::test::Ask(engine, request);
+    minnow::test::CheckTokens(plain, asked.Wait());
+    CHECK(asked.Wait().usage.accepted_tokens > 10);
   }
   CHECK(far.runs() > 2);
   UNSIGNED_LONGS_EQUAL(0, far.buffers());

@@ -5,12 +5,14 @@
 #include "build_tree.h"
 #include "cpu_levels.h"
 #include "engine/answer.h"
+#include "engine/replay_draft.h"
 #include "engine/sampler.h"
 #include "formats/gguf_writer.h"
 #include "quant/quant.h"
 
 using minnow::engine::EmbedRequest;
 using minnow::engine::GenerateRequest;
+using minnow::engine::GenerateResult;
 using minnow::engine::LogSumExp;
 using minnow::engine::Priority;
 using minnow::engine::ScoreRequest;
@@ -23,10 +25,11 @@ using minnow::test::AskedScore;
 using minnow::test::BuildTreePlugins;
 using minnow::test::CpuEngine;
 using minnow::test::CpuOptions;
-using minnow::test::kCpuLevels;
 using minnow::test::GoldenPath;
+using minnow::test::kCpuLevels;
 using minnow::test::LoadModel;
 using minnow::test::LogitsOf;
+using minnow::test::ReplayDraft;
 using minnow::test::TempDir;
 
 namespace {
@@ -99,6 +102,7 @@ TEST_GROUP(LevelB) {
       alone = AllLogits(cpu);
       CheckSameBits(alone, AmongOthers(cpu));
       CheckTree(cpu, alone);
+      CheckGuesses(cpu);
     }
     for (uint32_t step_tokens : {64u, 7u, 1u}) {
       CpuEngine cpu(model, Options(step_tokens));
@@ -137,6 +141,47 @@ TEST_GROUP(LevelB) {
     std::vector<float> logits = AllLogits(cpu);
     for (const AskedGenerate& other : others) CHECK_OK(other.Wait().status);
     return logits;
+  }
+
+  // Generation with guesses, many of which are right and committed after their step, across pages,
+  // windows and attention's blocks: tokens and log-probabilities are those of generation without.
+  void CheckGuesses(CpuEngine & cpu) {
+    for (const float temperature : {0.0f, 1.0f}) {
+      GenerateRequest request;
+      request.prompt = Text(225, 3);
+      // Repeated text, from which the engine's own guesses come.
+      request.prompt.insert(request.prompt.end(), request.prompt.begin() + 1,
+                            request.prompt.begin() + 11);
+      request.max_tokens = 64;
+      request.ignore_end = true;
+      request.n_logprobs = 3;
+      request.sampling = {.temperature = temperature, .seed = 5};
+      request.speculate = false;
+      const GenerateResult plain = Ask(cpu.engine(), request).Wait();
+      ReplayDraft::Options options{.prompt = request.prompt.size(), .acceptance = 0.8};
+      for (const minnow::engine::GeneratedToken& t : plain.tokens) {
+        options.answer.push_back(t.token);
+      }
+      request.speculate = true;
+      const AskedGenerate own = Ask(cpu.engine(), request);
+      request.draft = std::make_shared<ReplayDraft>(options);
+      options.tree = true;
+      const AskedGenerate chain = Ask(cpu.engine(), request);
+      request.draft = std::make_shared<ReplayDraft>(options);
+      for (const AskedGenerate& asked : {own, chain, Ask(cpu.engine(), request)}) {
+        const GenerateResult& result = asked.Wait();
+        CHECK_OK(result.status);
+        UNSIGNED_LONGS_EQUAL(plain.tokens.size(), result.tokens.size());
+        for (size_t i = 0; i < plain.tokens.size(); ++i) {
+          const auto &a = plain.tokens[i], &b = result.tokens[i];
+          LONGS_EQUAL(a.token, b.token);
+          CHECK(a.logprob == b.logprob);
+          for (size_t k = 0; k < 3; ++k) CHECK(a.top[k].logprob == b.top[k].logprob);
+        }
+      }
+      const bool recurrent = !cpu.engine().instance().can_speculate();
+      CHECK(recurrent == (chain.Wait().usage.accepted_tokens == 0));
+    }
   }
 
   // The same continuation as rows of a tree, beside a second branch, never committed.
@@ -220,6 +265,7 @@ TEST(LevelB, EveryTypeOfCache) {
     const std::vector<float> alone = AllLogits(whole);
     CheckSameBits(alone, AmongOthers(whole));
     CheckTree(whole, alone);
+    CheckGuesses(whole);
     options.engine.step_tokens = 7;
     options.n_threads = 2;
     CpuEngine chunked(model, options);

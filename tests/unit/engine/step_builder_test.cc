@@ -1,8 +1,10 @@
 #include "engine/step_builder.h"
 
 #include "engine/fake_engine.h"
+#include "engine/replay_draft.h"
 
 using minnow::engine::BuildStep;
+using minnow::engine::Drafts;
 using minnow::engine::Job;
 using minnow::engine::KvCache;
 using minnow::engine::LogitsRequest;
@@ -11,12 +13,15 @@ using minnow::engine::MakeLogitsJob;
 using minnow::engine::MakeScoreJob;
 using minnow::engine::Priority;
 using minnow::engine::ScoreRequest;
+using minnow::engine::Speculation;
 using minnow::engine::Step;
+using minnow::engine::StepCost;
 using minnow::engine::StepPart;
 using minnow::model::StepInputs;
 using minnow::test::FakeEngineOptions;
 using minnow::test::FakeInstance;
 using minnow::test::Prompt;
+using minnow::test::ReplayDraft;
 using minnow::test::Request;
 
 namespace {
@@ -36,6 +41,8 @@ TEST_GROUP(StepBuilder) {
   FakeInstance fake{Small()};
   KvCache cache{fake.instance(), 64, 0};
   std::vector<std::unique_ptr<Job>> jobs;
+  StepCost cost;
+  Speculation speculation{cost};
   Step step;
   uint32_t interactive_rows = 64, batch_rows = 64;
 
@@ -59,8 +66,15 @@ TEST_GROUP(StepBuilder) {
     return job;
   }
 
+  // So many guesses of what comes after its tokens.
+  void Guess(Job & job, size_t n, bool tree = false) {
+    job.drafts = std::make_unique<Drafts>(std::make_shared<ReplayDraft>(ReplayDraft::Options{
+        .prompt = job.tokens.size(), .answer = Prompt(50, 3), .tree = tree, .most = n}));
+  }
+
   void Build(uint32_t step_tokens = 64) {
-    BuildStep(jobs, fake.instance(), {step_tokens, interactive_rows, batch_rows}, cache, &step);
+    BuildStep(jobs, fake.instance(), {step_tokens, interactive_rows, batch_rows}, cache,
+              &speculation, &step);
     CheckConsistent();
   }
 
@@ -87,6 +101,10 @@ TEST_GROUP(StepBuilder) {
       UNSIGNED_LONGS_EQUAL(part.job->committed, part.first_token);
       LONGS_EQUAL(part.first_token, in.seq_len[p]);
       for (size_t i = 0; i < part.n_tokens + part.tree.size(); ++i) LONGS_EQUAL(p, in.seq[row++]);
+    }
+    for (size_t p = 0; p < step.parts.size(); ++p) {
+      if (step.parts[p].n_drafts > 0) UNSIGNED_LONGS_EQUAL(row, step.parts[p].first_draft);
+      for (size_t i = 0; i < step.parts[p].n_drafts; ++i) LONGS_EQUAL(p, in.seq[row++]);
     }
     UNSIGNED_LONGS_EQUAL(n, row);
   }
@@ -268,4 +286,83 @@ TEST(StepBuilder, ATreeIsCutIntoWholePaths) {
     for (const auto& row : step.out) CHECK_OK(job.OnTreeLogits(row.node, logits));
   }
   CHECK(job.finished());
+}
+
+// Two that decode beside a prefill; the second one guesses.
+TEST(StepBuilder, GuessesStandBehindAllOtherRowsAndHangOnTheLastToken) {
+  AddGenerate(20, 19);
+  Job& job = AddGenerate(30, 29);
+  AddGenerate(10, 0);
+  Guess(job, 3);
+  Build();
+  const StepInputs& in = step.inputs;
+  UNSIGNED_LONGS_EQUAL(1 + 1 + 10 + 3, in.tokens.size());
+  const std::vector<int32_t> answer = Prompt(50, 3);
+  for (int32_t i = 0; i < 3; ++i) {
+    const auto row = static_cast<size_t>(12 + i);
+    LONGS_EQUAL(answer[static_cast<size_t>(i)], in.tokens[row]);
+    LONGS_EQUAL(30 + i, in.positions[row]);
+    LONGS_EQUAL(i == 0 ? 1 : 11 + i, in.parent[row]);
+    LONGS_EQUAL(1, in.seq[row]);
+    LONGS_EQUAL(-1, in.slots[0][row]);
+    LONGS_EQUAL(-1, in.slots[1][row]);
+    LONGS_EQUAL(row, in.out_rows[static_cast<size_t>(3 + i)]);
+    UNSIGNED_LONGS_EQUAL(1, step.out[static_cast<size_t>(3 + i)].part);
+    LONGS_EQUAL(i, step.out[static_cast<size_t>(3 + i)].node);
+    UNSIGNED_LONGS_EQUAL(30 + i, step.out[static_cast<size_t>(3 + i)].position);
+  }
+  UNSIGNED_LONGS_EQUAL(29, job.committed);
+  UNSIGNED_LONGS_EQUAL(3, job.usage.drafted_tokens);
+}
+
+TEST(StepBuilder, BranchesOfGuessesHangWhereTheyBelong) {
+  Job& job = AddGenerate(30, 29);
+  Guess(job, 5, true);
+  Build();
+  const int32_t parents[] = {-1, 0, 1, 2, 3, 0}, positions[] = {29, 30, 31, 32, 33, 30};
+  UNSIGNED_LONGS_EQUAL(6, step.inputs.tokens.size());
+  for (size_t i = 0; i < 6; ++i) {
+    LONGS_EQUAL(parents[i], step.inputs.parent[i]);
+    LONGS_EQUAL(positions[i], step.inputs.positions[i]);
+  }
+}
+
+TEST(StepBuilder, GuessesGetOnlyWhatOthersLeave) {
+  Job& job = AddGenerate(10, 9);
+  Guess(job, 20);
+  Job& second = AddGenerate(12, 11);
+  Guess(second, 20);
+  AddGenerate(100, 30);
+  Build(16);  // all rows of the step go to the prefill
+  UNSIGNED_LONGS_EQUAL(16, step.inputs.tokens.size());
+  UNSIGNED_LONGS_EQUAL(2, step.out.size());
+  Build(64);
+  UNSIGNED_LONGS_EQUAL(64, step.inputs.tokens.size());
+  UNSIGNED_LONGS_EQUAL(2, step.out.size());
+  jobs.pop_back();
+  Build(64);  // six rows of logits
+  UNSIGNED_LONGS_EQUAL(6, step.inputs.tokens.size());
+  UNSIGNED_LONGS_EQUAL(4, step.parts[0].n_drafts);
+  UNSIGNED_LONGS_EQUAL(0, step.parts[1].n_drafts);
+}
+
+// The answer has at most 8 tokens: the last of them needs no row, and the first is the pending
+// row's.
+TEST(StepBuilder, NothingIsGuessedBeyondTheAnswersEnd) {
+  Job& job = AddGenerate(10, 9);
+  Guess(job, 24);
+  for (size_t left = 8; left > 0; --left) {
+    Build();
+    UNSIGNED_LONGS_EQUAL(std::min<size_t>(left - 1, 5), step.parts[0].n_drafts);
+    job.tokens.push_back(1);
+    ++job.committed;
+  }
+}
+
+TEST(StepBuilder, NothingIsGuessedWhereItMayNotBe) {
+  Job& job = AddGenerate(10, 9);
+  Guess(job, 3);
+  BuildStep(jobs, fake.instance(), 64, cache, nullptr, &step);
+  UNSIGNED_LONGS_EQUAL(1, step.inputs.tokens.size());
+  UNSIGNED_LONGS_EQUAL(0, step.parts[0].n_drafts);
 }

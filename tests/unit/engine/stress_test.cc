@@ -1,8 +1,10 @@
-// Random arrivals, cancellations, priorities and kinds of requests over few pages, for a while.
+// Random arrivals, cancellations, priorities, kinds of requests and guesses over few pages, for a
+// while.
 #include <random>
 #include <thread>
 
 #include "engine/fake_engine.h"
+#include "engine/replay_draft.h"
 
 using minnow::engine::FinishReason;
 using minnow::engine::GenerateRequest;
@@ -20,6 +22,7 @@ using minnow::test::FakeEngine;
 using minnow::test::FakeEngineOptions;
 using minnow::test::FavouriteAnswer;
 using minnow::test::Prompt;
+using minnow::test::ReplayDraft;
 using minnow::test::Request;
 
 namespace {
@@ -97,6 +100,16 @@ class Client {
     const uint32_t answer = Below(10) ? 1 + Below(20) : 1 + Below(200);
     GenerateRequest r = Request(AnyPrompt(length), answer, AnyPriority());
     if (Below(2)) r.sampling = {.temperature = 3, .seed = Below(100)};
+    // Guesses of every quality, some of them with branches; some only where they pay.
+    if (Below(3)) {
+      r.draft = std::make_shared<ReplayDraft>(ReplayDraft::Options{.prompt = r.prompt.size(),
+                                                                   .answer = Expected(r),
+                                                                   .acceptance = Below(11) / 10.0,
+                                                                   .tree = Below(2) == 0,
+                                                                   .insists = Below(4) > 0,
+                                                                   .most = 1 + Below(24),
+                                                                   .seed = Below(1000)});
+    }
     AskedGenerate asked = Ask(fake_.engine(), r);
     sent_.push_back({std::move(r), std::move(asked), false});
   }

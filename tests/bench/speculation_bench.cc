@@ -1,0 +1,176 @@
+// Decoding with guesses beside plain decoding, one stream after another on the same machine in
+// turns: what guesses that are right so often bring, what those that are never right cost, and what
+// the kernels allow.
+//
+//   speculation_bench MODEL.gguf [-t 2] [-p 64] [-n 128] [--rounds 5]
+//
+// First a step of 1, 2, 3 .. rows is timed, by guesses that are all computed and all wrong. With
+// E(n) tokens expected of a step with n guesses, the most that an acceptance allows is the largest
+// E(n) * t(1) / t(1 + n). Then pairs of a plain and a guessed run alternate; the guesses replay the
+// plain answer, right or wrong by a fixed pattern, and the engine decides how many it takes. Last,
+// the engine's own guesses, out of the prompt and the answer. Prints a Markdown page.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <future>
+#include <map>
+
+#include "CLI/CLI.hpp"
+#include "engine/replay_draft.h"
+#include "engine/runtime.h"
+
+namespace minnow::bench {
+namespace {
+
+using engine::GenerateRequest;
+using engine::GenerateResult;
+using engine::TokenId;
+using test::ReplayDraft;
+
+struct Options {
+  std::string model;
+  uint32_t threads = 0, prompt = 64, n = 128, rounds = 5;
+};
+
+double Median(std::vector<double> v) {
+  std::sort(v.begin(), v.end());
+  return v[v.size() / 2];
+}
+
+class Bench {
+ public:
+  Bench(engine::Engine& engine, const Options& o) : engine_(engine), o_(o) {
+    for (uint32_t i = 0; i < o.prompt; ++i) {
+      prompt_.push_back(static_cast<TokenId>(engine::Mix(i) % engine.instance().n_vocab()));
+    }
+  }
+
+  Status Run() {
+    MNW_ASSIGN(GenerateResult first, Generate(nullptr, false));  // also warms up
+    for (const engine::GeneratedToken& t : first.tokens) answer_.push_back(t.token);
+    MNW_TRY(TimeSteps());
+    std::printf(
+        "\n| guesses | tokens/s plain | guessed | ratio: median (range) | allowed | of it | "
+        "guessed, accepted |\n|---|---|---|---|---|---|---|\n");
+    for (const double acceptance : {0.95, 0.8, 0.5, 0.0}) {
+      MNW_TRY(Pairs(fmt::format("right {:.0f} %", 100 * acceptance), Allowed(acceptance),
+                    [&](auto seed) {
+                      return Replay({.acceptance = acceptance, .insists = false, .seed = seed});
+                    }));
+    }
+    return Pairs("the engine's own", 0, [](uint64_t) { return nullptr; });
+  }
+
+ private:
+  std::shared_ptr<engine::DraftSource> Replay(ReplayDraft::Options options) const {
+    options.prompt = prompt_.size();
+    options.answer = answer_;
+    return std::make_shared<ReplayDraft>(std::move(options));
+  }
+
+  Result<GenerateResult> Generate(std::shared_ptr<engine::DraftSource> draft, bool speculate) {
+    std::promise<GenerateResult> promise;
+    GenerateRequest request;
+    request.prompt = prompt_;
+    request.max_tokens = o_.n;
+    request.ignore_end = true;
+    request.speculate = speculate;
+    request.draft = std::move(draft);
+    request.on_done = [&](GenerateResult r) { promise.set_value(std::move(r)); };
+    MNW_TRY(engine_.Generate(std::move(request)).status());
+    GenerateResult result = promise.get_future().get();
+    MNW_TRY(std::move(result.status));
+    for (size_t i = 0; i < answer_.size(); ++i) {
+      if (result.tokens[i].token != answer_[i]) {
+        return Error(Code::kInternal, "token {} differs from plain decoding", i);
+      }
+    }
+    return result;
+  }
+
+  // Fills step_[n]: seconds of a step of n rows.
+  Status TimeSteps() {
+    std::map<uint32_t, std::vector<double>> seconds;
+    for (uint32_t round = 0; round < o_.rounds; ++round) {
+      for (const uint32_t n : {0, 1, 2, 3, 4, 5, 6, 7, 8, 11, 15, 23}) {
+        MNW_ASSIGN(GenerateResult r,
+                   Generate(n == 0 ? nullptr : Replay({.acceptance = 0, .most = n}), n > 0));
+        seconds[1 + n].push_back(r.usage.decode_seconds / (o_.n - 1));
+      }
+    }
+    std::printf("| rows of a step | ms: median | least | of one row's |\n|---|---|---|---|\n");
+    for (auto& [rows, times] : seconds) {
+      step_[rows] = Median(times);
+      std::printf("| %u | %.2f | %.2f | %.2f |\n", rows, 1e3 * step_[rows],
+                  1e3 * *std::min_element(times.begin(), times.end()), step_[rows] / step_[1]);
+    }
+    return Status();
+  }
+
+  double Allowed(double acceptance) const {
+    double best = 1;
+    for (const auto& [rows, seconds] : step_) {
+      const double tokens = (1 - std::pow(acceptance, rows)) / (1 - acceptance);
+      best = std::max(best, tokens * step_.at(1) / seconds);
+    }
+    return best;
+  }
+
+  template <class MakeDraft>
+  Status Pairs(const std::string& name, double allowed, MakeDraft make) {
+    std::vector<double> plain, guessed, ratios;
+    uint32_t drafted = 0, accepted = 0;
+    for (uint32_t round = 0; round < o_.rounds; ++round) {
+      double rate[2];
+      for (const bool speculate : {round % 2 == 0, round % 2 != 0}) {
+        MNW_ASSIGN(GenerateResult r, Generate(speculate ? make(round) : nullptr, speculate));
+        rate[speculate] = (o_.n - 1) / r.usage.decode_seconds;
+        drafted += r.usage.drafted_tokens;
+        accepted += r.usage.accepted_tokens;
+      }
+      plain.push_back(rate[0]);
+      guessed.push_back(rate[1]);
+      ratios.push_back(rate[1] / rate[0]);
+    }
+    const auto [least, most] = std::minmax_element(ratios.begin(), ratios.end());
+    const double ratio = Median(ratios);
+    std::printf("| %s | %.1f | %.1f | %.2f (%.2f–%.2f) | %s | %s | %u, %u |\n", name.c_str(),
+                Median(plain), Median(guessed), ratio, *least, *most,
+                allowed > 0 ? fmt::format("{:.2f}", allowed).c_str() : "–",
+                allowed > 0 ? fmt::format("{:.2f}", ratio / allowed).c_str() : "–",
+                drafted / o_.rounds, accepted / o_.rounds);
+    std::fflush(stdout);
+    return Status();
+  }
+
+  engine::Engine& engine_;
+  const Options o_;
+  std::vector<TokenId> prompt_, answer_;
+  std::map<uint32_t, double> step_;
+};
+
+Status Main(const Options& o) {
+  engine::RuntimeOptions options;
+  options.n_threads = o.threads;
+  options.load.n_ctx = o.prompt + o.n + 32;
+  MNW_ASSIGN(std::unique_ptr<engine::Runtime> runtime, engine::Runtime::Create(options));
+  MNW_ASSIGN(engine::Engine * engine, runtime->Open(o.model));
+  return Bench(*engine, o).Run();
+}
+
+}  // namespace
+}  // namespace minnow::bench
+
+int main(int argc, char** argv) {
+  CLI::App app("Decoding with guesses beside plain decoding");
+  minnow::bench::Options o;
+  app.add_option("model", o.model)->required();
+  app.add_option("-t,--threads", o.threads);
+  app.add_option("-p,--prompt", o.prompt);
+  app.add_option("-n,--tokens", o.n);
+  app.add_option("--rounds", o.rounds);
+  CLI11_PARSE(app, argc, argv);
+  const minnow::Status status = minnow::bench::Main(o);
+  if (!status.ok()) std::fprintf(stderr, "%s\n", status.message().c_str());
+  return status.ok() ? 0 : 1;
+}

@@ -1,0 +1,228 @@
+// How many guesses get a row, in simulated time: what a step of n rows takes and how often a guess
+// is right are given.
+#include "engine/speculation.h"
+
+#include <CppUTest/TestHarness.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <random>
+
+using minnow::engine::DraftKind;
+using minnow::engine::DraftNode;
+using minnow::engine::Drafts;
+using minnow::engine::DraftSource;
+using minnow::engine::Speculation;
+using minnow::engine::StepCost;
+
+namespace {
+
+constexpr int kRight = 1, kWrong = 2;
+
+class Nothing final : public DraftSource {
+ public:
+  std::vector<DraftNode> Propose(std::span<const int32_t>, size_t) override { return {}; }
+};
+
+// Requests that decode together, each with a guess of `depth` tokens before every step.
+class Simulation {
+ public:
+  Simulation(size_t n_requests, std::function<double(size_t)> seconds, uint32_t prefill = 200)
+      : seconds_(std::move(seconds)) {
+    cost_.Observe(prefill, seconds_(prefill));
+    for (size_t i = 0; i < n_requests; ++i) drafts_.emplace_back(std::make_shared<Nothing>());
+  }
+
+  // Tokens per second over so many steps.
+  double Run(int steps, double acceptance, double noise = 0.05) {
+    double tokens = 0, time = 0;
+    for (int i = 0; i < steps; ++i) {
+      std::vector<Speculation::Candidate> candidates;
+      for (Drafts& d : drafts_) candidates.push_back({&d, Guess(acceptance)});
+      const auto n = static_cast<uint32_t>(drafts_.size());
+      speculation_.Choose(candidates, n, n, 1000);
+      size_t rows = n;
+      for (Speculation::Candidate& c : candidates) {
+        rows += c.nodes.size();
+        tokens += 1 + Verify(*c.drafts, std::move(c.nodes));
+      }
+      drafted_ += rows - n;
+      const double seconds = seconds_(rows);
+      time += seconds;
+      cost_.Observe(static_cast<uint32_t>(rows), seconds * (1 + noise * (2 * Uniform() - 1)));
+    }
+    return tokens / time;
+  }
+  double Plain() const { return static_cast<double>(drafts_.size()) / seconds_(drafts_.size()); }
+  // With the best fixed number of guesses.
+  double Best(double acceptance) const {
+    double best = Plain();
+    for (size_t n = 1; n <= kDepth; ++n) {
+      const double all = (1 - std::pow(acceptance, n + 1)) / (1 - acceptance);
+      const auto requests = static_cast<double>(drafts_.size());
+      best = std::max(best, requests * all / seconds_(drafts_.size() * (n + 1)));
+    }
+    return best;
+  }
+  size_t drafted() const { return drafted_; }
+
+ private:
+  static constexpr size_t kDepth = 24;
+
+  double Uniform() { return std::uniform_real_distribution<double>()(rng_); }
+
+  std::vector<DraftNode> Guess(double acceptance) {
+    std::vector<DraftNode> nodes;
+    for (size_t i = 0; i < kDepth; ++i) {
+      nodes.push_back({static_cast<int32_t>(i) - 1, Uniform() < acceptance ? kRight : kWrong,
+                       DraftKind::kEight});
+    }
+    return nodes;
+  }
+
+  double Verify(Drafts& drafts, std::vector<DraftNode> nodes) {
+    drafts.Start(std::move(nodes));
+    for (int32_t node = -1; drafts.IsNext(node); ++node) speculation_.Drew(drafts, kRight);
+    return static_cast<double>(drafts.accepted().size());
+  }
+
+  const std::function<double(size_t)> seconds_;
+  StepCost cost_;
+  Speculation speculation_{cost_};
+  std::vector<Drafts> drafts_;
+  std::mt19937 rng_{7};
+  size_t drafted_ = 0;
+};
+
+// As on a processor: the weights are read for the first row, the others add arithmetic.
+double OnAProcessor(size_t rows) { return 0.020 + 0.003 * static_cast<double>(rows); }
+// Where rows are all that counts.
+double ByTheRow(size_t rows) { return 0.010 * static_cast<double>(rows); }
+// Rows come in eights.
+double InEights(size_t rows) { return 0.020 + 0.010 * static_cast<double>((rows + 7) / 8); }
+
+}  // namespace
+
+TEST_GROUP(Speculation){};
+
+TEST(Speculation, ComesNearTheBestFixedNumberOfGuesses) {
+  for (const auto& seconds : {OnAProcessor, InEights}) {
+    for (const double acceptance : {0.5, 0.8, 0.95}) {
+      Simulation s(1, seconds);
+      const double rate = s.Run(3000, acceptance);
+      CHECK(rate > 0.88 * s.Best(acceptance));
+    }
+  }
+}
+
+TEST(Speculation, CostsLittleWhereNoGuessIsRight) {
+  for (const size_t requests : {1, 4, 32}) {
+    for (const auto& seconds : {OnAProcessor, ByTheRow, InEights}) {
+      Simulation s(requests, seconds);
+      CHECK(s.Run(1000, 0) > 0.97 * s.Plain());
+      CHECK(s.drafted() > 0);  // it has tried
+    }
+  }
+}
+
+TEST(Speculation, CostsLittleWhereRowsCostAsMuchAsSteps) {
+  for (const double acceptance : {0.5, 0.8, 0.95}) {
+    Simulation s(16, ByTheRow);
+    CHECK(s.Run(1000, acceptance) > 0.97 * s.Plain());
+  }
+}
+
+TEST(Speculation, ComesBackWhenGuessesAreRightAgain) {
+  Simulation s(1, OnAProcessor);
+  s.Run(1000, 0);
+  s.Run(200, 0.9);  // while it notices
+  CHECK(s.Run(200, 0.9) > 0.9 * s.Best(0.9));
+}
+
+// One request repeats its source, the other says nothing that was there before.
+TEST(Speculation, RowsGoWhereTheyAreWorthMost) {
+  StepCost cost;
+  for (uint32_t rows = 1; rows < 64; ++rows) cost.Observe(rows, OnAProcessor(rows));
+  Speculation speculation(cost);
+  Drafts good(std::make_shared<Nothing>()), bad(std::make_shared<Nothing>());
+  for (int i = 0; i < 30; ++i) {
+    for (const auto& [drafts, token] : {std::pair(&good, kRight), std::pair(&bad, kWrong)}) {
+      drafts->Start({{-1, token, DraftKind::kTwo}});
+      speculation.Drew(*drafts, kRight);
+    }
+  }
+  std::vector<DraftNode> chain;
+  for (int i = 0; i < 10; ++i) chain.push_back({i - 1, kRight, DraftKind::kTwo});
+  std::vector<Speculation::Candidate> candidates = {{&bad, chain}, {&good, chain}};
+  speculation.Choose(candidates, 2, 2, 6);
+  UNSIGNED_LONGS_EQUAL(0, candidates[0].nodes.size());
+  UNSIGNED_LONGS_EQUAL(6, candidates[1].nodes.size());
+}
+
+TEST(Speculation, ATreeKeepsItsShapeWhenItsLeastLikelyNodesGo) {
+  StepCost cost;
+  for (uint32_t rows = 1; rows < 64; ++rows) cost.Observe(rows, 0.02 + 0.0001 * rows);
+  Speculation speculation(cost);
+  Drafts drafts(std::make_shared<Nothing>());
+  for (int i = 0; i < 40; ++i) {  // kTwo is right three times in four, kSecond one in four
+    drafts.Start({{-1, i % 4 ? kRight : kWrong, DraftKind::kTwo},
+                  {-1, i % 4 ? kWrong : kRight, DraftKind::kSecond}});
+    speculation.Drew(drafts, kRight);
+  }
+  // Two deep and a branch at each.
+  std::vector<Speculation::Candidate> candidates = {{&drafts,
+                                                     {{-1, 10, DraftKind::kSecond},
+                                                      {0, 11, DraftKind::kSecond},
+                                                      {-1, 12, DraftKind::kTwo},
+                                                      {2, 13, DraftKind::kTwo},
+                                                      {3, 14, DraftKind::kTwo}}}};
+  speculation.Choose(candidates, 1, 1, 4);
+  const std::vector<DraftNode>& left = candidates[0].nodes;
+  UNSIGNED_LONGS_EQUAL(4, left.size());
+  const int32_t tokens[] = {10, 12, 13, 14}, parents[] = {-1, -1, 1, 2};
+  for (size_t i = 0; i < 4; ++i) {
+    LONGS_EQUAL(tokens[i], left[i].token);
+    LONGS_EQUAL(parents[i], left[i].parent);
+  }
+}
+
+TEST(Speculation, NothingIsTriedBeforeThePlainStepIsKnown) {
+  StepCost cost;
+  Speculation speculation(cost);
+  Drafts drafts(std::make_shared<Nothing>());
+  const auto tried = [&] {
+    std::vector<Speculation::Candidate> c = {{&drafts, {{-1, kRight, DraftKind::kSixteen}}}};
+    speculation.Choose(c, 1, 1, 10);
+    return c[0].nodes.size();
+  };
+  UNSIGNED_LONGS_EQUAL(0, tried());
+  cost.Observe(100, 1);  // the prompt
+  UNSIGNED_LONGS_EQUAL(0, tried());
+  cost.Observe(1, 0.1);
+  UNSIGNED_LONGS_EQUAL(1, tried());
+  for (int i = 0; i < 200; ++i) cost.Observe(3, 0.1);
+  UNSIGNED_LONGS_EQUAL(0, tried());  // it may have changed
+}
+
+TEST(Speculation, OfTwoBranchesTheOneThatWasDrawnGoesOn) {
+  Drafts drafts(std::make_shared<Nothing>());
+  drafts.Start({{-1, 5, DraftKind::kTwo},
+                {0, 6, DraftKind::kTwo},
+                {-1, 7, DraftKind::kSecond},
+                {2, 8, DraftKind::kTwo},
+                {3, 9, DraftKind::kTwo}});
+  std::vector<bool> learned;
+  const auto learn = [&](DraftKind, bool right) { learned.push_back(right); };
+  CHECK(drafts.IsNext(-1));
+  drafts.Drew(7, learn);
+  CHECK(drafts.IsNext(2));
+  CHECK(!drafts.IsNext(0));
+  drafts.Drew(8, learn);
+  CHECK(drafts.IsNext(3));
+  drafts.Drew(6, learn);
+  for (int32_t node = -1; node < 5; ++node) CHECK(!drafts.IsNext(node));
+  CHECK((learned == std::vector<bool>{false, true, true, false}));
+  const int32_t expected[] = {2, 3};
+  CHECK(std::equal(drafts.accepted().begin(), drafts.accepted().end(), expected, expected + 2));
+}
