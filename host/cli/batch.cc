@@ -259,46 +259,45 @@ VerbResult Run(Options& o) {
 
 }  // namespace
 
-void AddBatch(CLI::App& app) {
+void AddBatch(CommandLine& line) {
   auto o = std::make_shared<Options>();
-  CLI::App* verb = AddVerb(app, "batch", "A pipeline over many documents, one JSON line for each",
+  Verb verb = line.AddVerb("batch", "A pipeline over many documents, one JSON line for each",
                            [o] { return Run(*o); });
-  AddRuntimeOptions(*verb, o->model);
-  AddScriptOptions(*verb, o->script);
-  verb->add_option("pipeline", o->pipeline, "The Lua file that returns minnow.pipeline{...}")
-      ->required();
-  verb->add_option("--input", o->input,
-                   "Folder, glob, text file, FILE.jsonl, FILE.csv, or - for JSON lines from stdin");
-  verb->add_option("--output", o->output,
-                   "JSON lines in the order of the input, compressed if it ends in .zst; - is "
-                   "stdout. The same command again goes on where a stopped one was");
-  verb->add_option("--queue", o->queue,
-                   "Where the run is kept: sqlite:PATH, or postgres://HOST/DATABASE for many "
-                   "workers; default: sqlite:OUTPUT.journal");
-  verb->add_flag("--worker", o->worker,
-                 "Help a run in PostgreSQL that another process feeds and writes");
-  verb->add_option("--run", o->run, "Its name in PostgreSQL; default: the pipeline's name");
-  verb->add_option("--lease", o->lease_seconds,
-                   "Seconds after which a silent worker's documents go to others")
-      ->check(CLI::Range(1.0, 86400.0));
-  verb->add_option("--jobs", o->batch.jobs, "Documents under way at the same time");
-  verb->add_flag("--overwrite", o->overwrite, "Begin anew, whatever the output holds");
-  verb->add_option("--limit", o->selection.limit, "Only so many documents");
-  verb->add_option("--sample", o->selection.sample, "Only this part of the documents, such as 0.01")
-      ->check(CLI::Range(0.0, 1.0));
-  verb->add_option("--shard", o->shard, "I/N: only the I-th of every N documents");
-  verb->add_option("--max-errors", o->batch.max_errors, "Stop when more documents failed");
-  verb->add_option("--retries", o->batch.retries,
-                   "Tries more for a document that failed for want of something");
-  verb->add_option("--max-crashes", o->batch.max_strikes,
-                   "Set a document aside when the process died so often during it; 0: a crash ends "
-                   "the batch");
-  AddUntrustedOption(*verb, o->untrusted);
-  verb->add_flag("--timings", o->batch.timings,
-                 "Seconds in each record, which then differs from run to run");
-  verb->add_option("--report", o->report, "A page about the run, for people: FILE.html");
-  verb->add_flag("--dry-run", o->dry_run,
-                 "Run up to 16 documents, write nothing, and estimate the time of all");
+  AddRuntimeOptions(verb, o->model);
+  AddScriptOptions(verb, o->script);
+  verb.Add("pipeline", o->pipeline, "The Lua file that returns minnow.pipeline{...}").Required();
+  verb.Add("--input", o->input,
+           "Folder, glob, text file, FILE.jsonl, FILE.csv, or - for JSON lines from stdin");
+  verb.Add("--output", o->output,
+           "JSON lines in the order of the input, compressed if it ends in .zst; - is "
+           "stdout. The same command again goes on where a stopped one was");
+  verb.Add("--queue", o->queue,
+           "Where the run is kept: sqlite:PATH, or postgres://HOST/DATABASE for many "
+           "workers; default: sqlite:OUTPUT.journal");
+  verb.AddFlag("--worker", o->worker,
+               "Help a run in PostgreSQL that another process feeds and writes");
+  verb.Add("--run", o->run, "Its name in PostgreSQL; default: the pipeline's name");
+  verb.Add("--lease", o->lease_seconds,
+           "Seconds after which a silent worker's documents go to others")
+      .InRange(1.0, 86400.0);
+  verb.Add("--jobs", o->batch.jobs, "Documents under way at the same time");
+  verb.AddFlag("--overwrite", o->overwrite, "Begin anew, whatever the output holds");
+  verb.Add("--limit", o->selection.limit, "Only so many documents");
+  verb.Add("--sample", o->selection.sample, "Only this part of the documents, such as 0.01")
+      .InRange(0.0, 1.0);
+  verb.Add("--shard", o->shard, "I/N: only the I-th of every N documents");
+  verb.Add("--max-errors", o->batch.max_errors, "Stop when more documents failed");
+  verb.Add("--retries", o->batch.retries,
+           "Tries more for a document that failed for want of something");
+  verb.Add("--max-crashes", o->batch.max_strikes,
+           "Set a document aside when the process died so often during it; 0: a crash ends "
+           "the batch");
+  AddUntrustedOption(verb, o->untrusted);
+  verb.AddFlag("--timings", o->batch.timings,
+               "Seconds in each record, which then differs from run to run");
+  verb.Add("--report", o->report, "A page about the run, for people: FILE.html");
+  verb.AddFlag("--dry-run", o->dry_run,
+               "Run up to 16 documents, write nothing, and estimate the time of all");
 }
 
 }  // namespace minnow::cli

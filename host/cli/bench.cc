@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <mutex>
+#include <nlohmann/json.hpp>
 
 #include "cli/await.h"
 #include "cli/cli.h"
@@ -124,20 +125,18 @@ VerbResult Run(Options o) {
 
 }  // namespace
 
-void AddBench(CLI::App& app) {
+void AddBench(CommandLine& line) {
   auto o = std::make_shared<Options>();
-  CLI::App* verb =
-      AddVerb(app, "bench", "Tokens per second of prefill and decode", [o] { return Run(*o); });
-  AddModelOptions(*verb, o->model);
-  AddLoraOption(*verb, o->model);
-  verb->add_option("-p,--prompt", o->prompt, "Tokens of the prefill; 0: skip");
-  verb->add_option("-n,--tokens", o->n, "Tokens decoded in each stream; 0: skip");
-  verb->add_option("-b,--batch", o->streams, "Numbers of streams, separated by commas")
-      ->delimiter(',')
-      ->allow_extra_args(false);
-  verb->add_option("-d,--depth", o->depth, "Tokens in the context before decoding begins");
-  verb->add_option("-r,--repetitions", o->repetitions, "Measured runs, after one that is not");
-  verb->add_flag("--json", o->json, "JSON rows on stdout");
+  Verb verb =
+      line.AddVerb("bench", "Tokens per second of prefill and decode", [o] { return Run(*o); });
+  AddModelOptions(verb, o->model);
+  AddLoraOption(verb, o->model);
+  verb.Add("-p,--prompt", o->prompt, "Tokens of the prefill; 0: skip");
+  verb.Add("-n,--tokens", o->n, "Tokens decoded in each stream; 0: skip");
+  verb.Add("-b,--batch", o->streams, "Numbers of streams, separated by commas").CommaSeparated();
+  verb.Add("-d,--depth", o->depth, "Tokens in the context before decoding begins");
+  verb.Add("-r,--repetitions", o->repetitions, "Measured runs, after one that is not");
+  verb.AddFlag("--json", o->json, "JSON rows on stdout");
 }
 
 }  // namespace minnow::cli

@@ -25,11 +25,9 @@ VerbResult Run(const std::vector<std::string>& arguments) {
 
 }  // namespace
 
-void AddCheck(CLI::App& app) {
-  auto verb = std::make_shared<CLI::App*>();
-  *verb = AddVerb(app, "check", "What is wrong with a plugin, told to its author (check --help)",
-                  [verb] { return Run((*verb)->remaining()); });
-  (*verb)->prefix_command()->fallthrough(false)->set_help_flag();
+void AddCheck(CommandLine& line) {
+  line.AddForeignVerb("check", "What is wrong with a plugin, told to its author (check --help)",
+                      Run);
 }
 
 }  // namespace minnow::cli

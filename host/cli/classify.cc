@@ -1,6 +1,8 @@
 // minnow classify -m MODEL --labels a,b,c [--question Q] [--json] < DOC
 #include "engine/classify.h"
 
+#include <nlohmann/json.hpp>
+
 #include "cli/await.h"
 #include "cli/cli.h"
 
@@ -46,19 +48,16 @@ VerbResult Run(const Options& o) {
 
 }  // namespace
 
-void AddClassify(CLI::App& app) {
+void AddClassify(CommandLine& line) {
   auto o = std::make_shared<Options>();
-  CLI::App* verb = AddVerb(app, "classify", "The probability of each label for a document",
+  Verb verb = line.AddVerb("classify", "The probability of each label for a document",
                            [o] { return Run(*o); });
-  AddModelOptions(*verb, o->model);
-  AddLoraOption(*verb, o->model);
-  verb->add_option("--labels", o->labels, "The labels, separated by commas")
-      ->required()
-      ->delimiter(',')
-      ->allow_extra_args(false);
-  verb->add_option("--question", o->question, "What is asked of the document");
-  verb->add_option("file", o->file, "The document; - or nothing reads stdin");
-  verb->add_flag("--json", o->json, "One JSON object instead of a table");
+  AddModelOptions(verb, o->model);
+  AddLoraOption(verb, o->model);
+  verb.Add("--labels", o->labels, "The labels, separated by commas").Required().CommaSeparated();
+  verb.Add("--question", o->question, "What is asked of the document");
+  verb.Add("file", o->file, "The document; - or nothing reads stdin");
+  verb.AddFlag("--json", o->json, "One JSON object instead of a table");
 }
 
 }  // namespace minnow::cli

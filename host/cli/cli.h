@@ -1,40 +1,26 @@
 // The command line: data on stdout, progress and errors on stderr.
 //
-// One file per verb. A verb registers its options and a function that runs when it was called; its
-// line in cli.cc is all else it needs. Exit codes: 0 ok, 1 some documents failed, 2 usage, 3 model
-// refused, 74 a file in use was cut (base/mapping_fault.h), 130 interrupted. Threads: the main
-// thread.
+// One file per verb. A verb registers its options (command_line.h) and a function that runs when it
+// was called; its line in cli.cc is all else it needs. Exit codes: 0 ok, 1 some documents failed,
+// 2 usage, 3 model refused, 74 a file in use was cut (base/mapping_fault.h), 130 interrupted.
+// Threads: the main thread.
 #pragma once
 
-#include <CLI/CLI.hpp>
-#include <functional>
 #include <memory>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "base/json.h"
 #include "base/status.h"
+#include "cli/command_line.h"
 #include "engine/runtime.h"
 #include "script/budget.h"
 #include "script/grants.h"
 
 namespace minnow::cli {
 
-inline constexpr int kExitOk = 0, kExitSomeFailed = 1, kExitUsage = 2, kExitModel = 3,
-                     kExitInterrupted = 130;
-
 int Main(int argc, char** argv);
-
-// What a verb's function returns: an exit code, or a Status that becomes a message and exit code 2
-// or 3.
-using VerbResult = Result<int>;
-int ExitCodeOf(const VerbResult& result);  // after a message, if it is a failure
-
-// Adds a verb. `run` is called after the options are parsed.
-CLI::App* AddVerb(CLI::App& app, const std::string& name, const std::string& what,
-                  std::function<VerbResult()> run);
 
 // Options of verbs that open models.
 struct ModelOptions {
@@ -49,10 +35,10 @@ struct ModelOptions {
   bool all_claims = false, strict_backend = false;
   std::string lora;  // PATH[=SCALE], empty: none
 };
-void AddRuntimeOptions(CLI::App& verb, ModelOptions& options);        // all but the model itself
-CLI::Option* AddModelOptions(CLI::App& verb, ModelOptions& options);  // returns -m
-void AddUntrustedOption(CLI::App& verb, bool& untrusted);
-void AddLoraOption(CLI::App& verb, ModelOptions& options);
+void AddRuntimeOptions(Verb verb, ModelOptions& options);  // all but the model itself
+Option AddModelOptions(Verb verb, ModelOptions& options);  // returns -m
+void AddUntrustedOption(Verb verb, bool& untrusted);
+void AddLoraOption(Verb verb, ModelOptions& options);
 Result<engine::RuntimeOptions> ToRuntimeOptions(const ModelOptions& options);
 
 // A runtime with its one model, and the adapter that its requests name.
@@ -68,12 +54,12 @@ struct ScriptOptions {
   std::string budget;
   std::vector<std::string> allow;
 };
-void AddScriptOptions(CLI::App& verb, ScriptOptions& options);
+void AddScriptOptions(Verb verb, ScriptOptions& options);
 Status ReadScriptOptions(const ScriptOptions& options, script::Budget* budget,
                          script::Grants* grants);
 
 // Sampling options of verbs that generate.
-void AddSamplingOptions(CLI::App& verb, engine::Sampling& sampling);
+void AddSamplingOptions(Verb verb, engine::Sampling& sampling);
 
 // A whole file; "-" is stdin.
 Result<std::string> ReadInput(const std::string& path);
@@ -82,20 +68,20 @@ void PrintJson(const nlohmann::ordered_json& value);
 void Print(std::string_view text);
 
 // The verbs.
-void AddBatch(CLI::App& app);
-void AddBench(CLI::App& app);
-void AddCheck(CLI::App& app);
-void AddClassify(CLI::App& app);
-void AddEmbed(CLI::App& app);
-void AddGenerate(CLI::App& app);
-void AddInspect(CLI::App& app);
-void AddPerplexity(CLI::App& app);
-void AddPlugins(CLI::App& app);
-void AddRepl(CLI::App& app);
-void AddRun(CLI::App& app);
-void AddServe(CLI::App& app);
-void AddTemplate(CLI::App& app);
-void AddTest(CLI::App& app);
-void AddTokenize(CLI::App& app);
+void AddBatch(CommandLine& line);
+void AddBench(CommandLine& line);
+void AddCheck(CommandLine& line);
+void AddClassify(CommandLine& line);
+void AddEmbed(CommandLine& line);
+void AddGenerate(CommandLine& line);
+void AddInspect(CommandLine& line);
+void AddPerplexity(CommandLine& line);
+void AddPlugins(CommandLine& line);
+void AddRepl(CommandLine& line);
+void AddRun(CommandLine& line);
+void AddServe(CommandLine& line);
+void AddTemplate(CommandLine& line);
+void AddTest(CommandLine& line);
+void AddTokenize(CommandLine& line);
 
 }  // namespace minnow::cli

@@ -4,6 +4,7 @@
 // gives, of length 1. A line that the model cannot take (too long) has an error in its place.
 #include <deque>
 #include <future>
+#include <nlohmann/json.hpp>
 
 #include "cli/cli.h"
 
@@ -97,13 +98,12 @@ VerbResult Run(const Options& o) {
 
 }  // namespace
 
-void AddEmbed(CLI::App& app) {
+void AddEmbed(CommandLine& line) {
   auto o = std::make_shared<Options>();
-  CLI::App* verb =
-      AddVerb(app, "embed", "A vector for each line of a text", [o] { return Run(*o); });
-  AddModelOptions(*verb, o->model);
-  verb->add_option("file", o->file, "The texts, one per line; - or nothing reads stdin");
-  verb->add_flag("--json", o->json, "One JSON object per line instead of numbers");
+  Verb verb = line.AddVerb("embed", "A vector for each line of a text", [o] { return Run(*o); });
+  AddModelOptions(verb, o->model);
+  verb.Add("file", o->file, "The texts, one per line; - or nothing reads stdin");
+  verb.AddFlag("--json", o->json, "One JSON object per line instead of numbers");
 }
 
 }  // namespace minnow::cli

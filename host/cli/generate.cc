@@ -1,5 +1,5 @@
 // minnow generate -m MODEL -p TEXT -n N [--temp T] [--logprobs K] [--json]
-#include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "cli/await.h"
 #include "cli/cli.h"
@@ -76,22 +76,20 @@ VerbResult Run(const Options& o) {
 
 }  // namespace
 
-void AddGenerate(CLI::App& app) {
+void AddGenerate(CommandLine& line) {
   auto o = std::make_shared<Options>();
-  CLI::App* verb = AddVerb(app, "generate", "Continue a text, or answer it as one chat turn",
+  Verb verb = line.AddVerb("generate", "Continue a text, or answer it as one chat turn",
                            [o] { return Run(*o); });
-  AddModelOptions(*verb, o->model);
-  AddLoraOption(*verb, o->model);
-  AddSamplingOptions(*verb, o->sampling);
-  verb->add_option("-p,--prompt", o->prompt, "The text; - reads stdin")->required();
-  verb->add_option("-n,--max-tokens", o->n, "Tokens of the answer, at most");
-  verb->add_option("--logprobs", o->n_logprobs,
-                   "With --json: log-probabilities of the K likeliest tokens");
-  verb->add_option("--stop", o->stop, "Text that ends the answer (may be repeated)")
-      ->allow_extra_args(false);
-  verb->add_flag("--chat", o->chat,
-                 "The text is a user's turn, put through the model's chat template");
-  verb->add_flag("--json", o->json, "One JSON object instead of text");
+  AddModelOptions(verb, o->model);
+  AddLoraOption(verb, o->model);
+  AddSamplingOptions(verb, o->sampling);
+  verb.Add("-p,--prompt", o->prompt, "The text; - reads stdin").Required();
+  verb.Add("-n,--max-tokens", o->n, "Tokens of the answer, at most");
+  verb.Add("--logprobs", o->n_logprobs, "With --json: log-probabilities of the K likeliest tokens");
+  verb.Add("--stop", o->stop, "Text that ends the answer (may be repeated)");
+  verb.AddFlag("--chat", o->chat,
+               "The text is a user's turn, put through the model's chat template");
+  verb.AddFlag("--json", o->json, "One JSON object instead of text");
 }
 
 }  // namespace minnow::cli

@@ -1,5 +1,6 @@
 // minnow inspect MODEL [--placement] [--graph] [--metadata] [--tensors] [--json]
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "base/tensor_type.h"
 #include "cli/cli.h"
@@ -96,17 +97,17 @@ VerbResult Run(const Options& o) {
 
 }  // namespace
 
-void AddInspect(CLI::App& app) {
+void AddInspect(CommandLine& line) {
   auto o = std::make_shared<Options>();
-  CLI::App* verb =
-      AddVerb(app, "inspect", "What a model is and where it would run", [o] { return Run(*o); });
-  AddModelOptions(*verb, o->model)->required(false);
-  verb->add_option("file", o->model.model, "Model, as -m");
-  verb->add_flag("--placement", o->placement, "Each node, its backend and the reason");
-  verb->add_flag("--graph", o->graph, "The graph, a line for each node");
-  verb->add_flag("--metadata", o->metadata, "The model's keys and values, as GGUF names them");
-  verb->add_flag("--tensors", o->tensors, "The model's tensors, as GGUF names them");
-  verb->add_flag("--json", o->json, "The summary or the placement as JSON");
+  Verb verb =
+      line.AddVerb("inspect", "What a model is and where it would run", [o] { return Run(*o); });
+  AddModelOptions(verb, o->model).Required(false);
+  verb.Add("file", o->model.model, "Model, as -m");
+  verb.AddFlag("--placement", o->placement, "Each node, its backend and the reason");
+  verb.AddFlag("--graph", o->graph, "The graph, a line for each node");
+  verb.AddFlag("--metadata", o->metadata, "The model's keys and values, as GGUF names them");
+  verb.AddFlag("--tensors", o->tensors, "The model's tensors, as GGUF names them");
+  verb.AddFlag("--json", o->json, "The summary or the placement as JSON");
 }
 
 }  // namespace minnow::cli

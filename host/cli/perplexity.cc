@@ -3,6 +3,7 @@
 // Consecutive chunks of -c tokens; where the model adds a BOS, it stands in place of a chunk's
 // first token. The predictions made at positions c/2 .. c-2 of each chunk are scored.
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "cli/await.h"
@@ -89,18 +90,18 @@ VerbResult Run(Options o) {
 
 }  // namespace
 
-void AddPerplexity(CLI::App& app) {
+void AddPerplexity(CommandLine& line) {
   auto o = std::make_shared<Options>();
-  CLI::App* verb =
-      AddVerb(app, "perplexity", "How well a model predicts a text", [o] { return Run(*o); });
-  AddModelOptions(*verb, o->model);
-  AddLoraOption(*verb, o->model);
-  verb->remove_option(verb->get_option("--ctx-size"));
-  verb->add_option("-f,--file", o->file, "The text; - is stdin")->required();
-  verb->add_option("-c,--ctx-size", o->chunk, "Tokens of a chunk");
-  verb->add_option("--chunks", o->max_chunks, "Only the first N chunks; 0: all");
-  verb->add_option("--logits", o->logits, "Write the scored rows' logits to this NumPy file");
-  verb->add_flag("--json", o->json, "One JSON object");
+  Verb verb =
+      line.AddVerb("perplexity", "How well a model predicts a text", [o] { return Run(*o); });
+  AddModelOptions(verb, o->model);
+  AddLoraOption(verb, o->model);
+  verb.Remove("--ctx-size");
+  verb.Add("-f,--file", o->file, "The text; - is stdin").Required();
+  verb.Add("-c,--ctx-size", o->chunk, "Tokens of a chunk");
+  verb.Add("--chunks", o->max_chunks, "Only the first N chunks; 0: all");
+  verb.Add("--logits", o->logits, "Write the scored rows' logits to this NumPy file");
+  verb.AddFlag("--json", o->json, "One JSON object");
 }
 
 }  // namespace minnow::cli

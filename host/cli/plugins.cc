@@ -33,14 +33,13 @@ VerbResult Run(const Options& o) {
 
 }  // namespace
 
-void AddPlugins(CLI::App& app) {
+void AddPlugins(CommandLine& line) {
   auto o = std::make_shared<Options>();
-  CLI::App* verb =
-      AddVerb(app, "plugins", "The plugins and devices of this machine", [o] { return Run(*o); });
-  verb->add_option("--plugin-dir", o->dirs, "More folders with plugins (absolute)")
-      ->allow_extra_args(false);
-  verb->add_flag("--why", o->why, "Every file found, and why it is not used");
-  verb->add_flag("--json", o->json, "JSON list of every file found");
+  Verb verb =
+      line.AddVerb("plugins", "The plugins and devices of this machine", [o] { return Run(*o); });
+  verb.Add("--plugin-dir", o->dirs, "More folders with plugins (absolute)");
+  verb.AddFlag("--why", o->why, "Every file found, and why it is not used");
+  verb.AddFlag("--json", o->json, "JSON list of every file found");
 }
 
 }  // namespace minnow::cli

@@ -128,8 +128,8 @@ class EditedLines : public Lines {
     prompt_ = prompt;
     dropped_ = false;
     interrupts_.Clear();
-    // Before the prompt is shown: a Ctrl-D that answers it at once is then a key, not an end of file
-    // that the terminal turns into a NUL.
+    // Before the prompt is shown: a Ctrl-D that answers it at once is then a key, not an end of
+    // file that the terminal turns into a NUL.
     el_set(editor_, EL_PREP_TERM, 1);
     int n = 0;
     const char* text = el_gets(editor_, &n);
@@ -241,15 +241,15 @@ VerbResult Run(const Options& o) {
 
 }  // namespace
 
-void AddRepl(CLI::App& app) {
+void AddRepl(CommandLine& line) {
   auto o = std::make_shared<Options>();
-  CLI::App* verb = AddVerb(app, "repl", "Lua line by line: values are shown, calls wait",
+  Verb verb = line.AddVerb("repl", "Lua line by line: values are shown, calls wait",
                            [o] { return Run(*o); });
-  verb->add_option("-m,--model", o->model.model,
-                   "The global slm: GGUF file, Hugging Face folder, or a name in a model folder");
-  AddRuntimeOptions(*verb, o->model);
-  AddScriptOptions(*verb, o->script);
-  verb->footer(
+  verb.Add("-m,--model", o->model.model,
+           "The global slm: GGUF file, Hugging Face folder, or a name in a model folder");
+  AddRuntimeOptions(verb, o->model);
+  AddScriptOptions(verb, o->script);
+  verb.Footer(
       "A line is an expression or statements; one that is not complete goes on in the next. A\n"
       "local is gone after its line: leave the word away to keep a value. Without a terminal the\n"
       "lines come from stdin, and the exit code is 1 when one failed.");

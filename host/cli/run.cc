@@ -41,15 +41,15 @@ VerbResult Run(const Options& o) {
 
 }  // namespace
 
-void AddRun(CLI::App& app) {
+void AddRun(CommandLine& line) {
   auto o = std::make_shared<Options>();
-  CLI::App* verb = AddVerb(app, "run", "A Lua script", [o] { return Run(*o); });
-  AddRuntimeOptions(*verb, o->model);
-  AddScriptOptions(*verb, o->script);
-  verb->add_option("file", o->file, "The script")->required();
-  verb->add_option("arguments", o->arguments, "The script's arguments (its ...)");
-  AddUntrustedOption(*verb, o->untrusted);
-  verb->positionals_at_end();
+  Verb verb = line.AddVerb("run", "A Lua script", [o] { return Run(*o); });
+  AddRuntimeOptions(verb, o->model);
+  AddScriptOptions(verb, o->script);
+  verb.Add("file", o->file, "The script").Required();
+  verb.Add("arguments", o->arguments, "The script's arguments (its ...)");
+  AddUntrustedOption(verb, o->untrusted);
+  verb.ArgumentsEndOptions();
 }
 
 }  // namespace minnow::cli

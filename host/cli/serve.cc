@@ -160,54 +160,50 @@ VerbResult Run(Options& o) {
   return signals.cut() ? kExitSomeFailed : kExitOk;
 }
 
-void AddServerOptions(CLI::App& verb, Options& o) {
+void AddServerOptions(Verb verb, Options& o) {
   service::ServerOptions& s = o.service.server;
-  verb.add_option("--listen", s.listen,
-                  "HOST:PORT or unix:PATH, may be repeated; default 127.0.0.1:50051")
-      ->allow_extra_args(false);
-  verb.add_option("--http", o.service.http, "HOST:PORT of /metrics and /health; default: none");
-  verb.add_option("--tls-cert", o.tls_certificate, "Certificate chain (PEM)");
-  verb.add_option("--tls-key", o.tls_key, "Its private key (PEM)");
-  verb.add_option("--tls-client-ca", o.tls_client_ca,
-                  "Clients must show a certificate that one of these signed (PEM)");
-  verb.add_option("--token-file", o.token_file,
-                  "Bearer tokens, one a line; every method then needs one");
-  verb.add_flag("--open-health", s.open_health, "Health checks need no token");
-  verb.add_option("--max-requests", s.max_requests, "Under way at one time; more are refused")
-      ->check(CLI::Range(1u, 100'000u));
-  verb.add_option("--max-queued", o.max_queued, "Of a model, waiting for the engine")
-      ->check(CLI::Range(1u, 100'000u));
-  verb.add_option("--max-message", s.max_message_bytes, "Bytes of a request, such as 16M")
-      ->transform(CLI::AsSizeValue(false))
-      ->check(CLI::Range(size_t{1024}, size_t{1} << 30));
-  verb.add_option("--max-streams", s.max_streams, "Calls at one time on a connection")
-      ->check(CLI::Range(1u, 100'000u));
-  verb.add_option("--max-connection-age", s.max_connection_age_seconds,
-                  "Seconds until a connection is asked to end; 0: no bound")
-      ->check(CLI::Range(0.0, 1e6));
-  verb.add_option("--default-deadline", s.default_deadline_seconds,
-                  "Seconds of a call that comes without a deadline")
-      ->check(CLI::Range(0.001, 1e6));
-  verb.add_option("--drain-seconds", o.drain_seconds, "What requests have to end in after SIGTERM")
-      ->check(CLI::Range(0.0, 1e6));
-  verb.add_option("--access-log", o.service.access_log,
-                  "File of JSON lines, one for each call; - is stderr; default: none");
+  verb.Add("--listen", s.listen,
+           "HOST:PORT or unix:PATH, may be repeated; default 127.0.0.1:50051");
+  verb.Add("--http", o.service.http, "HOST:PORT of /metrics and /health; default: none");
+  verb.Add("--tls-cert", o.tls_certificate, "Certificate chain (PEM)");
+  verb.Add("--tls-key", o.tls_key, "Its private key (PEM)");
+  verb.Add("--tls-client-ca", o.tls_client_ca,
+           "Clients must show a certificate that one of these signed (PEM)");
+  verb.Add("--token-file", o.token_file, "Bearer tokens, one a line; every method then needs one");
+  verb.AddFlag("--open-health", s.open_health, "Health checks need no token");
+  verb.Add("--max-requests", s.max_requests, "Under way at one time; more are refused")
+      .InRange(1u, 100'000u);
+  verb.Add("--max-queued", o.max_queued, "Of a model, waiting for the engine")
+      .InRange(1u, 100'000u);
+  verb.Add("--max-message", s.max_message_bytes, "Bytes of a request, such as 16M")
+      .Bytes()
+      .InRange(size_t{1024}, size_t{1} << 30);
+  verb.Add("--max-streams", s.max_streams, "Calls at one time on a connection")
+      .InRange(1u, 100'000u);
+  verb.Add("--max-connection-age", s.max_connection_age_seconds,
+           "Seconds until a connection is asked to end; 0: no bound")
+      .InRange(0.0, 1e6);
+  verb.Add("--default-deadline", s.default_deadline_seconds,
+           "Seconds of a call that comes without a deadline")
+      .InRange(0.001, 1e6);
+  verb.Add("--drain-seconds", o.drain_seconds, "What requests have to end in after SIGTERM")
+      .InRange(0.0, 1e6);
+  verb.Add("--access-log", o.service.access_log,
+           "File of JSON lines, one for each call; - is stderr; default: none");
 }
 
 }  // namespace
 
-void AddServe(CLI::App& app) {
+void AddServe(CommandLine& line) {
   auto o = std::make_shared<Options>();
-  CLI::App* verb = AddVerb(app, "serve", "Models and pipelines over gRPC", [o] { return Run(*o); });
-  AddRuntimeOptions(*verb, o->model);
-  verb->add_option("-m,--model", o->models,
-                   "GGUF file or name in a model folder, perhaps as NAME=FILE; may be repeated")
-      ->allow_extra_args(false);
-  AddScriptOptions(*verb, o->script);
-  verb->add_option("--pipeline", o->service.pipelines, "Lua file; may be repeated")
-      ->allow_extra_args(false);
-  AddUntrustedOption(*verb, o->untrusted);
-  AddServerOptions(*verb, *o);
+  Verb verb = line.AddVerb("serve", "Models and pipelines over gRPC", [o] { return Run(*o); });
+  AddRuntimeOptions(verb, o->model);
+  verb.Add("-m,--model", o->models,
+           "GGUF file or name in a model folder, perhaps as NAME=FILE; may be repeated");
+  AddScriptOptions(verb, o->script);
+  verb.Add("--pipeline", o->service.pipelines, "Lua file; may be repeated");
+  AddUntrustedOption(verb, o->untrusted);
+  AddServerOptions(verb, *o);
 }
 
 }  // namespace minnow::cli

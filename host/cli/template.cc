@@ -2,6 +2,7 @@
 // [--no-generation-prompt]
 #include <ctime>
 
+#include "base/json.h"
 #include "cli/cli.h"
 #include "text/chat_template.h"
 #include "text/tokenizer_files.h"
@@ -71,20 +72,19 @@ VerbResult Run(const Options& o) {
 
 }  // namespace
 
-void AddTemplate(CLI::App& app) {
+void AddTemplate(CommandLine& line) {
   auto o = std::make_shared<Options>();
-  CLI::App* verb =
-      AddVerb(app, "template", "Messages through a chat template", [o] { return Run(*o); });
-  verb->add_option("-m,--model", o->model, "The model whose template to use");
-  verb->add_option("--template", o->file, "A template file instead");
-  verb->add_option("--messages", o->messages, "JSON list of messages; - is stdin")->required();
-  verb->add_option("--tools", o->tools, "JSON list of tool schemas");
-  verb->add_option("--variables", o->variables,
-                   "JSON object of further variables, such as enable_thinking");
-  verb->add_option("--bos-token", o->bos, "The template's bos_token");
-  verb->add_option("--eos-token", o->eos, "The template's eos_token");
-  verb->add_flag("--no-generation-prompt", o->no_generation_prompt, "Do not begin the reply");
-  verb->add_flag("--json", o->json, "Spans, each with who wrote it (control: the template)");
+  Verb verb = line.AddVerb("template", "Messages through a chat template", [o] { return Run(*o); });
+  verb.Add("-m,--model", o->model, "The model whose template to use");
+  verb.Add("--template", o->file, "A template file instead");
+  verb.Add("--messages", o->messages, "JSON list of messages; - is stdin").Required();
+  verb.Add("--tools", o->tools, "JSON list of tool schemas");
+  verb.Add("--variables", o->variables,
+           "JSON object of further variables, such as enable_thinking");
+  verb.Add("--bos-token", o->bos, "The template's bos_token");
+  verb.Add("--eos-token", o->eos, "The template's eos_token");
+  verb.AddFlag("--no-generation-prompt", o->no_generation_prompt, "Do not begin the reply");
+  verb.AddFlag("--json", o->json, "Spans, each with who wrote it (control: the template)");
 }
 
 }  // namespace minnow::cli

@@ -1,5 +1,6 @@
 // minnow test FILE_test.lua [MORE...]
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "cli/cli.h"
 #include "script/engine_models.h"
@@ -144,17 +145,17 @@ VerbResult Run(const Options& o) {
 
 }  // namespace
 
-void AddTest(CLI::App& app) {
+void AddTest(CommandLine& line) {
   auto o = std::make_shared<Options>();
-  CLI::App* verb = AddVerb(app, "test", "Tests of pipelines, with recorded answers of the models",
+  Verb verb = line.AddVerb("test", "Tests of pipelines, with recorded answers of the models",
                            [o] { return Run(*o); });
-  verb->add_option("files", o->files, "Test files, FILE_test.lua")->required();
-  verb->add_option("--filter", o->filter, "Only tests whose names match this Lua pattern");
-  verb->add_flag("--record", o->record,
-                 "Ask the models, and keep their answers in FILE_test.answers.jsonl");
-  verb->add_flag("--json", o->json, "A line of JSON for each test");
-  AddRuntimeOptions(*verb, o->model);
-  AddScriptOptions(*verb, o->script);
+  verb.Add("files", o->files, "Test files, FILE_test.lua").Required();
+  verb.Add("--filter", o->filter, "Only tests whose names match this Lua pattern");
+  verb.AddFlag("--record", o->record,
+               "Ask the models, and keep their answers in FILE_test.answers.jsonl");
+  verb.AddFlag("--json", o->json, "A line of JSON for each test");
+  AddRuntimeOptions(verb, o->model);
+  AddScriptOptions(verb, o->script);
 }
 
 }  // namespace minnow::cli

@@ -1,5 +1,6 @@
 // minnow tokenize -m MODEL [--no-bos] [--parse-special] [--json] < TEXT;  --decode the other way
 // round
+#include "base/json.h"
 #include "cli/cli.h"
 #include "text/tokenizer_files.h"
 
@@ -59,18 +60,18 @@ VerbResult Run(const Options& o) {
 
 }  // namespace
 
-void AddTokenize(CLI::App& app) {
+void AddTokenize(CommandLine& line) {
   auto o = std::make_shared<Options>();
-  CLI::App* verb =
-      AddVerb(app, "tokenize", "Text from stdin to token ids, or back", [o] { return Run(*o); });
-  verb->add_option("-m,--model", o->model,
-                   "GGUF (a vocabulary is enough), Hugging Face folder, tokenizer.json or "
-                   "SentencePiece file")
-      ->required();
-  verb->add_flag("--no-bos", o->no_bos, "Without the token that begins a text");
-  verb->add_flag("--parse-special", o->parse_special, "Recognize control tokens in the text");
-  verb->add_flag("--decode", o->decode, "A JSON list of ids from stdin to text");
-  verb->add_flag("--json", o->json, "JSON instead of a table");
+  Verb verb =
+      line.AddVerb("tokenize", "Text from stdin to token ids, or back", [o] { return Run(*o); });
+  verb.Add("-m,--model", o->model,
+           "GGUF (a vocabulary is enough), Hugging Face folder, tokenizer.json or "
+           "SentencePiece file")
+      .Required();
+  verb.AddFlag("--no-bos", o->no_bos, "Without the token that begins a text");
+  verb.AddFlag("--parse-special", o->parse_special, "Recognize control tokens in the text");
+  verb.AddFlag("--decode", o->decode, "A JSON list of ids from stdin to text");
+  verb.AddFlag("--json", o->json, "JSON instead of a table");
 }
 
 }  // namespace minnow::cli

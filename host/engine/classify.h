@@ -10,9 +10,11 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/engine.h"
+#include "engine/request.h"
 
 namespace minnow::engine {
+
+class Engine;
 
 struct LabelScore {
   std::string label;
@@ -38,8 +40,8 @@ struct ClassifyRequest {
 
 Result<RequestId> Classify(Engine& engine, ClassifyRequest request);
 
-// The user's turn that asks something of a document. The document comes first, so that one prefix serves
-// many questions.
+// The user's turn that asks something of a document. The document comes first, so that one prefix
+// serves many questions.
 std::string DocumentTurn(std::string_view document, std::string_view question);
 
 }  // namespace minnow::engine

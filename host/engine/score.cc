@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/continuations.h"
+#include "engine/engine.h"
 
 namespace minnow::engine {
 

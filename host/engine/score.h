@@ -7,9 +7,11 @@
 #include <functional>
 #include <vector>
 
-#include "engine/engine.h"
+#include "engine/request.h"
 
 namespace minnow::engine {
+
+class Engine;
 
 struct ContinuationScore {
   double logprob = 0;                 // the sum

@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/log.h"
 #include "model/instance.h"
 #include "model/metadata.h"
+#include "text/chat_template.h"
 
 namespace minnow::model {
 
@@ -58,13 +61,16 @@ Result<std::shared_ptr<const Model>> Model::Load(const std::string& path,
   return result;
 }
 
+Model::Model(std::unique_ptr<const Source> source) : source_(std::move(source)) {}
+Model::~Model() = default;
+
 Status Model::LoadText() {
   MNW_ASSIGN(text::ModelText text, source_->LoadText());
   MNW_ASSIGN(tokenizer_, text::Tokenizer::Create(std::move(text.vocabulary)));
   if (!text.chat_template) return Status();
   auto compiled = text::ChatTemplate::Compile(*text.chat_template);
   if (!compiled.ok()) return std::move(compiled).status().Annotate("its chat template");
-  template_ = *std::move(compiled);
+  template_ = std::make_unique<const text::ChatTemplate>(*std::move(compiled));
   return Status();
 }
 

@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,8 +13,12 @@
 #include "graph/builder.h"
 #include "model/source.h"
 #include "plugins/registry.h"
-#include "text/chat_template.h"
 #include "text/tokenizer.h"
+
+namespace minnow::text {
+class ChatTemplate;
+struct ChatInput;
+}  // namespace minnow::text
 
 namespace minnow::model {
 
@@ -31,6 +34,7 @@ class Model {
   static Result<std::shared_ptr<const Model>> Load(const std::string& path,
                                                    plugins::Registry& registry,
                                                    const LoadOptions& options = {});
+  ~Model();
 
   const std::string& path() const { return source_->path(); }
   const std::string& architecture() const { return architecture_; }
@@ -40,7 +44,7 @@ class Model {
   const mnw_model_info& info() const { return info_; }
   const text::Tokenizer& tokenizer() const { return *tokenizer_; }
   // Null if the model has none.
-  const text::ChatTemplate* chat_template() const { return template_ ? &*template_ : nullptr; }
+  const text::ChatTemplate* chat_template() const { return template_.get(); }
 
   // The graph, made anew: a pure function of the source and of n_ctx. `adapters`: with their sites.
   Result<graph::BuiltGraph> BuildGraph(bool adapters = false) const;
@@ -58,7 +62,7 @@ class Model {
   Result<std::vector<text::TokenId>> EncodeTurn(std::string_view content) const;
 
  private:
-  explicit Model(std::unique_ptr<const Source> source) : source_(std::move(source)) {}
+  explicit Model(std::unique_ptr<const Source> source);
   Status LoadText();
 
   std::unique_ptr<const Source> source_;
@@ -67,7 +71,7 @@ class Model {
   uint32_t n_ctx_ = 0;
   mnw_model_info info_{};
   std::unique_ptr<text::Tokenizer> tokenizer_;
-  std::optional<text::ChatTemplate> template_;
+  std::unique_ptr<const text::ChatTemplate> template_;
 };
 
 }  // namespace minnow::model

@@ -6,6 +6,7 @@
 #include "base/cache_dir.h"
 #include "formats/printable.h"
 #include "model/content_hash.h"
+#include "text/chat_template.h"
 
 namespace minnow::script {
 

@@ -14,7 +14,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <lua.hpp>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <variant>

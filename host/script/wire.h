@@ -6,7 +6,7 @@
 // kCorrupt, and memory grows only with the bytes that have really come. Threads: values.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>

@@ -7,6 +7,7 @@
 #include "engine/score.h"
 #include "minnow/v1/inference.pb.h"
 #include "service/services.h"
+#include "text/chat_template.h"
 
 namespace minnow::service {
 
