@@ -104,6 +104,7 @@ Status Measure(const std::string& name, uint32_t repetitions,
 VerbResult Run(Options o) {
   if (o.repetitions == 0) return Error(Code::kInvalid, "-r must be at least 1");
   if (o.model.n_ctx == 0) o.model.n_ctx = std::max(o.prompt, o.depth + o.n + 2);
+  o.model.prefix_cache_bytes = 0;  // each run computes its prompt
   MNW_ASSIGN(OpenedModel opened, OpenModel(o.model));
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   if (o.prompt > 0) {

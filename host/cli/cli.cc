@@ -46,6 +46,14 @@ void AddRuntimeOptions(Verb verb, ModelOptions& o) {
            "Most memory a model may take on a device, such as 4G; 0: what the device has")
       .Bytes();
   verb.Add("--kv-type", o.kv_type, "Type of the cache").OneOf({"f32", "f16", "q8_0"});
+  verb.Add("--prefix-cache", o.prefix_cache_bytes,
+           "Most of the cache that prompts may keep for later ones, such as 2G, of each model; 0: "
+           "nothing stays")
+      .Bytes();
+  verb.Add("--step-ms", o.step_ms,
+           "What an interactive request has to wait for a step of batch work, in milliseconds; 0: "
+           "batch steps are as large as they can be")
+      .InRange(0.0, 60000.0);
   verb.Add("--device", o.devices,
            "Device, such as cpu or cpu:isa=avx2; repeat it in order of preference: a later "
            "one gets what the earlier ones do not take");
@@ -90,6 +98,8 @@ Result<engine::RuntimeOptions> ToRuntimeOptions(const ModelOptions& o) {
                                              : MNW_TYPE_F16;
   r.instance.all_claims = o.all_claims;
   r.instance.strict_backend = o.strict_backend;
+  r.engine.step_seconds = o.step_ms / 1000;
+  r.engine.prefix_cache_bytes = o.prefix_cache_bytes;
   return r;
 }
 

@@ -34,6 +34,8 @@ struct ModelOptions {
   std::vector<std::string> plugin_dirs, model_dirs;
   bool all_claims = false, strict_backend = false;
   std::string lora;  // PATH[=SCALE], empty: none
+  double step_ms = 40;
+  uint64_t prefix_cache_bytes = engine::EngineOptions().prefix_cache_bytes;
 };
 void AddRuntimeOptions(Verb verb, ModelOptions& options);  // all but the model itself
 Option AddModelOptions(Verb verb, ModelOptions& options);  // returns -m

@@ -37,6 +37,7 @@ nlohmann::ordered_json ToJson(const engine::GenerateResult& r, const text::Token
                              {"finish_reason", engine::FinishReasonName(r.finish_reason)}};
   if (n_logprobs > 0) out["logprobs"] = std::move(logprobs);
   out["usage"] = {{"prompt_tokens", r.usage.prompt_tokens},
+                  {"cached_tokens", r.usage.cached_tokens},
                   {"completion_tokens", r.usage.completion_tokens},
                   {"prefill_seconds", r.usage.prefill_seconds},
                   {"decode_seconds", r.usage.decode_seconds}};

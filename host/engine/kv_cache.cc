@@ -7,6 +7,8 @@ namespace minnow::engine {
 namespace {
 
 constexpr size_t kTokens = model::kPageTokens;
+// A page is not copied for fewer tokens, such as the one that all texts begin with.
+constexpr size_t kWorthCopying = 4;
 
 size_t ColumnsFor(size_t positions) { return (positions + kTokens - 1) / kTokens; }
 
@@ -66,7 +68,8 @@ size_t KvCache::Attach(AdapterId adapter, std::span<const TokenId> tokens, size_
   if (match.length <= committed) return committed;
   // The pages that differ from the sequence's own: where it wrote last, and behind.
   const size_t first = committed / kTokens, full = match.length / kTokens;
-  const size_t part = match.length % kTokens;
+  size_t part = match.length % kTokens;
+  if (match.length < std::max(committed, full * kTokens) + kWorthCopying) part = 0;
   std::vector<int32_t> copies;
   for (uint32_t g = 0; part > 0 && g < pool_.n_groups(); ++g) {
     pool_.Share(g, match.pages[g][full]);  // not to be evicted for its own copy

@@ -36,6 +36,7 @@ std::string Line(const CallEnd& end, uint64_t dropped) {
     line["prefill_seconds"] = usage.prefill_seconds;
     line["decode_seconds"] = usage.decode_seconds;
     line["prompt_tokens"] = usage.prompt_tokens;
+    line["cached_tokens"] = usage.cached_tokens;
     line["completion_tokens"] = usage.completion_tokens;
   }
   if (dropped > 0) line["dropped_lines"] = dropped;

@@ -26,6 +26,7 @@ engine::Priority ToPriority(v1::Priority priority) {
 void Fill(const engine::Usage& usage, v1::Usage* out) {
   out->set_prompt_tokens(usage.prompt_tokens);
   out->set_completion_tokens(usage.completion_tokens);
+  out->set_cached_tokens(usage.cached_tokens);
 }
 
 void Fill(const engine::Usage& usage, v1::Timings* out) {

@@ -47,6 +47,7 @@ void Histogram::Print(std::string_view name, const std::string& labels, std::str
 void ModelSeries::ObserveUsage(const engine::Usage& usage) {
   queue.Observe(usage.queue_seconds);
   prompt_tokens.fetch_add(usage.prompt_tokens, std::memory_order_relaxed);
+  cached_tokens.fetch_add(usage.cached_tokens, std::memory_order_relaxed);
   completion_tokens.fetch_add(usage.completion_tokens, std::memory_order_relaxed);
 }
 
@@ -101,6 +102,8 @@ std::string Metrics::Print(const std::vector<Gauge>& gauges) const {
     for (const auto& [key, series] : models_) line(name, of(key), ((*series).*member).load());
   };
   counter("minnow_prompt_tokens_total", "Tokens of prompts.", &ModelSeries::prompt_tokens);
+  counter("minnow_cached_tokens_total", "Tokens of prompts that were in the cache.",
+          &ModelSeries::cached_tokens);
   counter("minnow_completion_tokens_total", "Tokens of answers.", &ModelSeries::completion_tokens);
   const auto gauge = [&](const char* name, const char* type, const char* help, auto value) {
     Head(name, type, help, &out);
@@ -115,6 +118,10 @@ std::string Metrics::Print(const std::vector<Gauge>& gauges) const {
         [](const Stats& s) { return s.queued; });
   gauge("minnow_kv_pages_used", "gauge", "Pages of the cache in use.",
         [](const Stats& s) { return s.pages_used; });
+  gauge("minnow_kv_pages_kept", "gauge", "Pages of the cache that hold prefixes for later prompts.",
+        [](const Stats& s) { return s.pages_kept; });
+  gauge("minnow_preemptions_total", "counter", "Requests that gave up their pages and waited.",
+        [](const Stats& s) { return s.preemptions; });
   gauge("minnow_kv_pages", "gauge", "Pages of the cache.",
         [](const Stats& s) { return s.pages_total; });
   gauge("minnow_steps_total", "counter", "Steps of the engine.",
