@@ -82,7 +82,6 @@ void Fields(F& f, R& r) {
 template <class F, Is<engine::Usage> R>
 void Fields(F& f, R& r) {
   f("prompt_tokens", r.prompt_tokens);
-  f("cached_tokens", r.cached_tokens);
   f("completion_tokens", r.completion_tokens);
   f("queue_seconds", r.queue_seconds);
   f("prefill_seconds", r.prefill_seconds);

