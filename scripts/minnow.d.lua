@@ -184,7 +184,7 @@ function minnow.pipeline(spec) end
 ---@param seconds number  -- from 0 on
 function minnow.sleep(seconds) end
 
----A document that several questions are asked about.
+---A document that several questions are asked about. It is read once: by the first of them.
 ---@class minnow.Context
 ---@field model minnow.Model
 ---@field document string

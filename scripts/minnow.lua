@@ -110,10 +110,10 @@ function minnow.ordered(entries)
   return setmetatable(value, { __order = order })
 end
 
--- A document that several questions are asked about: what stands before them is the same for all.
+-- What stands before the questions is the same for all, so the engine computes it once.
 local Context = {}
 
----A document that several questions are asked about.
+---A document that several questions are asked about. It is read once: by the first of them.
 ---@class minnow.Context
 ---@field model minnow.Model
 ---@field document string

@@ -158,6 +158,7 @@ void Batch::Complete(const Task& task, const script::DocumentResult& result) {
     summary_.failed += failed;
     ++ahead_;
     progress_.Count(failed, result.prompt_tokens + result.completion_tokens);
+    progress_.CountSteps(result.steps);
     MNW_TRY(WriteReady());
     if (summary_.failed <= options_.max_errors) return Status();
     return Error(

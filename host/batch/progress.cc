@@ -44,9 +44,20 @@ void Progress::Count(bool failed, uint64_t tokens) {
   std::fprintf(stderr, "\r\033[K%s", Line(seconds()).c_str());
 }
 
+std::string Describe(const script::StepUsage& u) {
+  const double cached = u.prompt_tokens == 0 ? 0.0
+                                             : 100.0 * static_cast<double>(u.cached_tokens) /
+                                                   static_cast<double>(u.prompt_tokens);
+  return fmt::format("{} calls read {} tokens, {:.0f} % of them from the cache, and wrote {}",
+                     u.calls, u.prompt_tokens, cached, u.completion_tokens);
+}
+
 void Progress::Finish() {
   std::fprintf(stderr, "%s%s in %.1f s\n", terminal_ ? "\r\033[K" : "", Line(seconds()).c_str(),
                seconds());
+  for (const auto& [step, usage] : steps_) {
+    std::fprintf(stderr, "  %s: %s\n", step.c_str(), Describe(usage).c_str());
+  }
 }
 
 }  // namespace minnow::batch

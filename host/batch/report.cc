@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "base/json.h"
+#include "batch/progress.h"
 
 namespace minnow::batch {
 
@@ -150,6 +151,11 @@ std::string Page(const ReportInput& input, const Totals& totals) {
       page +=
           fmt::format("<p>The first {} of {}.</p>\n", totals.failures.size(), totals.n_failed());
     }
+  }
+  if (!input.steps.empty()) {
+    page += "<h2>Calls of models in the last run</h2>\n<table>\n";
+    for (const auto& [step, usage] : input.steps) page += Row(step, Describe(usage));
+    page += "</table>\n";
   }
   page += "<h2>What was run</h2>\n<table>\n";
   for (const auto& [name, value] : input.identity) page += Row(name, value);

@@ -8,6 +8,7 @@
 
 #include "base/status.h"
 #include "batch/queue.h"
+#include "script/step_usage.h"
 
 namespace minnow::batch {
 
@@ -17,6 +18,7 @@ struct ReportInput {
   Identity identity;
   double seconds = 0;                  // of this process
   uint64_t documents = 0, tokens = 0;  // in them
+  script::StepUsages steps;            // likewise
 };
 
 // HTML, one file without links to others.

@@ -198,7 +198,7 @@ VerbResult RunHere(const Options& o) {
     MNW_ASSIGN(const auto parts, pipeline->Parts());
     whole.insert(whole.end(), parts.begin(), parts.end());
     MNW_TRY(batch::WriteReport({o.output, pipeline->name(), whole, progress.seconds(),
-                                progress.documents(), progress.tokens()},
+                                progress.documents(), progress.tokens(), progress.steps()},
                                o.report));
   }
   return summary.failed > 0 ? kExitSomeFailed : kExitOk;

@@ -46,9 +46,10 @@ void AddRuntimeOptions(Verb verb, ModelOptions& o) {
            "Most memory a model may take on a device, such as 4G; 0: what the device has")
       .Bytes();
   verb.Add("--kv-type", o.kv_type, "Type of the cache").OneOf({"f32", "f16", "q8_0"});
-  verb.Add("--prefix-cache", o.prefix_cache_bytes,
-           "Most of the cache that prompts may keep for later ones, such as 2G, of each model; 0: "
-           "nothing stays")
+  verb.Add(
+          "--prefix-cache", o.prefix_cache_bytes,
+          "Most of each model's cache that prompts may keep for later ones, such as 2G; 0: nothing "
+          "stays. Without it: four contexts, at most 512M")
       .Bytes();
   verb.Add("--step-ms", o.step_ms,
            "What an interactive request has to wait for a step of batch work, in milliseconds; 0: "

@@ -35,7 +35,7 @@ struct ModelOptions {
   bool all_claims = false, strict_backend = false;
   std::string lora;  // PATH[=SCALE], empty: none
   double step_ms = 40;
-  uint64_t prefix_cache_bytes = engine::EngineOptions().prefix_cache_bytes;
+  uint64_t prefix_cache_bytes = engine::kPrefixCacheByContext;
 };
 void AddRuntimeOptions(Verb verb, ModelOptions& options);  // all but the model itself
 Option AddModelOptions(Verb verb, ModelOptions& options);  // returns -m

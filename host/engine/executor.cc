@@ -308,12 +308,12 @@ void Executor::RunStep(ModelQueue& queue) {
     return queue.instance.Wait();
   };
   const Result<std::span<const float>> output = run();
+  const auto seconds = [&] { return std::chrono::duration<double>(Clock::now() - begin).count(); };
+  Charge(queue, seconds());
   if (output.ok()) {
     const auto rows = static_cast<uint32_t>(queue.step.inputs.tokens.size());
     Deliver(queue, *output);
-    const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-    queue.cost.Observe(rows, seconds);
-    Charge(queue, seconds);
+    queue.cost.Observe(rows, seconds());
     return;
   }
   if (output.status().code() == Code::kDeviceLost) return LoseDevice(queue, output.status());

@@ -26,7 +26,7 @@ struct EngineOptions {
   // one of those has to wait for a step that it is not in. 0: no limit.
   double step_seconds = 0.040;
   // Per model, what prefixes may take of the cache when no running request stands on them.
-  uint64_t prefix_cache_bytes = uint64_t{512} << 20;
+  uint64_t prefix_cache_bytes = kPrefixCacheByContext;
 };
 
 struct EngineStats {

@@ -17,10 +17,15 @@ size_t ColumnsFor(size_t positions) { return (positions + kTokens - 1) / kTokens
 KvCache::KvCache(const model::Instance& instance, uint32_t step_tokens, uint64_t keep_bytes)
     : pool_(instance, step_tokens), tree_(pool_), shares_(pool_.n_groups() > 0) {
   const uint64_t page_bytes = std::max<uint64_t>(1, instance.state_bytes() / std::max(1u, total()));
+  uint64_t most = UINT64_MAX;
+  if (keep_bytes == kPrefixCacheByContext) {
+    keep_bytes = uint64_t{512} << 20;
+    most = uint64_t{4} * instance.page_columns();
+  }
   for (uint32_t g = 0; g < pool_.n_groups(); ++g) {
     if (pool_.recurrent(g)) shares_ = false;
     most_kept_.push_back(static_cast<uint32_t>(
-        std::min<uint64_t>(keep_bytes / page_bytes / pool_.n_groups(), pool_.size(g))));
+        std::min<uint64_t>({keep_bytes / page_bytes / pool_.n_groups(), most, pool_.size(g)})));
   }
 }
 

@@ -20,6 +20,9 @@
 
 namespace minnow::engine {
 
+// As much as four sequences of the model's context take, and at most 512 MiB.
+inline constexpr uint64_t kPrefixCacheByContext = UINT64_MAX;
+
 class KvCache {
  public:
   // `step_tokens`: the rows of the largest step. `keep_bytes`: what prefixes that no running

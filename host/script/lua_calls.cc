@@ -148,7 +148,7 @@ Status StartClassify(lua_State* L, State& state, State::CallId id) {
   request.priority = state.priority();
   request.on_done = state.Receiver<engine::ClassifyResult>(
       id, [](State& state, State::CallId id, engine::ClassifyResult result) {
-        state.CountUsage(result.usage);
+        state.CountUsage(id, result.usage);
         state.Complete(id, ClassifyJson(result));
       });
   MNW_ASSIGN(const engine::RequestId submitted, model->Classify(std::move(request)));
@@ -170,7 +170,7 @@ Status StartEmbed(lua_State* L, State& state, State::CallId id) {
   MNW_TRY(state.ReserveTokens(request.tokens.size()));
   request.priority = state.priority();
   auto receive = state.Receiver<Embedding>(id, [](State& state, State::CallId id, Embedding e) {
-    state.CountUsage(e.usage);
+    state.CountUsage(id, e.usage);
     state.Complete(id, e.status.ok() ? Result<Json>(Json(e.vector)) : Result<Json>(e.status));
   });
   request.on_done = [receive = std::move(receive)](Status status, std::vector<float> vector,
@@ -214,7 +214,7 @@ Status StartScore(lua_State* L, State& state, State::CallId id) {
   request.priority = state.priority();
   request.on_done = state.Receiver<engine::ScoreResult>(
       id, [](State& state, State::CallId id, engine::ScoreResult result) {
-        state.CountUsage(result.usage);
+        state.CountUsage(id, result.usage);
         state.Complete(id, ScoreJson(result));
       });
   MNW_ASSIGN(const engine::RequestId submitted, model->Score(std::move(request)));
@@ -383,7 +383,7 @@ Status SubmitGenerate(State& state, State::CallId id, ModelApi& model,
   request.priority = state.priority();
   request.on_done = state.Receiver<engine::GenerateResult>(
       id, [](State& state, State::CallId id, engine::GenerateResult result) {
-        state.CountUsage(result.usage);
+        state.CountUsage(id, result.usage);
         state.Complete(id, GenerateJson(result));
       });
   MNW_ASSIGN(const engine::RequestId submitted, model.Generate(std::move(request)));

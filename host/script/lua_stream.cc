@@ -67,7 +67,7 @@ int Stream(lua_State* L) {
   State& state = State::From(L);
   lua_settop(L, 3);
   auto* id = static_cast<State::CallId*>(lua_newuserdatauv(L, sizeof(State::CallId), 0));
-  *id = state.NewCall(L);
+  *id = state.NewCall(L, "stream");
   lua_rawgetp(L, LUA_REGISTRYINDEX, &kStreamMetatable);
   lua_setmetatable(L, -2);
   if (!state.Try(StartStream(L, state, *id))) {

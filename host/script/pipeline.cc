@@ -143,6 +143,7 @@ void LocalPipeline::Begin(RunId id) {
     }
     result.prompt_tokens = running->state->usage().prompt_tokens;
     result.completion_tokens = running->state->usage().completion_tokens;
+    result.steps = running->state->steps();
     Finish(id, std::move(result));
   });
 }

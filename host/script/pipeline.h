@@ -18,6 +18,7 @@
 
 #include "script/child_process.h"
 #include "script/state.h"
+#include "script/step_usage.h"
 
 namespace minnow::script {
 
@@ -32,6 +33,7 @@ struct DocumentResult {
   nlohmann::ordered_json value{};  // what run returned
   double seconds = 0;
   uint64_t prompt_tokens = 0, completion_tokens = 0;
+  StepUsages steps{};  // none of an untrusted script's
 };
 
 struct PipelineOptions {

@@ -25,16 +25,23 @@ constexpr double kLongTurn = 0.1;            // seconds
 
 const char kErrorMetatable = 0;  // its address is the registry key
 
-// "triage.lua:12: ", the innermost line that is the script's and not the library's.
+// The innermost line that is the script's and not the library's; false if there is none.
+bool FindWhere(lua_State* L, lua_Debug* frame) {
+  for (int level = 0; lua_getstack(L, level, frame); ++level) {
+    lua_getinfo(L, "Sl", frame);
+    if (frame->currentline > 0 && std::strcmp(frame->source, kEmbeddedChunkName) != 0) return true;
+  }
+  return false;
+}
+
+// "triage.lua:12: "
 void PushWhere(lua_State* L) {
   lua_Debug frame;
-  for (int level = 0; lua_getstack(L, level, &frame); ++level) {
-    lua_getinfo(L, "Sl", &frame);
-    if (frame.currentline <= 0 || std::strcmp(frame.source, kEmbeddedChunkName) == 0) continue;
+  if (FindWhere(L, &frame)) {
     lua_pushfstring(L, "%s:%d: ", frame.short_src, frame.currentline);
-    return;
+  } else {
+    lua_pushliteral(L, "");
   }
-  lua_pushliteral(L, "");
 }
 
 int ErrorToString(lua_State* L) {
@@ -324,13 +331,17 @@ void State::RequireWait(lua_State* L, const char* what) {
   Raise(L);
 }
 
-State::CallId State::NewCall(lua_State* L) {
+State::CallId State::NewCall(lua_State* L, const char* what) {
   if (calls_.size() >= kMaxCalls && breach_.ok()) {
     breach_ =
         Error(Code::kExhausted, "the script has more than {} calls under way at once", kMaxCalls);
   }
   Charge(L, kCallInstructions);
-  calls_.try_emplace(++last_call_);
+  Call& call = calls_[++last_call_];
+  lua_Debug frame;
+  if (what && FindWhere(L, &frame)) {
+    call.step = fmt::format("{}:{} {}", frame.short_src, frame.currentline, what);
+  }
   return last_call_;
 }
 
@@ -345,7 +356,7 @@ void State::Submitted(CallId id, ModelApi& model, engine::RequestId request) {
 
 int State::CallAndWait(lua_State* L, const char* what, StartCall start) {
   RequireWait(L, what);
-  const CallId id = NewCall(L);
+  const CallId id = NewCall(L, what);
   if (!Try(start(L, *this, id))) {
     Forget(id);
     return Raise(L);
@@ -449,7 +460,10 @@ Status State::ReserveTokens(size_t n_tokens, uint32_t* max_new) {
   return breach_;
 }
 
-void State::CountUsage(const engine::Usage& usage) {
+void State::CountUsage(CallId id, const engine::Usage& usage) {
+  if (const Call* call = Find(id); call && !call->step.empty()) {
+    steps_[call->step].Add({1, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens});
+  }
   usage_.prompt_tokens += usage.prompt_tokens;
   usage_.completion_tokens += usage.completion_tokens;
   const uint64_t budget = environment_.budget.tokens;

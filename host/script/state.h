@@ -34,6 +34,7 @@
 #include "script/loop.h"
 #include "script/model_api.h"
 #include "script/program.h"
+#include "script/step_usage.h"
 
 namespace minnow::script {
 
@@ -104,11 +105,13 @@ class State {
     nlohmann::ordered_json value;    // the result, when done
     std::deque<std::string> pieces;  // of a stream: not yet taken
     size_t unfinished = 0;           // tasks of a group
+    std::string step;                // where the script calls a model; see StepUsage
   };
   // Raises unless `L` may wait here: not in callbacks of Lua's own C functions, not at a module's
   // top.
   void RequireWait(lua_State* L, const char* what);
-  CallId NewCall(lua_State* L);  // raises when too many are under way
+  // Raises when too many are under way. `what`: the method, of a call of a model.
+  CallId NewCall(lua_State* L, const char* what = nullptr);
   Call* Find(CallId id);
   void Submitted(CallId id, ModelApi& model, engine::RequestId request);
   // A whole function that waits: `start` reads the arguments and sees to it that the call will be
@@ -129,7 +132,8 @@ class State {
   // Before a request is submitted: takes its tokens from the budget, and from `max_new`, if it is
   // there, what would be more than the budget allows.
   Status ReserveTokens(size_t n_tokens, uint32_t* max_new = nullptr);
-  void CountUsage(const engine::Usage& usage);
+  void CountUsage(CallId id, const engine::Usage& usage);
+  const StepUsages& steps() const { return steps_; }
 
   // A function for any thread: on the loop, `arrive` gets what it was called with, unless the state
   // is gone by then.
@@ -197,6 +201,7 @@ class State {
   size_t memory_ = 0;
   uint64_t instructions_ = 0;
   uint64_t tokens_ = 0;
+  StepUsages steps_;
   size_t output_bytes_ = 0;
   double run_seconds_ = 0;  // before the present turn
   Clock::time_point resumed_at_;

@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import resource
 import shutil
 import signal
@@ -22,6 +23,8 @@ import time
 import unittest
 
 BUILD = None
+not_sanitized = unittest.skipIf(os.environ.get("MINNOW_SANITIZED"),
+                                "a sanitizer takes memory, and asks the system for more than a confined process may have")
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 KILLS = 40
 N_DOCUMENTS = 400
@@ -185,6 +188,7 @@ class Batch(unittest.TestCase):
         self.run_batch(out, code=1)
         self.assertEqual(want, out.read_bytes())
 
+    @not_sanitized
     def test_an_untrusted_pipeline_gives_the_same_bytes(self):
         self.write_input(60)
         self.pipeline.write_text(ASKING)
@@ -196,6 +200,7 @@ class Batch(unittest.TestCase):
         self.assertEqual(trusted.read_bytes(), untrusted.read_bytes())
         self.assertEqual(60, len(trusted.read_text().splitlines()))
 
+    @not_sanitized
     def test_an_untrusted_pipeline_runs_in_a_confined_process_that_ends_with_the_batch(self):
         self.pipeline.write_text(PIPELINE.replace("(#doc.text % 7) / 1000", "600"))
         # Without a supervisor, whose child the batch would be.
@@ -228,6 +233,7 @@ class Batch(unittest.TestCase):
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.01)
 
+    @not_sanitized
     def test_an_untrusted_pipeline_opens_no_paths(self):
         model = pathlib.Path(__file__).resolve().parents[2] / "models/minnow-demo.Q8_0.gguf"
         self.pipeline.write_text(f'require "minnow".model "{model}"')
@@ -341,12 +347,27 @@ class Batch(unittest.TestCase):
         self.assertIn(f"<tr><th>failed</th><td>{failed}</td></tr>", page)
         self.assertIn("a bad one", page)
 
+    def test_summary_and_report_tell_what_each_call_of_a_model_found_in_the_cache(self):
+        triage = SOURCE / "examples/triage"
+        report = self.dir / "report.html"
+        result = subprocess.run(
+            [BUILD / "bin/minnow", "batch", triage / "triage.lua", "--model-dir", SOURCE / "models", "--input",
+             triage / "documents", "--limit", "4", "--output", self.dir / "triage.jsonl", "--report", report],
+            capture_output=True, text=True, timeout=300, check=False)
+        self.assertEqual(0, result.returncode, result.stderr)
+        line = re.compile(r"triage\.lua:\d+ (\w+): (\d+) calls read (\d+) tokens, (\d+) % of them from the cache")
+        found = {name: (int(calls), int(cached)) for name, calls, _, cached in line.findall(result.stderr)}
+        self.assertEqual(4, found["classify"][0])
+        self.assertGreater(found["ask"][1], 50)  # the document was read to classify it
+        self.assertRegex(report.read_text(), r"triage\.lua:\d+ classify</th><td>4 calls read")
+
     def test_a_dry_run_writes_nothing(self):
         out = self.dir / "out.jsonl"
         result = self.run_batch(out, "--dry-run")
         self.assertIn(f"all {N_DOCUMENTS} would take about", result.stdout)
         self.assertFalse(out.exists() or (self.dir / "out.jsonl.journal").exists())
 
+    @not_sanitized
     def test_memory_does_not_grow_with_the_documents(self):
         self.pipeline.write_text(PIPELINE.replace("minnow.sleep", "local _ ="))
         peak = {}

@@ -52,6 +52,8 @@ class Docs(unittest.TestCase):
 def blocks_of(page):
     """The blocks that are to run."""
     for block in blocks(page):
+        if os.environ.get("MINNOW_SANITIZED") and "--untrusted" in block.text:
+            continue  # a sanitizer asks the system for more than a confined process may have
         if block.language == "lua" or page.name != "README.md" and (
                 block.language == "python" or block.text.lstrip().startswith(COMMANDS)):
             yield block

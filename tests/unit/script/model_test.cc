@@ -214,3 +214,23 @@ TEST(ScriptModel, CountsWhatADocumentUsed) {
   LONGS_EQUAL(5, result.completion_tokens);
   CHECK(result.seconds > 0);
 }
+
+TEST(ScriptModel, CountsWhatTheCallsOfEachPlaceUsed) {
+  const auto result = f.Run(
+      "for i = 1, 3 do m:generate('abc') end\n"
+      "local context = m:context('doc')\n"
+      "context:ask('q')\n"
+      "for _ in m:stream('ab') do end");
+  CHECK_OK(result.status);
+  if (f.options.untrusted) return;  // its process does not tell
+  LONGS_EQUAL(3, result.steps.size());
+  std::string steps;
+  for (const auto& [step, usage] : result.steps) {
+    steps += step.substr(step.find(':')) + "; ";
+    if (step.ends_with("generate")) {
+      LONGS_EQUAL(3, usage.calls);
+      LONGS_EQUAL(9, usage.prompt_tokens);
+    }
+  }
+  STRCMP_EQUAL(":2 generate; :4 ask; :5 stream; ", steps.c_str());
+}
