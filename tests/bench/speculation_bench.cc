@@ -9,9 +9,13 @@
 // E(n) * t(1) / t(1 + n). Then pairs of a plain and a guessed run alternate; the guesses replay the
 // plain answer, right or wrong by a fixed pattern, and the engine decides how many it takes. Last,
 // the engine's own guesses, out of the prompt and the answer. Prints a Markdown page.
+//
+// One thread is timed by its own processor time, so that other work on the machine disturbs little
+// but the memory.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <ctime>
 #include <future>
 #include <map>
 
@@ -37,6 +41,12 @@ double Median(std::vector<double> v) {
   return v[v.size() / 2];
 }
 
+double Now(bool of_processor) {
+  timespec t{};
+  clock_gettime(of_processor ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
 class Bench {
  public:
   Bench(engine::Engine& engine, const Options& o) : engine_(engine), o_(o) {
@@ -46,19 +56,18 @@ class Bench {
   }
 
   Status Run() {
-    MNW_ASSIGN(GenerateResult first, Generate(nullptr, false));  // also warms up
+    MNW_ASSIGN(GenerateResult first, Generate(nullptr, false, o_.n, o_.n));  // also warms up
     for (const engine::GeneratedToken& t : first.tokens) answer_.push_back(t.token);
-    MNW_TRY(TimeSteps());
-    std::printf(
-        "\n| guesses | tokens/s plain | guessed | ratio: median (range) | allowed | of it | "
-        "guessed, accepted |\n|---|---|---|---|---|---|---|\n");
     for (const double acceptance : {0.95, 0.8, 0.5, 0.0}) {
-      MNW_TRY(Pairs(fmt::format("right {:.0f} %", 100 * acceptance), Allowed(acceptance),
-                    [&](auto seed) {
-                      return Replay({.acceptance = acceptance, .insists = false, .seed = seed});
-                    }));
+      MNW_TRY(Pairs(fmt::format("right {:.0f} %", 100 * acceptance), acceptance, [&](auto seed) {
+        return Replay({.acceptance = acceptance, .insists = false, .seed = seed});
+      }));
     }
-    return Pairs("the engine's own", 0, [](uint64_t) { return nullptr; });
+    MNW_TRY(Pairs("the engine's own", -1, [](uint64_t) { return nullptr; }));
+    // Last, so that the engine has nothing from it.
+    MNW_TRY(TimeSteps());
+    Print();
+    return Status();
   }
 
  private:
@@ -68,19 +77,26 @@ class Bench {
     return std::make_shared<ReplayDraft>(std::move(options));
   }
 
-  Result<GenerateResult> Generate(std::shared_ptr<engine::DraftSource> draft, bool speculate) {
+  Result<GenerateResult> Generate(std::shared_ptr<engine::DraftSource> draft, bool speculate,
+                                  uint32_t n, uint32_t timed) {
     std::promise<GenerateResult> promise;
     GenerateRequest request;
     request.prompt = prompt_;
-    request.max_tokens = o_.n;
+    request.max_tokens = n;
     request.ignore_end = true;
     request.speculate = speculate;
     request.draft = std::move(draft);
+    double first = 0, last = 0;
+    request.on_token = [&, k = 0u](std::string_view, const engine::GeneratedToken&) mutable {
+      if (++k == 1) first = Now(o_.threads == 1);
+      if (k == timed) last = Now(o_.threads == 1);
+    };
     request.on_done = [&](GenerateResult r) { promise.set_value(std::move(r)); };
     MNW_TRY(engine_.Generate(std::move(request)).status());
     GenerateResult result = promise.get_future().get();
     MNW_TRY(std::move(result.status));
-    for (size_t i = 0; i < answer_.size(); ++i) {
+    result.usage.decode_seconds = last - first;
+    for (size_t i = 0; i < std::min(answer_.size(), result.tokens.size()); ++i) {
       if (result.tokens[i].token != answer_[i]) {
         return Error(Code::kInternal, "token {} differs from plain decoding", i);
       }
@@ -88,22 +104,19 @@ class Bench {
     return result;
   }
 
-  // Fills step_[n]: seconds of a step of n rows.
+  // Fills step_[n]: seconds of a step of n rows. The last tokens are not timed: less is guessed of
+  // what follows them.
   Status TimeSteps() {
     std::map<uint32_t, std::vector<double>> seconds;
     for (uint32_t round = 0; round < o_.rounds; ++round) {
       for (const uint32_t n : {0, 1, 2, 3, 4, 5, 6, 7, 8, 11, 15, 23}) {
         MNW_ASSIGN(GenerateResult r,
-                   Generate(n == 0 ? nullptr : Replay({.acceptance = 0, .most = n}), n > 0));
-        seconds[1 + n].push_back(r.usage.decode_seconds / (o_.n - 1));
+                   Generate(n == 0 ? nullptr : Replay({.acceptance = 0, .most = n}), n > 0,
+                            kTimed + 24, kTimed));
+        seconds[1 + n].push_back(r.usage.decode_seconds / (kTimed - 1));
       }
     }
-    std::printf("| rows of a step | ms: median | least | of one row's |\n|---|---|---|---|\n");
-    for (auto& [rows, times] : seconds) {
-      step_[rows] = Median(times);
-      std::printf("| %u | %.2f | %.2f | %.2f |\n", rows, 1e3 * step_[rows],
-                  1e3 * *std::min_element(times.begin(), times.end()), step_[rows] / step_[1]);
-    }
+    for (auto& [rows, times] : seconds) step_[rows] = Median(times);
     return Status();
   }
 
@@ -116,36 +129,61 @@ class Bench {
     return best;
   }
 
-  template <class MakeDraft>
-  Status Pairs(const std::string& name, double allowed, MakeDraft make) {
+  struct Row {
+    std::string name;
+    double acceptance;  // -1: unknown
     std::vector<double> plain, guessed, ratios;
     uint32_t drafted = 0, accepted = 0;
+  };
+
+  template <class MakeDraft>
+  Status Pairs(const std::string& name, double acceptance, MakeDraft make) {
+    Row& row = rows_.emplace_back(Row{name, acceptance, {}, {}, {}});
     for (uint32_t round = 0; round < o_.rounds; ++round) {
       double rate[2];
       for (const bool speculate : {round % 2 == 0, round % 2 != 0}) {
-        MNW_ASSIGN(GenerateResult r, Generate(speculate ? make(round) : nullptr, speculate));
+        MNW_ASSIGN(GenerateResult r,
+                   Generate(speculate ? make(round) : nullptr, speculate, o_.n, o_.n));
         rate[speculate] = (o_.n - 1) / r.usage.decode_seconds;
-        drafted += r.usage.drafted_tokens;
-        accepted += r.usage.accepted_tokens;
+        row.drafted += r.usage.drafted_tokens;
+        row.accepted += r.usage.accepted_tokens;
       }
-      plain.push_back(rate[0]);
-      guessed.push_back(rate[1]);
-      ratios.push_back(rate[1] / rate[0]);
+      row.plain.push_back(rate[0]);
+      row.guessed.push_back(rate[1]);
+      row.ratios.push_back(rate[1] / rate[0]);
     }
-    const auto [least, most] = std::minmax_element(ratios.begin(), ratios.end());
-    const double ratio = Median(ratios);
-    std::printf("| %s | %.1f | %.1f | %.2f (%.2f–%.2f) | %s | %s | %u, %u |\n", name.c_str(),
-                Median(plain), Median(guessed), ratio, *least, *most,
-                allowed > 0 ? fmt::format("{:.2f}", allowed).c_str() : "–",
-                allowed > 0 ? fmt::format("{:.2f}", ratio / allowed).c_str() : "–",
-                drafted / o_.rounds, accepted / o_.rounds);
-    std::fflush(stdout);
+    std::fprintf(stderr, "%s: %.2f\n", name.c_str(), Median(row.ratios));
     return Status();
   }
+
+  void Print() const {
+    std::printf(
+        "| guesses | tokens/s plain | guessed | ratio: median (range) | allowed | of it | guessed, "
+        "accepted |\n|---|---|---|---|---|---|---|\n");
+    for (const Row& r : rows_) {
+      const auto [least, most] = std::minmax_element(r.ratios.begin(), r.ratios.end());
+      const double ratio = Median(r.ratios);
+      std::string allowed = "– | –";
+      if (r.acceptance >= 0) {
+        const double a = Allowed(r.acceptance);
+        allowed = fmt::format("{:.2f} | {:.2f}", a, ratio / a);
+      }
+      std::printf("| %s | %.1f | %.1f | %.2f (%.2f–%.2f) | %s | %u, %u |\n", r.name.c_str(),
+                  Median(r.plain), Median(r.guessed), ratio, *least, *most, allowed.c_str(),
+                  r.drafted / o_.rounds, r.accepted / o_.rounds);
+    }
+    std::printf("\n| rows of a step | ms | of one row's |\n|---|---|---|\n");
+    for (const auto& [rows, seconds] : step_) {
+      std::printf("| %u | %.2f | %.2f |\n", rows, 1e3 * seconds, seconds / step_.at(1));
+    }
+  }
+
+  static constexpr uint32_t kTimed = 24;
 
   engine::Engine& engine_;
   const Options o_;
   std::vector<TokenId> prompt_, answer_;
+  std::vector<Row> rows_;
   std::map<uint32_t, double> step_;
 };
 

@@ -103,6 +103,16 @@ FakeEngineOptions Tight() {
   return options;
 }
 
+// Completes steps until all have ended.
+void CompleteAll(FakeEngine& fake, const std::vector<AskedGenerate>& asked) {
+  for (const AskedGenerate& a : asked) {
+    while (a.answer->count() == 0) {
+      if (fake.backend.InFlight()) CHECK(fake.backend.CompleteNext());
+      std::this_thread::yield();
+    }
+  }
+}
+
 }  // namespace
 
 TEST_GROUP(Speculate){};
@@ -186,10 +196,7 @@ TEST(Speculate, GuessesYieldToTheRowsOfOthers) {
     const GenerateRequest request = Request(Prompt(10, i), 20);
     asked.push_back(Ask(fake.engine(), Guessed(request, Expected(request), {})));
   }
-  while (asked[0].answer->count() + asked[1].answer->count() + asked[2].answer->count() < 3) {
-    if (fake.backend.InFlight()) CHECK(fake.backend.CompleteNext());
-    std::this_thread::yield();
-  }
+  CompleteAll(fake, asked);
   // Requests may have come in one after another, but once all three are there nothing is left.
   bool together = false;
   for (const auto& run : fake.backend.runs()) {
@@ -201,6 +208,30 @@ TEST(Speculate, GuessesYieldToTheRowsOfOthers) {
     CheckTokens(Expected(Request(Prompt(10, i), 20)), asked[i].Wait());
   }
   fake.CheckAtRest();
+}
+
+// Two that outgrow the cache: where no page is left for what was guessed right, it is computed
+// again.
+TEST(Speculate, WhatFindsNoPageIsComputedLater) {
+  FakeEngineOptions options;
+  options.instance.kv_tokens = 32 * 5;
+  options.backend.manual = true;  // both are there from the second step on
+  FakeEngine fake(options);
+  std::vector<GenerateRequest> requests;
+  std::vector<AskedGenerate> asked;
+  for (uint32_t i = 0; i < 2; ++i) {
+    requests.push_back(Request(Prompt(20, i), 100));
+    asked.push_back(Ask(fake.engine(), Guessed(requests[i], Expected(requests[i]), {.most = 6})));
+  }
+  CompleteAll(fake, asked);
+  uint32_t accepted = 0;
+  for (uint32_t i = 0; i < 2; ++i) {
+    CheckTokens(Expected(requests[i]), asked[i].Wait());
+    accepted += asked[i].Wait().usage.accepted_tokens;
+  }
+  fake.CheckAtRest();
+  CHECK(fake.engine().stats().preemptions > 0);
+  CHECK(fake.backend.counters().rows_committed < accepted);
 }
 
 TEST(Speculate, NothingIsGuessedWhereItCouldNotBeTakenBack) {
