@@ -20,7 +20,8 @@ std::string NodeText(const Graph& g, uint32_t i) {
 
 template <class T>
 bool SameBytes(std::span<const T> a, std::span<const T> b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
+  if (a.size() != b.size()) return false;
+  return a.empty() || std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
 }
 
 bool SameParams(const mnw_node& a, const mnw_node& b) {
