@@ -280,19 +280,6 @@ TEST(KvCache, KeepsNoMoreThanItIsAllowed) {
   UNSIGNED_LONGS_EQUAL(0, none.kept());
 }
 
-TEST(KvCache, KeepsFourContextsUnlessToldOtherwise) {
-  FakeEngineOptions options = TwoGroups();
-  options.model.n_ctx = 64;
-  FakeInstance short_context{options};
-  KvCache by_context(short_context.instance(), 32, minnow::engine::kPrefixCacheByContext);
-  PageTable t;
-  CHECK(by_context.Begin(0, &t));
-  UNSIGNED_LONGS_EQUAL(320, by_context.Extend(&t, 0, 320));
-  by_context.Insert(0, text, &t);
-  by_context.Release(&t);
-  UNSIGNED_LONGS_EQUAL(2 * 8, by_context.kept());
-}
-
 TEST(KvCache, WhatANewSequenceTakesIsWhatItDoesNotShareAndWhatNobodyUsesNow) {
   Run(First(text, 96));
   UNSIGNED_LONGS_EQUAL(3, cache.MissingForNew(0, First(text, 96), 96, 0));  // all idle

@@ -205,6 +205,17 @@ TEST(Prefix, NothingIsKeptWhereNothingMayBe) {
   UNSIGNED_LONGS_EQUAL(0, fake.engine().stats().cached_tokens);
 }
 
+TEST(Prefix, FourContextsAreKeptUnlessToldOtherwise) {
+  FakeEngineOptions options;
+  options.model.n_ctx = 64;
+  FakeEngine fake(options);
+  for (uint32_t i = 0; i < 20; ++i) {
+    CHECK_OK(Ask(fake.engine(), Request(Prompt(60, i), 2)).Wait().status);
+  }
+  fake.CheckAtRest();
+  UNSIGNED_LONGS_EQUAL(4 * 2 * fake.instance().n_groups(), fake.engine().stats().pages_kept);
+}
+
 TEST(Prefix, RequestsThatOutgrowTheCacheTakeTurns) {
   FakeEngine fake(FewPages(8));
   std::vector<GenerateRequest> requests;
