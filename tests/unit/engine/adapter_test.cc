@@ -24,6 +24,8 @@ using minnow::test::FakeEngineOptions;
 using minnow::test::Prompt;
 using minnow::test::Request;
 
+using namespace std::chrono_literals;
+
 namespace {
 
 FakeEngineOptions WithAdapters(uint32_t n_slots = 3) {
@@ -88,7 +90,7 @@ TEST(EngineAdapters, AnUnloadedOneServesWhatHasBegunAndNothingElse) {
     std::thread loader([&] { id = Load(fake, 100); });
     loader.join();
   }
-  const GenerateRequest request = Through(id, Request(Prompt(5, 1), 40));
+  const GenerateRequest request = Through(id, Request(Prompt(5, 1), 240));
   const AskedGenerate asked = Ask(fake.engine(), request);
   CHECK(fake.backend.CompleteNext());  // it runs
   std::atomic<bool> unloaded = false;
@@ -96,10 +98,14 @@ TEST(EngineAdapters, AnUnloadedOneServesWhatHasBegunAndNothingElse) {
     CHECK_OK(fake.engine().UnloadAdapter(id));
     unloaded = true;
   });
-  // Between two steps, whichever they are: the thread may be late.
+  // No step ends before the adapter is refused, which shows in requests that are too late anyway.
+  GenerateRequest late = request;
+  late.deadline = minnow::engine::Clock::now();
+  while (fake.engine().Generate(late).ok()) std::this_thread::sleep_for(1ms);
+  // Between two steps, whichever they are.
   while (!unloaded) {
     if (fake.backend.InFlight()) fake.backend.CompleteNext();
-    std::this_thread::yield();
+    std::this_thread::sleep_for(1ms);
   }
   unload.join();
 

@@ -392,9 +392,13 @@ TEST(Engine, TheFirstNonFiniteLogitEndsItsRequestAlone) {
 TEST(Engine, ShutdownEndsWhatRunsAndWhatWaits) {
   FakeEngineOptions options = Manual();
   options.instance.max_seqs = 2;
+  options.model.n_ctx = 1 << 16;
   FakeEngine fake(options);
   std::vector<AskedGenerate> asked;
-  for (uint32_t i = 0; i < 5; ++i) asked.push_back(Ask(fake.engine(), Request(Prompt(5, i), 50)));
+  // Longer than a late thread lets steps run before it shuts down.
+  for (uint32_t i = 0; i < 5; ++i) {
+    asked.push_back(Ask(fake.engine(), Request(Prompt(5, i), 60000)));
+  }
   for (int i = 0; i < 3; ++i) CHECK(fake.backend.CompleteNext());
   while (!fake.backend.InFlight()) std::this_thread::yield();
   fake.Shutdown();
