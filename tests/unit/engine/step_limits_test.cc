@@ -49,6 +49,11 @@ TEST(StepLimits, BetweenInteractiveRequestsBatchStepsAreShort) {
   CheckLimits(512, 29);
 }
 
+TEST(StepLimits, ABudgetOfLessThanARowStillGetsTheRowsThatCostLittleMore) {
+  now.budget_seconds = 0.001;
+  CheckLimits(512, 6);  // 16 ms, where one row takes 11
+}
+
 TEST(StepLimits, BatchWorkFillsAStepThatDecodes) {
   now.budget_seconds = 0.0399;
   now.decoding = 4;

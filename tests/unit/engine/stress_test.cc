@@ -1,5 +1,8 @@
 // Random arrivals, cancellations, priorities, kinds of requests and guesses over few pages, for a
 // while.
+#include <stdlib.h>
+
+#include <cstdio>
 #include <random>
 #include <thread>
 
@@ -132,6 +135,7 @@ class Client {
 
 TEST_GROUP(Stress){};
 
+// MINNOW_STRESS_STEPS: how many steps of the engine it goes on for, at least.
 TEST(Stress, ThousandsOfRequestsFromThreeThreads) {
   FakeEngineOptions options;
   options.model.windows = {0, 40, 40};
@@ -141,12 +145,27 @@ TEST(Stress, ThousandsOfRequestsFromThreeThreads) {
   options.instance.max_out = 12;
   options.instance.kv_tokens = 24 * 32;
   FakeEngine fake(options);
-  Client clients[] = {{fake, 1}, {fake, 2}, {fake, 3}};
-  std::thread threads[3];
-  for (int i = 0; i < 3; ++i) threads[i] = std::thread([&, i] { clients[i].Run(700); });
-  for (std::thread& t : threads) t.join();
-  for (Client& c : clients) c.Check();
-  fake.CheckAtRest();
-  CHECK(fake.engine().stats().preemptions > 0);
-  CHECK(fake.engine().stats().cached_tokens > 0);
+  const char* wanted = ::getenv("MINNOW_STRESS_STEPS");
+  const uint64_t steps = wanted ? std::strtoull(wanted, nullptr, 10) : 0;
+  uint32_t seed = 0;
+  do {
+    Client clients[] = {{fake, seed + 1}, {fake, seed + 2}, {fake, seed + 3}};
+    seed += 3;
+    std::thread threads[3];
+    for (int i = 0; i < 3; ++i) threads[i] = std::thread([&, i] { clients[i].Run(700); });
+    for (std::thread& t : threads) t.join();
+    for (Client& c : clients) c.Check();
+    fake.CheckAtRest();
+  } while (fake.engine().stats().steps < steps);
+  const minnow::engine::EngineStats stats = fake.engine().stats();
+  CHECK(stats.preemptions > 0);
+  CHECK(stats.cached_tokens > 0);
+  if (wanted) {
+    std::printf("\n%llu steps, %llu rows, %llu preemptions, %llu of %llu tokens cached\n",
+                static_cast<unsigned long long>(stats.steps),
+                static_cast<unsigned long long>(stats.rows),
+                static_cast<unsigned long long>(stats.preemptions),
+                static_cast<unsigned long long>(stats.cached_tokens),
+                static_cast<unsigned long long>(stats.prompt_tokens));
+  }
 }
