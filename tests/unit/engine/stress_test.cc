@@ -53,7 +53,8 @@ class Client {
         fake_.engine().Cancel(s.asked.id);
         s.cancelled = true;
       }
-      if (Below(20) == 0) sent_[Below(static_cast<uint32_t>(sent_.size()))].asked.Wait();
+      if (!sent_.empty() && Below(20) == 0)
+        sent_[Below(static_cast<uint32_t>(sent_.size()))].asked.Wait();
     }
   }
 
