@@ -257,7 +257,9 @@ TEST(Prefix, NothingIsGivenTwiceAfterAPreemption) {
 }
 
 TEST(Prefix, InteractiveWorkTakesPagesFromBatchWork) {
-  FakeEngine fake(FewPages(8));
+  FakeEngineOptions options = FewPages(8);
+  options.backend.delay = std::chrono::milliseconds(1);  // the question comes in time, however busy
+  FakeEngine fake(options);
   // Both of these fit, until they have come far; the question fits when they are gone.
   const GenerateRequest batch = Request(Prompt(20, 1), 200, Priority::kBatch);
   const GenerateRequest other = Request(Prompt(20, 2), 200, Priority::kBatch);
@@ -287,7 +289,9 @@ TEST(Prefix, InteractiveWorkTakesPagesFromBatchWork) {
 }
 
 TEST(Prefix, ARequestThatWaitsAfterAPreemptionCanBeCancelled) {
-  FakeEngine fake(FewPages(8));
+  FakeEngineOptions options = FewPages(8);
+  options.backend.delay = std::chrono::milliseconds(1);
+  FakeEngine fake(options);
   std::vector<GenerateRequest> requests;
   for (uint32_t i = 0; i < 4; ++i) requests.push_back(Request(Prompt(20, i), 230));
   const std::vector<AskedGenerate> asked = AskTogether(fake, requests);
