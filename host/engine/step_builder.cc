@@ -97,6 +97,7 @@ class Builder {
 
   // No guess is made of what comes after the last token that the answer may have.
   static size_t DraftsThatFit(const Job& job) { return job.max_length - 1 - job.tokens.size(); }
+
   void Attach(Job& job) {
     const size_t known =
         cache_.Attach(job.adapter_id(), std::span(job.tokens).first(job.FirstWanted()),

@@ -1,10 +1,10 @@
 // How many rows a step may have, so that interactive requests do not wait long for batch work.
 //
 // Batch work alone runs in steps as large as they may be, unless interactive requests came lately:
-// then each step is sized to a time, the most that one who comes now has to wait (and half as long
-// again as a single row takes, where that is more). Interactive rows
-// are never cut short by it. Beside interactive decoding, batch rows fill the step up to that time;
-// beside an interactive prompt they wait, but not for long. Threads: pure.
+// then each step is sized to a time, the most that one who comes now has to wait; or to half as
+// long again as a single row takes, where that is more. Interactive rows are never cut short by it.
+// Beside interactive decoding, batch rows fill the step up to that time; beside an interactive
+// prompt they wait, but not for long. Threads: pure.
 #pragma once
 
 #include <cstdint>
