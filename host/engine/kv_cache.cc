@@ -15,7 +15,10 @@ size_t ColumnsFor(size_t positions) { return (positions + kTokens - 1) / kTokens
 }  // namespace
 
 KvCache::KvCache(const model::Instance& instance, uint32_t step_tokens, uint64_t keep_bytes)
-    : pool_(instance, step_tokens), tree_(pool_), shares_(pool_.n_groups() > 0) {
+    : pool_(instance, step_tokens),
+      tree_(pool_),
+      shares_(pool_.n_groups() > 0),
+      copies_(instance.can_copy_pages()) {
   const uint64_t page_bytes = std::max<uint64_t>(1, instance.state_bytes() / std::max(1u, total()));
   uint64_t most = UINT64_MAX;
   if (keep_bytes == kPrefixCacheByContext) {
@@ -74,7 +77,7 @@ size_t KvCache::Attach(AdapterId adapter, std::span<const TokenId> tokens, size_
   // The pages that differ from the sequence's own: where it wrote last, and behind.
   const size_t first = committed / kTokens, full = match.length / kTokens;
   size_t part = match.length % kTokens;
-  if (match.length < std::max(committed, full * kTokens) + kWorthCopying) part = 0;
+  if (!copies_ || match.length < std::max(committed, full * kTokens) + kWorthCopying) part = 0;
   std::vector<int32_t> copies;
   for (uint32_t g = 0; part > 0 && g < pool_.n_groups(); ++g) {
     pool_.Share(g, match.pages[g][full]);  // not to be evicted for its own copy

@@ -84,6 +84,7 @@ class KvCache {
   PagePool pool_;
   PrefixTree tree_;
   bool shares_;
+  const bool copies_;                // else full pages alone are shared
   std::vector<uint32_t> most_kept_;  // by group
 };
 

@@ -581,6 +581,11 @@ Status Instance::Commit(uint32_t group, std::span<const int32_t> rows,
   return Status();
 }
 
+bool Instance::can_copy_pages() const {
+  return std::all_of(states_.begin(), states_.end(),
+                     [](const auto& state) { return !state || state->device->edits_state(); });
+}
+
 bool Instance::can_speculate() const {
   const auto commits = [](const auto& state) { return !state || state->device->commits_state(); };
   const auto repeats = [](const auto& part) { return part->device->info().repeatability == 'B'; };

@@ -81,6 +81,8 @@ class Instance {
   uint32_t window(uint32_t group) const { return groups_[group].window; }
   // A group whose pages are one block per sequence (MNW_STATE_RECURRENT).
   bool recurrent(uint32_t group) const { return groups_[group].kind == MNW_STATE_RECURRENT; }
+  // A backend may have no state_edit.
+  bool can_copy_pages() const;
   // May rows of guesses run beside the others and be committed if they were right? Not where they
   // cannot be left out again, nor where the same row gives other bits in such a step.
   bool can_speculate() const;

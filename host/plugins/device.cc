@@ -330,12 +330,13 @@ uint64_t Device::StateBytes(const mnw_state_spec& spec) {
 }
 
 Status Device::EditState(mnw_state* state, std::span<const mnw_page_edit> edits) {
-  MNW_TRY(Optional(has_state() && table_->state_edit, "state_edit"));
+  MNW_TRY(Optional(edits_state(), "state_edit"));
   return Guarded<FloatModeOnly>("state_edit", [&](mnw_error* e) {
     return table_->state_edit(state, edits.data(), static_cast<uint32_t>(edits.size()), e);
   });
 }
 
+bool Device::edits_state() const { return has_state() && table_->state_edit; }
 bool Device::commits_state() const { return has_state() && table_->state_commit; }
 
 Status Device::CommitState(mnw_state* state, uint32_t group, std::span<const int32_t> rows,

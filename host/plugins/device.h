@@ -119,6 +119,7 @@ class Device {
   // What CreateState will take, 0 if the backend cannot tell.
   uint64_t StateBytes(const mnw_state_spec& spec);
   Status EditState(mnw_state* state, std::span<const mnw_page_edit> edits);
+  bool edits_state() const;
   bool commits_state() const;
   // Row rows[i] of the last step goes to slots[i]. REQUIRES: rows.size() == slots.size().
   Status CommitState(mnw_state* state, uint32_t group, std::span<const int32_t> rows,
