@@ -176,7 +176,9 @@ FakeBackend::~FakeBackend() {
   g_current = nullptr;
 }
 
-const mnw_backend* FakeBackend::table() const { return &kFakeTable; }
+const mnw_backend* FakeBackend::table() const {
+  return impl_->options.has_state_edit ? &kFakeTable : &kFakeTableWithoutEdit;
+}
 
 bool FakeBackend::CompleteNext() {
   std::unique_lock lock(impl_->mutex);

@@ -40,6 +40,7 @@ struct FakeOptions {
   mnw_residency residency = MNW_OWNED;
   uint64_t memory_total = uint64_t{1} << 30;
   char repeatability = 'B';
+  bool has_state_edit = true;
   FakeAnswer answer = FavouriteAnswer;
 };
 

@@ -90,7 +90,7 @@ struct FakeBackend::Impl {
 extern FakeBackend::Impl* g_current;
 // True on the backend's thread while it calls `done`.
 extern thread_local bool t_inside_done;
-extern const mnw_backend kFakeTable;
+extern const mnw_backend kFakeTable, kFakeTableWithoutEdit;
 
 int64_t Elements(const mnw_value& value, const int64_t* symbols);
 void* Bound(const mnw_run_args& args, mnw_id id);              // null if it is not bound

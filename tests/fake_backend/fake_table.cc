@@ -406,7 +406,7 @@ uint64_t AdaptersBytes(mnw_adapters* handle) {
   return n;
 }
 
-mnw_backend MakeTable() {
+mnw_backend MakeTable(bool has_state_edit) {
   mnw_backend t = {};
   t.size = sizeof t;
   t.device_count = DeviceCount;
@@ -421,7 +421,7 @@ mnw_backend MakeTable() {
   t.run = Run;
   t.state_create = StateCreate;
   t.state_free = StateFree;
-  t.state_edit = StateEdit;
+  if (has_state_edit) t.state_edit = StateEdit;
   t.state_commit = StateCommit;
   t.state_export = StateExport;
   t.state_import = StateImport;
@@ -435,6 +435,7 @@ mnw_backend MakeTable() {
 
 }  // namespace
 
-const mnw_backend kFakeTable = MakeTable();
+const mnw_backend kFakeTable = MakeTable(true);
+const mnw_backend kFakeTableWithoutEdit = MakeTable(false);
 
 }  // namespace minnow::test

@@ -192,6 +192,20 @@ TEST(Prefix, RecurrentStateIsComputedAnewAndNobodyWaits) {
   UNSIGNED_LONGS_EQUAL(3 * 514, fake.engine().stats().rows);
 }
 
+TEST(Prefix, ABackendThatCannotCopySharesWholePages) {
+  FakeEngineOptions options = Long();
+  options.backend.has_state_edit = false;
+  options.far.reset();
+  FakeEngine fake(options);
+  for (uint32_t i = 0; i < 2; ++i) {
+    const GenerateRequest request = Request(Question(document, i), 5);
+    const AskedGenerate asked = Ask(fake.engine(), request);
+    CheckTokens(Expected(request), asked.Wait());
+    UNSIGNED_LONGS_EQUAL(i * 480, asked.Wait().usage.cached_tokens);
+  }
+  fake.CheckAtRest();
+}
+
 TEST(Prefix, NothingIsKeptWhereNothingMayBe) {
   FakeEngineOptions options = Long();
   options.engine.prefix_cache_bytes = 0;
