@@ -19,6 +19,8 @@ void CheckFound(const std::string& fault, const std::string& in_case, const std:
 }
 
 TEST_GROUP(Check){};
+// What a sanitizer finds before the kit does, and ends the process for.
+TEST_GROUP(MemoryFaults){};
 
 TEST(Check, ARightBackendPasses) {
   CheckPasses(kFaulty, kFew);
@@ -30,7 +32,7 @@ TEST(Check, ARightBackendWithMemoryOfItsOwnPasses) {
   CheckPasses(kFaulty, kFew, {"--config", "fault=none,async=1", "--device", "far"});
 }
 
-TEST(Check, FindsWrongNumbers) {
+TEST(MemoryFaults, FindsWrongNumbers) {
   CheckFound("wrong_last_row", "op/add/same", "row 4, element 36");
   CheckFound("ignores_strides", "op/add/views", "row 1, element 0");
   CheckFound("keeps_source", "op/linear/f32/35x131/7", "crashed with SIGSEGV in run");
@@ -40,7 +42,7 @@ TEST(Check, FindsBitsThatChangeWithTheBatch) {
   CheckFound("batch_bits", "repeat/linear/f32/35x131/7", "among 64 rows");
 }
 
-TEST(Check, FindsWritesAndReadsOutsideOfBuffers) {
+TEST(MemoryFaults, FindsWritesAndReadsOutsideOfBuffers) {
   CheckFound("writes_past", "op/add/same", "past its end");
   CheckFound("writes_before", "op/add/same", "before its start");
   CheckFound("reads_past", "op/add/same", "SIGSEGV in run");
@@ -53,7 +55,7 @@ TEST(Check, FindsClaimsThatAreNotKept) {
   CheckFound("no_reason", "op/mul/same", "no reason");
 }
 
-TEST(Check, FindsLeaksAndUncheckedMemory) {
+TEST(MemoryFaults, FindsLeaksAndUncheckedMemory) {
   CheckFound("leaks", "memory/leaks/add/same", "left 6 allocations behind");
   CheckFound("unchecked_malloc", "memory/failing/add/same", "SIGSEGV in allocation");
 }
@@ -72,7 +74,7 @@ TEST(Check, FindsPlansThatOnlyWorkForOneNode) {
   CheckFound("batch_bits", "model/repeat/f32", "level A is declared, but bits differ");
 }
 
-TEST(Check, FindsWhatIsWrongWithBuffersOfADevice) {
+TEST(MemoryFaults, FindsWhatIsWrongWithBuffersOfADevice) {
   const auto found = [](const std::string& fault, const std::string& words) {
     CheckFails(kFaulty, "op/add/same", words, {"--device", "far", "--config", "fault=" + fault});
   };
@@ -90,7 +92,7 @@ TEST(Check, FindsIgnoranceOfStrides) {
   CheckFound("own_sizeof", "host/newer/add/same", "not claimed from a host");
 }
 
-TEST(Check, SurvivesCrashesHangsAndBadManners) {
+TEST(MemoryFaults, SurvivesCrashesHangsAndBadManners) {
   CheckFound("crashes", "op/add/same", "crashed with SIGSEGV in run");
   CheckFound("hangs", "op/add/same", "did not end within 2 s in run");
   CheckFound("exits", "op/add/same", "ended the process with code 3 in open");

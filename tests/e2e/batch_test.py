@@ -168,8 +168,10 @@ class Batch(unittest.TestCase):
         want = self.reference()
         out = self.dir / "out.jsonl"
         for sent, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            written = out.stat().st_size if out.exists() else 0
             process = subprocess.Popen(self.command(out), stderr=subprocess.DEVNULL)
-            time.sleep(0.5)
+            while process.poll() is None and (not out.exists() or out.stat().st_size <= written):
+                time.sleep(0.02)
             process.send_signal(sent)
             self.assertIn(process.wait(30), (code, 1))
         self.run_batch(out, code=1)
