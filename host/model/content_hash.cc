@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "base/cache_dir.h"
 #include "base/sha256.h"
+#include "base/write_file.h"
 #include "plugins/files.h"
 
 namespace minnow::model {
@@ -31,7 +31,7 @@ std::string ReadCached(const std::string& file) {
 void WriteCached(const std::string& file, const std::string& hash) {
   std::error_code error;
   std::filesystem::create_directories(std::filesystem::path(file).parent_path(), error);
-  WriteCacheFile(file, hash);
+  (void)WriteWholeFile(file, hash);  // what is not kept is made again
 }
 
 Result<std::string> HashFile(const std::string& path, const std::string& cache_dir) {

@@ -11,7 +11,7 @@
 #include <string_view>
 #include <system_error>
 
-#include "base/cache_dir.h"
+#include "base/write_file.h"
 #include "base/sha256.h"
 
 namespace minnow::plugins {
@@ -104,8 +104,9 @@ void StoreVerdict(const std::string& cache_dir, const VerdictKey& key, const Ver
                      {"host", key.host},
                      {"sha256", verdict.sha256},
                      {"reason", verdict.reason}};
-  WriteCacheFile(VerdictFile(cache_dir, key.path),
-                 json.dump(1, ' ', false, Json::error_handler_t::replace));
+  // What is not kept is made again.
+  (void)WriteWholeFile(VerdictFile(cache_dir, key.path),
+                       json.dump(1, ' ', false, Json::error_handler_t::replace));
 }
 
 }  // namespace minnow::plugins
