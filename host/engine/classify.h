@@ -6,11 +6,13 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "engine/request.h"
+#include "model/model.h"
 
 namespace minnow::engine {
 
@@ -27,6 +29,7 @@ struct ClassifyResult {
   size_t best = 0;                 // index into labels
   std::vector<LabelScore> labels;  // in the caller's order
   Usage usage;
+  std::string fingerprint{};  // of what answers (fingerprint.h)
 };
 
 struct ClassifyRequest {
@@ -39,6 +42,13 @@ struct ClassifyRequest {
 };
 
 Result<RequestId> Classify(Engine& engine, ClassifyRequest request);
+
+// The tokens that the longest label may add to a prompt.
+Result<uint32_t> LongestLabel(const model::Model& model, std::span<const std::string> labels);
+
+// Of a document that was asked about in parts: the mean of their probabilities, by these weights,
+// and the sum of what they took. The first failure, if there is one.
+ClassifyResult MeanOfParts(std::span<const ClassifyResult> parts, std::span<const double> weights);
 
 // The user's turn that asks something of a document. The document comes first, so that one prefix
 // serves many questions.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/fingerprint.h"
+
 namespace minnow::engine {
 
 Engine::Engine(Executor& executor, model::Instance& instance)
@@ -51,6 +53,13 @@ Result<RequestId> Engine::Generate(GenerateRequest request) {
   MNW_TRY(CheckPrompt(request.prompt, request.max_tokens));
   const AdapterId adapter = request.adapter;
   const Deadline deadline = request.deadline;
+  if (std::string fingerprint = Fingerprint(identity(adapter), request); !fingerprint.empty()) {
+    request.on_done = [fingerprint = std::move(fingerprint),
+                       done = std::move(request.on_done)](GenerateResult result) {
+      result.fingerprint = fingerprint;
+      if (done) done(std::move(result));
+    };
+  }
   return executor_.Submit(
       queue_, MakeGenerateJob(std::move(request), instance_.has_model() ? &model() : nullptr),
       adapter, deadline);
@@ -125,13 +134,70 @@ Result<RequestId> Engine::Embed(EmbedRequest request) {
   return executor_.Submit(queue_, MakeEmbedJob(std::move(request)), adapter, deadline);
 }
 
+Status Engine::CheckHolds(std::span<const TokenId> tokens) const {
+  bool keeps = instance_.n_groups() > 0;
+  for (uint32_t g = 0; g < instance_.n_groups(); ++g) keeps &= !instance_.recurrent(g);
+  if (!keeps) {
+    return Error(Code::kUnsupported,
+                 "the model keeps nothing that questions could share: its state "
+                 "is of one position");
+  }
+  return CheckPrompt(tokens, 0);
+}
+
+Result<RequestId> Engine::Hold(HoldRequest request) {
+  MNW_TRY(CheckHolds(request.tokens));
+  const AdapterId adapter = request.adapter;
+  const Deadline deadline = request.deadline;
+  return executor_.Submit(queue_, MakeHoldJob(std::move(request)), adapter, deadline);
+}
+
+Result<std::vector<TokenId>> Engine::HeldTokens(RequestId hold) {
+  return engine::HeldTokens(executor_, *queue_, hold);
+}
+
+Status Engine::ExportColumn(RequestId hold, size_t column, std::span<float> out) {
+  return engine::ExportColumn(executor_, *queue_, hold, column, out);
+}
+
+Result<RequestId> Engine::ImportPrefix(std::vector<TokenId> tokens, AdapterId adapter,
+                                       const ReadColumn& read) {
+  MNW_TRY(CheckHolds(tokens));
+  return engine::ImportPrefix(executor_, *queue_, std::move(tokens), adapter, read);
+}
+
 Result<AdapterId> Engine::LoadAdapter(const model::Adapter& adapter) {
   return executor_.LoadAdapter(queue_, adapter);
 }
 
-Status Engine::UnloadAdapter(AdapterId id) { return executor_.UnloadAdapter(queue_, id); }
+Status Engine::UnloadAdapter(AdapterId id) {
+  MNW_TRY(executor_.UnloadAdapter(queue_, id));
+  const std::lock_guard lock(mutex_);
+  identities_.erase(id);
+  return Status();
+}
+
+void Engine::SetIdentity(AdapterId adapter, std::string identity) {
+  const std::lock_guard lock(mutex_);
+  identities_[adapter] = std::move(identity);
+}
+
+std::string Engine::identity(AdapterId adapter) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = identities_.find(adapter);
+  return found == identities_.end() ? "" : found->second;
+}
 
 void Engine::Cancel(RequestId id) { executor_.Cancel(id); }
+
+uint32_t Engine::longest() const {
+  uint32_t fits = 0, exceeds = instance_.n_ctx() + 1;
+  while (fits + 1 < exceeds) {
+    const uint32_t length = fits + (exceeds - fits) / 2;
+    (executor_.CanEverFit(queue_, length, 0) ? fits : exceeds) = length;
+  }
+  return fits;
+}
 
 EngineStats Engine::stats() const { return executor_.stats(queue_); }
 

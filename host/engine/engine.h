@@ -8,9 +8,12 @@
 // from any thread; callbacks on the executor's.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <mutex>
 
 #include "engine/executor.h"
+#include "engine/prefix_state.h"
 #include "engine/request.h"
 #include "model/instance.h"
 
@@ -32,6 +35,14 @@ class Engine {
   Result<RequestId> Score(ScoreRequest request);
   Result<RequestId> Logits(LogitsRequest request);
   Result<RequestId> Embed(EmbedRequest request);
+  // A model that keeps no prefixes (recurrent state, an encoder) holds none: kUnsupported.
+  Result<RequestId> Hold(HoldRequest request);
+
+  // What a hold has in the cache, and the way back (prefix_state.h).
+  Result<std::vector<TokenId>> HeldTokens(RequestId hold);
+  Status ExportColumn(RequestId hold, size_t column, std::span<float> out);
+  Result<RequestId> ImportPrefix(std::vector<TokenId> tokens, AdapterId adapter,
+                                 const ReadColumn& read);
 
   // Puts an adapter, loaded for this instance, beside the model, between two steps. Requests that
   // name it then run through it, in one batch with others. kExhausted: all places are taken.
@@ -40,22 +51,34 @@ class Engine {
   // kNotFound if it is not loaded.
   Status UnloadAdapter(AdapterId id);
 
-  // The request ends with kCancelled within one step, unless it has ended already. Unknown ids are
-  // ignored.
+  // What the answers are known by, as far as it does not depend on the request (fingerprint.h).
+  // Empty until somebody has set it.
+  void SetIdentity(AdapterId adapter, std::string identity);
+  std::string identity(AdapterId adapter) const;
+
+  // The request ends with kCancelled within one step, unless it has ended already; a hold is given
+  // up. Unknown ids are ignored.
   void Cancel(RequestId id);
+
+  // Tokens that a request can have in all, prompt and answer.
+  uint32_t longest() const;
 
   EngineStats stats() const;
   model::Instance& instance() { return instance_; }
+  const model::Instance& instance() const { return instance_; }
   const model::Model& model() const { return instance_.model(); }
 
  private:
   Status CheckGenerates() const;
+  Status CheckHolds(std::span<const TokenId> tokens) const;
   Status CheckPrompt(std::span<const TokenId> prompt, uint64_t answer, uint32_t branches = 0) const;
   uint32_t Branches(const ScoreRequest& request) const;
 
   Executor& executor_;
   model::Instance& instance_;
   ModelQueue* queue_;
+  mutable std::mutex mutex_;                     // guards what follows
+  std::map<AdapterId, std::string> identities_;  // of adapters that are loaded
 };
 
 }  // namespace minnow::engine

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "engine/admission.h"
+#include "engine/holds.h"
 #include "engine/model_queue.h"
 #include "engine/step_limits.h"
 
@@ -94,6 +95,14 @@ void Executor::Call(const std::function<void()>& task) {
   wake_.notify_all();
   called_.wait(lock,
                [&] { return std::find(tasks_.begin(), tasks_.end(), &task) == tasks_.end(); });
+}
+
+Result<RequestId> Executor::Register(ModelQueue* queue, AdapterId adapter, AdapterUse* use) {
+  const std::lock_guard lock(mutex_);
+  if (queue->leaving || stop_) return Error(Code::kUnavailable, "the engine is shutting down");
+  if (!queue->lost.ok()) return queue->lost;
+  MNW_ASSIGN(*use, queue->adapters.Use(adapter));
+  return next_id_++;
 }
 
 Result<AdapterId> Executor::LoadAdapter(ModelQueue* queue, const model::Adapter& adapter) {
@@ -252,6 +261,7 @@ void Executor::Publish(ModelQueue& queue) {
   queue.stats.prompt_tokens = queue.prompt_tokens;
   queue.stats.cached_tokens = queue.cached_tokens;
   queue.stats.preemptions = queue.preemptions;
+  queue.stats.holds = static_cast<uint32_t>(queue.held.size());
   queue.stats.adapters = queue.adapters.loaded();
   queue.stats.adapter_bytes = queue.instance.adapter_bytes();
 }
@@ -259,6 +269,7 @@ void Executor::Publish(ModelQueue& queue) {
 void Executor::EndCancelled(ModelQueue& queue, std::span<const RequestId> ids) {
   const Status status(Code::kCancelled, "cancelled");
   for (const RequestId id : ids) {
+    if (DropHold(queue, id)) continue;
     for (size_t i = 0; i < queue.running.size(); ++i) {
       if (queue.running[i]->id == id) {
         EndJob(queue, i, status);
@@ -300,7 +311,10 @@ void Executor::RunStep(ModelQueue& queue) {
     if (status.code() == Code::kDeviceLost) return LoseDevice(queue, status);
     if (!status.ok()) return FailRunning(queue, status);
   }
-  if (queue.step.empty()) return PreemptLast(queue);
+  if (queue.step.empty()) {
+    if (queue.running.size() > 1 || !DropOldestHold(queue)) PreemptLast(queue);
+    return;
+  }
   ++queue.steps;
   queue.rows += queue.step.inputs.tokens.size();
   const auto run = [&]() -> Result<std::span<const float>> {
@@ -446,7 +460,12 @@ void Executor::EndJob(ModelQueue& queue, size_t index, Status status) {
     queue.cache.Insert(job->adapter_id(), std::span(job->tokens).first(job->committed),
                        &job->pages);
   }
-  queue.cache.Release(&job->pages);
+  if (status.ok() && job->holds()) status = MayHold(queue, job->tokens.size());
+  if (status.ok() && job->holds()) {
+    Hold(queue, *job);
+  } else {
+    queue.cache.Release(&job->pages);
+  }
   job->End(std::move(status));
 }
 
@@ -456,6 +475,7 @@ void Executor::EndAll(ModelQueue& queue, const Status& status) {
     for (auto& job : waiting) job->End(status);
     waiting.clear();
   }
+  DropHolds(queue);
 }
 
 }  // namespace minnow::engine

@@ -35,6 +35,7 @@ struct EngineStats {
   uint32_t pages_used = 0, pages_kept = 0, pages_total = 0;  // by requests; for later ones; in all
   uint64_t prompt_tokens = 0, cached_tokens = 0;             // of requests that ended; see Usage
   uint64_t preemptions = 0;
+  uint32_t holds = 0;          // prefixes that are kept whatever else needs room
   uint32_t adapters = 0;       // loaded, or still in use after they were unloaded
   uint64_t adapter_bytes = 0;  // memory of the backends' own
 };
@@ -63,6 +64,9 @@ class Executor {
   // Calls `task` on the executor's thread between two steps and waits for it: how anything else
   // that calls the backend (opening and closing models) keeps out of its way.
   void Call(const std::function<void()>& task);
+  // A number for what comes to a model by other ways than Submit (prefix_state.h), with the use of
+  // its adapter.
+  Result<RequestId> Register(ModelQueue* queue, AdapterId adapter, AdapterUse* use);
   // See Engine.
   Result<AdapterId> LoadAdapter(ModelQueue* queue, const model::Adapter& adapter);
   Status UnloadAdapter(ModelQueue* queue, AdapterId id);

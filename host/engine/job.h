@@ -63,6 +63,8 @@ class Job {
 
   // After a step: nothing more to compute?
   virtual bool finished() const = 0;
+  // Does it keep its pages when it is finished?
+  virtual bool holds() const { return false; }
   // Calls on_done. `status` ok: the answer is complete.
   virtual void End(Status status) = 0;
 
@@ -94,5 +96,6 @@ std::unique_ptr<Job> MakeGenerateJob(GenerateRequest request, const model::Model
 std::unique_ptr<Job> MakeScoreJob(ScoreRequest request, uint32_t branches);
 std::unique_ptr<Job> MakeLogitsJob(LogitsRequest request);
 std::unique_ptr<Job> MakeEmbedJob(EmbedRequest request);
+std::unique_ptr<Job> MakeHoldJob(HoldRequest request);
 
 }  // namespace minnow::engine

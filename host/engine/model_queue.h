@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -10,6 +11,13 @@
 #include "engine/turns.h"
 
 namespace minnow::engine {
+
+// What a hold's job has left: pages that are not given up.
+struct HeldPrefix {
+  std::vector<TokenId> tokens;
+  PageTable pages;
+  AdapterUse adapter;
+};
 
 struct ModelQueue {
   ModelQueue(model::Instance& i, const EngineOptions& o)
@@ -32,6 +40,7 @@ struct ModelQueue {
   KvCache cache;
   std::deque<std::unique_ptr<Job>> waiting[2];  // by priority
   std::vector<std::unique_ptr<Job>> running;
+  std::map<RequestId, HeldPrefix> held;  // the oldest first (holds.h)
   Step step;
   StepCost cost;
   Speculation speculation{cost};

@@ -75,6 +75,7 @@ struct GenerateResult {
   std::vector<GeneratedToken> tokens;  // their logprobs are filled if n_logprobs > 0
   std::string stop_string;             // the one that was met, if any
   Usage usage;
+  std::string fingerprint{};  // fingerprint.h; empty where nobody asked for it
 };
 
 struct GenerateRequest {
@@ -130,6 +131,17 @@ struct EmbedRequest {
   std::function<void(Status, std::vector<float> embedding, Usage)> on_done;
   AdapterId adapter = 0;
   Deadline deadline = kNoDeadline;
+};
+
+// The beginning of prompts to come: computed now, and its part of the cache kept until the request
+// is cancelled (a pin). What needs the memory for itself alone takes it all the same: then the
+// tokens are computed again.
+struct HoldRequest {
+  std::vector<TokenId> tokens;
+  Priority priority = Priority::kInteractive;
+  std::function<void(Status, RequestId hold, Usage)> on_done;  // it is there
+  AdapterId adapter = 0;
+  Deadline deadline = kNoDeadline;  // of the computing
 };
 
 }  // namespace minnow::engine

@@ -4,6 +4,10 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "base/cache_dir.h"
+#include "engine/fingerprint.h"
+#include "model/content_hash.h"
+
 namespace minnow::engine {
 
 namespace fs = std::filesystem;
@@ -107,9 +111,23 @@ Result<AdapterId> Runtime::OpenAdapter(Engine& engine, const std::string& name, 
   if (open->id == 0) {
     MNW_ASSIGN(const model::Adapter adapter,
                model::Adapter::Load(path, engine.instance().adapter_target(), scale));
+    const std::string base = engine.identity(0);
+    std::string hash;
+    if (!base.empty()) {
+      MNW_ASSIGN(hash, model::ContentHash(model::FilesOf(path), CacheDirectory()));
+    }
     MNW_ASSIGN(open->id, engine.LoadAdapter(adapter));
+    if (!base.empty()) engine.SetIdentity(open->id, AdapterIdentity(base, hash, scale));
   }
   return open->id;
+}
+
+Status Runtime::Identify(Engine& engine) {
+  if (!engine.identity(0).empty()) return Status();
+  MNW_ASSIGN(const std::string hash,
+             model::ContentHash(engine.model().source().files(), CacheDirectory()));
+  engine.SetIdentity(0, Identity(engine.instance(), hash, options_.devices));
+  return Status();
 }
 
 void Runtime::Close(Engine& engine) {

@@ -44,6 +44,11 @@ class Runtime {
   // when this returns. REQUIRES: nobody uses the engine any more or opens the same model meanwhile.
   void Close(Engine& engine);
 
+  // Has the engine tell with each answer what it depends on (fingerprint.h). Reads the model's
+  // files where they were never seen before, at some GiB a second. Adapters that are opened later
+  // are told too.
+  Status Identify(Engine& engine);
+
   // Loads an adapter beside an open model; `name` as of a model. It is loaded once for each scale
   // and stays as long as the model.
   Result<AdapterId> OpenAdapter(Engine& engine, const std::string& name, float scale = 1);

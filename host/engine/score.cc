@@ -43,11 +43,13 @@ Result<RequestId> ScoreContinuations(Engine& engine, ContinuationsRequest reques
   score.priority = request.priority;
   score.deadline = request.deadline;
   score.adapter = request.adapter;
-  score.on_done = [tree, done = std::move(request.on_done)](
+  score.on_done = [tree, done = std::move(request.on_done),
+                   identity = engine.identity(request.adapter)](
                       Status status, const std::vector<float>& logprobs, Usage usage) {
     ScoreResult result;
     if (status.ok()) result = Collect(*tree, logprobs);
     result.status = std::move(status);
+    result.fingerprint = identity;
     result.usage = usage;
     done(std::move(result));
   };

@@ -23,6 +23,7 @@ struct ScoreResult {
   Status status;
   std::vector<ContinuationScore> continuations;  // in the caller's order
   Usage usage;
+  std::string fingerprint{};  // of what answers (fingerprint.h)
 };
 
 struct ContinuationsRequest {

@@ -158,6 +158,7 @@ Status Instance::Place(InstanceSource source, std::span<plugins::Device* const> 
     }
     memories_.push_back(device->info().host_memory ? nullptr : std::make_unique<DeviceMemory>());
     device_names_.push_back(device->info().id);
+    device_descriptions_.push_back(device->info().description);
     claimers.push_back(
         {device->info().id, [device](const mnw_graph* g, std::span<mnw_claim> out) -> Status {
            MNW_ASSIGN(const std::vector<mnw_claim> claims, device->Claim(*g));
@@ -269,8 +270,12 @@ Status Instance::CreateStates(std::span<plugins::Device* const> devices) {
     MNW_ASSIGN(plugins::StateHandle handle, devices[i]->CreateState(spec));
     state_bytes_ += bytes;
     std::vector<bool> has_group(groups_.size());
-    for (const mnw_state_layer& l : layers) {
-      if (l.n_kv_heads > 0) has_group[l.group] = true;
+    for (uint32_t index = 0; index < layers.size(); ++index) {
+      const mnw_state_layer& l = layers[index];
+      if (l.n_kv_heads == 0) continue;
+      has_group[l.group] = true;
+      state_layers_.push_back({index, l.group, l.n_kv_heads * l.k_dim, l.n_kv_heads * l.v_dim,
+                               static_cast<uint32_t>(i)});
     }
     states_[i] =
         std::make_unique<State>(State{devices[i], std::move(handle), std::move(has_group)});
@@ -579,6 +584,17 @@ Status Instance::Commit(uint32_t group, std::span<const int32_t> rows,
     MNW_TRY(state->device->CommitState(state->handle.get(), group, rows, slots));
   }
   return Status();
+}
+
+Status Instance::ExportPage(const StateLayer& layer, int32_t page, std::span<float> out) {
+  const State& state = *states_[layer.device];
+  return state.device->ExportPage(state.handle.get(), layer.index, static_cast<uint32_t>(page),
+                                  out);
+}
+
+Status Instance::ImportPage(const StateLayer& layer, int32_t page, std::span<const float> in) {
+  const State& state = *states_[layer.device];
+  return state.device->ImportPage(state.handle.get(), layer.index, static_cast<uint32_t>(page), in);
 }
 
 bool Instance::can_copy_pages() const {

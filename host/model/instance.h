@@ -50,6 +50,15 @@ struct StepInputs {
   std::vector<std::vector<int32_t>> pages, slots;  // by state group
 };
 
+// What one layer keeps of a position: that many f32 of keys, and of values, in the canonical form
+// of the ABI (state_export).
+struct StateLayer {
+  uint32_t index;  // of the STATE value
+  uint32_t group;
+  uint32_t key_floats, value_floats;
+  uint32_t device;
+};
+
 // A graph and what it is run on, so that tests can do without a model.
 struct InstanceSource {
   graph::Graph graph;
@@ -97,6 +106,7 @@ class Instance {
   const graph::Graph& graph() const { return placement_->graph; }
   const graph::Placement& placement() const { return *placement_; }
   std::span<const std::string> device_names() const { return device_names_; }  // by backend there
+  std::span<const std::string> device_descriptions() const { return device_descriptions_; }
   std::string PlacementText() const;  // node, backend, reason
 
   // Starts a step; `inputs` stays untouched until Wait returns.
@@ -108,6 +118,12 @@ class Instance {
   // Copy on write and clearing of pages; rows of the last step without a slot made permanent.
   Status EditPages(std::span<const mnw_page_edit> edits);
   Status Commit(uint32_t group, std::span<const int32_t> rows, std::span<const int32_t> slots);
+  // A page of keys and values as floats, and back: first the page's keys, then its values.
+  // kUnsupported where a backend cannot do that. REQUIRES: a layer of a group that is not
+  // recurrent.
+  std::span<const StateLayer> state_layers() const { return state_layers_; }
+  Status ExportPage(const StateLayer& layer, int32_t page, std::span<float> out);
+  Status ImportPage(const StateLayer& layer, int32_t page, std::span<const float> in);
 
   // REQUIRES: made from a model.
   AdapterTarget adapter_target() const {
@@ -146,13 +162,14 @@ class Instance {
   bool is_encoder_ = false;
   mnw_id output_ = MNW_NONE;  // the logits or the embeddings
   uint64_t weight_bytes_ = 0, state_bytes_ = 0, adapter_bytes_ = 0;
-  std::vector<std::string> device_names_;
+  std::vector<std::string> device_names_, device_descriptions_;
   std::unique_ptr<graph::Placement> placement_;
   std::vector<mnw_state_group> groups_;
   struct Weights;
   std::vector<std::unique_ptr<Weights>> weights_;  // by device
   struct State;
   std::vector<std::unique_ptr<State>> states_;           // by device
+  std::vector<StateLayer> state_layers_;                 // by device, then index
   std::vector<std::unique_ptr<DeviceMemory>> memories_;  // by device, null where it is the host's
   std::vector<std::unique_ptr<Part>> parts_;             // in order of execution
   // Boundaries and outputs in the host's memory, by value of the whole graph; and which of them are

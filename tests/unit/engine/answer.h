@@ -24,7 +24,8 @@ class Answer {
     changed_.notify_all();
   }
 
-  // Fails the test if nothing comes within ten minutes: sanitizers and busy machines take their time.
+  // Fails the test if nothing comes within ten minutes: sanitizers and busy machines take their
+  // time.
   const T& Wait() {
     std::unique_lock lock(mutex_);
     const auto done = [this] { return count_ > 0; };
@@ -98,6 +99,21 @@ inline AskedEmbed Ask(engine::Engine& engine, engine::EmbedRequest request) {
     answer->Set({std::move(status), std::move(embedding)});
   };
   asked.id = Taken(engine.Embed(std::move(request)));
+  return asked;
+}
+
+using AskedHold = Asked<Status>;
+
+inline AskedHold Hold(engine::Engine& engine, std::vector<engine::TokenId> tokens,
+                      engine::AdapterId adapter = 0) {
+  AskedHold asked;
+  engine::HoldRequest request;
+  request.tokens = std::move(tokens);
+  request.adapter = adapter;
+  request.on_done = [answer = asked.answer](Status status, engine::RequestId, engine::Usage) {
+    answer->Set(std::move(status));
+  };
+  asked.id = Taken(engine.Hold(std::move(request)));
   return asked;
 }
 
