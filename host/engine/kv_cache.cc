@@ -69,30 +69,50 @@ int32_t KvCache::Take(uint32_t group) {
   return page;
 }
 
+// A page of each group for a copy of the match's last one; none if there is no room. The match's
+// own pages stay meanwhile, though the tree alone may have them.
+std::vector<int32_t> KvCache::TakeForCopy(const PrefixTree::Match& match) {
+  const auto for_all = [&](auto change) {
+    for (uint32_t g = 0; g < pool_.n_groups(); ++g) {
+      for (const int32_t page : match.pages[g]) {
+        if (page >= 0) (pool_.*change)(g, page);
+      }
+    }
+  };
+  std::vector<int32_t> copies;
+  for_all(&PagePool::Share);
+  for (uint32_t g = 0; g < pool_.n_groups(); ++g) {
+    const int32_t page = Take(g);
+    if (page < 0) break;
+    copies.push_back(page);
+  }
+  for_all(&PagePool::GiveUp);
+  if (copies.size() == pool_.n_groups()) return copies;
+  for (uint32_t g = 0; g < copies.size(); ++g) pool_.GiveUp(g, copies[g]);
+  return {};
+}
+
 size_t KvCache::Attach(AdapterId adapter, std::span<const TokenId> tokens, size_t committed,
                        PageTable* table, std::vector<mnw_page_edit>* edits) {
   if (!shares_) return committed;
-  const PrefixTree::Match match = tree_.Find(adapter, tokens);
+  PrefixTree::Match match = tree_.Find(adapter, tokens);
+  size_t full = match.length / kTokens, part = match.length % kTokens;
+  std::vector<int32_t> copies;
+  if (copies_ && match.length >= std::max(committed, full * kTokens) + kWorthCopying && part > 0) {
+    copies = TakeForCopy(match);
+  }
+  if (copies.empty() && part > 0) {
+    // Whole pages alone: their windows reach further back.
+    match = tree_.Find(adapter, tokens.first(full * kTokens));
+    full = match.length / kTokens;
+    part = 0;
+  }
   if (match.length <= committed) return committed;
   // The pages that differ from the sequence's own: where it wrote last, and behind.
-  const size_t first = committed / kTokens, full = match.length / kTokens;
-  size_t part = match.length % kTokens;
-  if (!copies_ || match.length < std::max(committed, full * kTokens) + kWorthCopying) part = 0;
-  std::vector<int32_t> copies;
-  for (uint32_t g = 0; part > 0 && g < pool_.n_groups(); ++g) {
-    pool_.Share(g, match.pages[g][full]);  // not to be evicted for its own copy
-    copies.push_back(Take(g));
-    pool_.GiveUp(g, match.pages[g][full]);
-    if (copies.back() >= 0) continue;
-    for (uint32_t i = 0; i < g; ++i) pool_.GiveUp(i, copies[i]);
-    copies.clear();
-    break;
-  }
-  const bool copied = !copies.empty();
-  if (!copied && full * kTokens <= committed) return committed;
+  const size_t first = committed / kTokens;
   for (uint32_t g = 0; g < pool_.n_groups(); ++g) {
     std::vector<int32_t>& own = table->pages[g];
-    own.resize(std::max(own.size(), full + copied), -1);
+    own.resize(std::max(own.size(), full + (part > 0)), -1);
     for (size_t c = first; c < own.size(); ++c) {
       if (own[c] >= 0) pool_.GiveUp(g, own[c]);
       own[c] = -1;
@@ -101,13 +121,12 @@ size_t KvCache::Attach(AdapterId adapter, std::span<const TokenId> tokens, size_
       own[c] = match.pages[g][c];
       if (own[c] >= 0) pool_.Share(g, own[c]);
     }
-    if (!copied) continue;
+    if (part == 0) continue;
     own[full] = copies[g];
     edits->push_back({g, match.pages[g][full], copies[g], static_cast<uint32_t>(part)});
   }
-  const size_t length = copied ? match.length : full * kTokens;
-  Trim(table, length);
-  return length;
+  Trim(table, match.length);
+  return match.length;
 }
 
 void KvCache::Insert(AdapterId adapter, std::span<const TokenId> committed, PageTable* table) {

@@ -79,6 +79,7 @@ class KvCache {
 
  private:
   int32_t Take(uint32_t group);
+  std::vector<int32_t> TakeForCopy(const PrefixTree::Match& match);
   void Shrink();
 
   PagePool pool_;

@@ -1,21 +1,18 @@
 // Adapters over the real CPU backend: the bits of a request's logits are those of a quiet engine,
 // whatever runs, is loaded and is unloaded beside it.
 #include <atomic>
-#include <cmath>
 #include <cstring>
-#include <minnow/sdk/graph_view.hpp>
 #include <random>
 #include <thread>
 
 #include "build_tree.h"
 #include "engine/answer.h"
+#include "engine/random_adapter.h"
 
 using minnow::engine::AdapterId;
 using minnow::engine::Engine;
 using minnow::engine::GenerateRequest;
 using minnow::engine::TokenId;
-using minnow::model::Adapter;
-using minnow::model::Instance;
 using minnow::test::Ask;
 using minnow::test::AskedGenerate;
 using minnow::test::CpuEngine;
@@ -23,6 +20,7 @@ using minnow::test::CpuOptions;
 using minnow::test::GoldenPath;
 using minnow::test::LoadModel;
 using minnow::test::LogitsOf;
+using minnow::test::RandomAdapter;
 
 namespace {
 
@@ -33,27 +31,6 @@ std::vector<TokenId> Text(uint32_t seed) {
   std::vector<TokenId> tokens = {0};
   while (tokens.size() < kLength) tokens.push_back(static_cast<TokenId>(2 + rng() % 270));
   return tokens;
-}
-
-Adapter RandomAdapter(const Instance& instance, uint32_t seed) {
-  std::mt19937 rng(seed);
-  std::normal_distribution<float> normal;
-  const auto fill = [&](int64_t n, float scale) {
-    std::vector<float> values(static_cast<size_t>(n));
-    for (float& v : values) v = normal(rng) * scale;
-    return values;
-  };
-  Adapter adapter;
-  for (const mnw_node& node : instance.graph().nodes()) {
-    minnow::sdk::ForEachSite(node, [&](uint32_t site, uint32_t input) {
-      const mnw_value& w = instance.graph().value(node.in[input]);
-      const auto rank = static_cast<uint32_t>(1 + rng() % 20);
-      const float scale = 1 / std::sqrt(static_cast<float>(w.dim[0]));
-      adapter.deltas.push_back(
-          {site, rank, 0.5f, fill(rank * w.dim[0], scale), fill(rank * w.dim[1], 0.3f)});
-    });
-  }
-  return adapter;
 }
 
 AdapterId Load(CpuEngine& cpu, uint32_t seed) {

@@ -173,6 +173,25 @@ TEST(KvCache, FullPagesAreSharedAndTheLastPartIsCopied) {
   CHECK(edits.empty());
 }
 
+// The token after 95 others reads none of the first page in the window's group, the token after 64
+// does: where there is no room for a copy of the third page, nothing is left that can be used.
+TEST(KvCache, WholePagesAloneAreTakenOnlyWithTheirOwnWindow) {
+  PageTable gone, other;
+  CHECK(cache.Begin(0, &gone));
+  Fill(gone, 0, 95);
+  cache.Trim(&gone, 95);
+  cache.Insert(0, First(text, 95), &gone);
+  cache.Release(&gone);
+  UNSIGNED_LONGS_EQUAL(95, cache.Known(0, text));
+  Fill(table, 0, 224);  // the rest of the pages
+  CHECK(cache.Begin(0, &other));
+  UNSIGNED_LONGS_EQUAL(0, Attach(text, &other));
+  CHECK(edits.empty());
+  cache.Release(&table);
+  UNSIGNED_LONGS_EQUAL(95, Attach(text, &other));
+  UNSIGNED_LONGS_EQUAL(2, edits.size());
+}
+
 TEST(KvCache, AdaptersHavePrefixesOfTheirOwn) {
   Run(First(text, 100), 7);
   UNSIGNED_LONGS_EQUAL(0, Known(text));
