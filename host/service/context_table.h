@@ -6,10 +6,12 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include "engine/request.h"
 #include "service/errors.h"
@@ -22,9 +24,26 @@ class ContextTable {
   static constexpr size_t kMaxBytes = 256 << 20;
   static constexpr size_t kMaxContexts = 10'000;
 
+  // Gives a context's place in the model's cache up when the last that has it is gone.
+  class Pin {
+   public:
+    Pin(engine::RequestId hold, std::function<void()> give_up)
+        : hold_(hold), give_up_(std::move(give_up)) {}
+    ~Pin() { give_up_(); }
+    Pin(const Pin&) = delete;
+    Pin& operator=(const Pin&) = delete;
+    engine::RequestId hold() const { return hold_; }
+
+   private:
+    const engine::RequestId hold_;
+    const std::function<void()> give_up_;
+  };
+
   struct Context {
     std::string model;  // the one it was made for
     std::shared_ptr<const std::string> document;
+    std::shared_ptr<const Pin> pin{};  // null: it is not pinned
+    engine::AdapterId adapter = 0;     // through which it is pinned
   };
 
   // The id. Fails, with the time after which it may succeed, when there is no room.

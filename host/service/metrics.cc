@@ -48,6 +48,8 @@ void ModelSeries::ObserveUsage(const engine::Usage& usage) {
   queue.Observe(usage.queue_seconds);
   prompt_tokens.fetch_add(usage.prompt_tokens, std::memory_order_relaxed);
   cached_tokens.fetch_add(usage.cached_tokens, std::memory_order_relaxed);
+  drafted_tokens.fetch_add(usage.drafted_tokens, std::memory_order_relaxed);
+  accepted_tokens.fetch_add(usage.accepted_tokens, std::memory_order_relaxed);
   completion_tokens.fetch_add(usage.completion_tokens, std::memory_order_relaxed);
 }
 
@@ -104,6 +106,10 @@ std::string Metrics::Print(const std::vector<Gauge>& gauges) const {
   counter("minnow_prompt_tokens_total", "Tokens of prompts.", &ModelSeries::prompt_tokens);
   counter("minnow_cached_tokens_total", "Tokens of prompts that were in the cache.",
           &ModelSeries::cached_tokens);
+  counter("minnow_drafted_tokens_total", "Tokens guessed ahead of answers.",
+          &ModelSeries::drafted_tokens);
+  counter("minnow_accepted_tokens_total", "Of those, what the answers then had.",
+          &ModelSeries::accepted_tokens);
   counter("minnow_completion_tokens_total", "Tokens of answers.", &ModelSeries::completion_tokens);
   const auto gauge = [&](const char* name, const char* type, const char* help, auto value) {
     Head(name, type, help, &out);

@@ -36,6 +36,7 @@ class Histogram {
 struct ModelSeries {
   Histogram queue, time_to_first_token, inter_token, end_to_end;
   std::atomic<uint64_t> prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0;
+  std::atomic<uint64_t> drafted_tokens = 0, accepted_tokens = 0;
 
   void ObserveUsage(const engine::Usage& usage);
 };

@@ -36,6 +36,7 @@ Failure Describe(ModelTable& models, const CallPtr& call, const v1::DescribeRequ
   response.set_weight_bytes(instance.weight_bytes());
   response.set_state_bytes(instance.state_bytes());
   for (const std::string& name : instance.device_names()) response.add_devices(name);
+  response.set_fingerprint(taken.use->engine().identity(0));
   response.mutable_load()->set_running(stats.running);
   response.mutable_load()->set_queued(stats.queued);
   response.mutable_load()->set_pages_used(stats.pages_used);

@@ -103,6 +103,13 @@ void ModelTable::Announce(const std::string& name) {
   if (entry.engine == nullptr) Set(entry, ModelState::kLoading);
 }
 
+// Answers tell what they depend on.
+Result<engine::Engine*> ModelTable::OpenIdentified(const std::string& path) {
+  MNW_ASSIGN(engine::Engine * engine, runtime_.Open(path));
+  MNW_TRY(runtime_.Identify(*engine));
+  return engine;
+}
+
 Status ModelTable::Load(const std::string& name, const std::string& path) {
   const std::lock_guard opening(opening_);
   std::string file = path;
@@ -121,7 +128,7 @@ Status ModelTable::Load(const std::string& name, const std::string& path) {
     if (it != entries_.end() && it->second.engine) return Status();
   }
   Announce(name);
-  const Result<engine::Engine*> opened = runtime_.Open(file);
+  const Result<engine::Engine*> opened = OpenIdentified(file);
   const std::lock_guard lock(mutex_);
   Entry& entry = entries_[name];
   if (!opened.ok()) {
@@ -193,7 +200,7 @@ Status ModelTable::Unload(const std::string& name, engine::Deadline deadline,
 
 Status ModelTable::Pin(const std::string& path) {
   const std::lock_guard opening(opening_);
-  MNW_ASSIGN(engine::Engine * engine, runtime_.Open(path));
+  MNW_ASSIGN(engine::Engine * engine, OpenIdentified(path));
   const std::lock_guard lock(mutex_);
   Entry* entry = FindEngine(engine);
   if (entry == nullptr) {

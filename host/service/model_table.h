@@ -90,6 +90,7 @@ class ModelTable {
     uint32_t uses = 0;
     bool pinned = false;
   };
+  Result<engine::Engine*> OpenIdentified(const std::string& path);
   Failure OpenAdapter(Use& use, const std::string& name);
   std::shared_ptr<Use> TakeUse(const std::string& name, Failure* failure);
   Entry* FindEngine(const engine::Engine* engine);

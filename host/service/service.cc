@@ -17,7 +17,7 @@ struct Service::Rep {
         models(runtime, [this](const ModelStatus& status) { health.SetModel(status); }),
         pipeline_models(runtime, models),
         folder_models(pipeline_models, runtime),
-        inference(models, metrics),
+        inference(models, metrics, options.context_dir),
         model_service(models),
         pipelines(loop,
                   options.scripts.untrusted ? static_cast<script::Models&>(folder_models)

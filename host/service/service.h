@@ -27,6 +27,7 @@ struct ServiceOptions {
   };
   std::vector<NamedModel> models;
   std::vector<std::string> pipelines;  // Lua files
+  std::string context_dir{};           // where clients save contexts; empty: nowhere
   script::PipelineOptions scripts{};   // what they may spend and reach
 };
 

@@ -16,18 +16,31 @@
 #include "service/source_watch.h"
 #include "service/workers.h"
 
+namespace minnow::v1 {
+class SaveContextRequest;
+class RestoreContextRequest;
+}  // namespace minnow::v1
+
 namespace minnow::service {
 
 // minnow.v1.Inference
 class Inference {
  public:
-  Inference(ModelTable& models, Metrics& metrics) : models_(models), metrics_(metrics) {}
+  // `context_dir`: where contexts are saved; empty: nowhere.
+  Inference(ModelTable& models, Metrics& metrics, std::string context_dir)
+      : models_(models), metrics_(metrics), context_dir_(std::move(context_dir)), files_(1) {}
   void AddTo(Router& router);
 
  private:
+  void AddContexts(Router& router);  // contexts.cc
+  Failure SaveContext(const CallPtr& call, const v1::SaveContextRequest& request);
+  Failure RestoreContext(const CallPtr& call, const v1::RestoreContextRequest& request);
+
   ModelTable& models_;
   Metrics& metrics_;
+  const std::string context_dir_;
   ContextTable contexts_;
+  Workers files_;  // reads and writes them
 };
 
 // minnow.v1.Models. Loading and unloading wait on a thread of their own, one after the other.

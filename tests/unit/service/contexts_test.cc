@@ -1,0 +1,287 @@
+// Contexts that are pinned, saved and restored, and the fingerprints of answers about them.
+#include <filesystem>
+#include <fstream>
+
+#include "service/service_fixture.h"
+
+namespace minnow::test {
+namespace {
+
+TEST_GROUP(Contexts) {
+  ServiceFixture f;
+  TempDir dir;
+  const std::string document =
+      "Receipt\nMilk 1.20\nBread 2.10\nTotal 3.30\nThank you for your visit";
+
+  void setup() override {
+    f.options.models = {{"llama", kGolden + "llama.gguf"}, {"demo", kDemo}};
+    f.options.context_dir = dir / "contexts";
+    std::filesystem::create_directory(f.options.context_dir);
+  }
+
+  v1::Context Create(v1::Inference::Stub & stub, bool pin) {
+    v1::CreateContextRequest create;
+    create.set_model("demo");
+    create.set_document(document);
+    create.set_pin(pin);
+    v1::Context made;
+    Context call;
+    CHECK_GRPC_OK(stub.CreateContext(&call, create, &made));
+    CHECK_EQUAL(pin, made.pinned());
+    return made;
+  }
+
+  v1::ClassifyResponse Classify(v1::Inference::Stub & stub, const std::string& id) {
+    v1::ClassifyRequest classify;
+    classify.set_context(id);
+    classify.set_question("What kind of document is this?");
+    for (const char* label : {"contract", "receipt", "letter"}) classify.add_labels(label);
+    v1::ClassifyResponse response;
+    Context call;
+    CHECK_GRPC_OK(stub.Classify(&call, classify, &response));
+    return response;
+  }
+
+  grpc::Status Save(v1::Inference::Stub & stub, const std::string& id, const std::string& name) {
+    v1::SaveContextRequest save;
+    save.set_id(id);
+    save.set_name(name);
+    v1::SaveContextResponse saved;
+    Context call;
+    return stub.SaveContext(&call, save, &saved);
+  }
+
+  grpc::Status Restore(v1::Inference::Stub & stub, const std::string& name, v1::Context* restored,
+                       const std::string& model = "demo") {
+    v1::RestoreContextRequest restore;
+    restore.set_model(model);
+    restore.set_name(name);
+    Context call;
+    return stub.RestoreContext(&call, restore, restored);
+  }
+
+  uint32_t PagesUsed() {
+    v1::DescribeRequest describe;
+    describe.set_name("demo");
+    v1::DescribeResponse response;
+    Context call;
+    CHECK_GRPC_OK(f.Models()->Describe(&call, describe, &response));
+    return response.load().pages_used();
+  }
+
+  // The executor gives pages back after it has said that a request is over.
+  void CheckPagesUsed(uint32_t pages) {
+    for (int i = 0; i < 1000 && PagesUsed() != pages; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    LONGS_EQUAL(pages, PagesUsed());
+  }
+};
+
+TEST(Contexts, APinnedOneKeepsItsPagesUntilItIsDeleted) {
+  f.Start();
+  auto stub = f.Inference();
+  const v1::Context loose = Create(*stub, false);
+  CheckPagesUsed(0);
+  const v1::Context pinned = Create(*stub, true);
+  CheckPagesUsed((pinned.document_tokens() + 31) / 32);
+  const v1::ClassifyResponse answer = Classify(*stub, pinned.id());
+  CHECK(answer.usage().cached_tokens() >= pinned.document_tokens());
+  v1::DeleteContextRequest remove;
+  remove.set_id(pinned.id());
+  v1::DeleteContextResponse removed;
+  Context call;
+  CHECK_GRPC_OK(stub->DeleteContext(&call, remove, &removed));
+  CheckPagesUsed(0);
+}
+
+TEST(Contexts, OneIsSavedAndComesBackInAnotherServer) {
+  f.Start();
+  v1::ClassifyResponse before;
+  {
+    auto stub = f.Inference();
+    const v1::Context pinned = Create(*stub, true);
+    before = Classify(*stub, pinned.id());
+    CHECK_GRPC_OK(Save(*stub, pinned.id(), "receipt-1"));
+  }
+  f.Stop();
+  f.Start();
+  auto stub = f.Inference();
+  v1::Context restored;
+  CHECK_GRPC_OK(Restore(*stub, "receipt-1", &restored));
+  CHECK(restored.pinned());
+  const v1::ClassifyResponse after = Classify(*stub, restored.id());
+  CHECK(after.usage().cached_tokens() >= 32);
+  CHECK(before.fingerprint().size() == 16);
+  STRCMP_EQUAL(before.fingerprint().c_str(), after.fingerprint().c_str());
+  for (int i = 0; i < 3; ++i) {
+    DOUBLES_EQUAL(before.labels(i).logprob(), after.labels(i).logprob(), 0);
+  }
+}
+
+TEST(Contexts, WhatCannotBeSavedOrRestoredIsRefusedByName) {
+  f.Start();
+  auto stub = f.Inference();
+  const v1::Context loose = Create(*stub, false), pinned = Create(*stub, true);
+  CHECK_GRPC(FAILED_PRECONDITION, "CONTEXT_NOT_PINNED", Save(*stub, loose.id(), "x"));
+  CHECK_GRPC(NOT_FOUND, "CONTEXT_NOT_FOUND", Save(*stub, std::string(32, '0'), "x"));
+  for (const char* name : {"../x", "a/b", ".hidden", "a b"}) {
+    CHECK_EQUAL(grpc::StatusCode::INVALID_ARGUMENT, Save(*stub, pinned.id(), name).error_code());
+  }
+  v1::Context restored;
+  CHECK_EQUAL(grpc::StatusCode::NOT_FOUND, Restore(*stub, "none", &restored).error_code());
+  CHECK_GRPC_OK(Save(*stub, pinned.id(), "x"));
+  CHECK_EQUAL(grpc::StatusCode::FAILED_PRECONDITION,
+              Restore(*stub, "x", &restored, "llama").error_code());
+  std::filesystem::resize_file(f.options.context_dir + "/x.ctx", 1000);
+  CHECK_EQUAL(grpc::StatusCode::DATA_LOSS, Restore(*stub, "x", &restored).error_code());
+}
+
+TEST(Contexts, WithoutAFolderNothingIsSaved) {
+  f.options.context_dir.clear();
+  f.Start();
+  auto stub = f.Inference();
+  const v1::Context pinned = Create(*stub, true);
+  CHECK_GRPC(FAILED_PRECONDITION, "NO_CONTEXT_FOLDER", Save(*stub, pinned.id(), "x"));
+}
+
+TEST(Contexts, PinsTakeHalfTheCacheAndNoMore) {
+  f.runtime_options.instance.kv_tokens = 512;
+  f.Start();
+  auto stub = f.Inference();
+  grpc::Status status;
+  int pinned = 0;
+  while (status.ok() && pinned < 20) {
+    v1::CreateContextRequest create;
+    create.set_model("demo");
+    create.set_document(fmt::format("{} {}", ++pinned, document));
+    create.set_pin(true);
+    v1::Context made;
+    Context call;
+    status = stub->CreateContext(&call, create, &made);
+  }
+  CHECK(pinned > 2);
+  CHECK_GRPC(RESOURCE_EXHAUSTED, "TOO_MANY_PINS", status);
+}
+
+TEST(Contexts, AModelIsUnloadedThoughContextsOfItArePinned) {
+  f.options.models = {{"llama", kGolden + "llama.gguf"}};
+  f.runtime_options.model_dirs = {MINNOW_SOURCE_DIR "/models"};
+  f.Start();
+  v1::LoadRequest load;
+  load.set_name("minnow-demo");
+  v1::LoadResponse loaded;
+  Context first, second, third;
+  CHECK_GRPC_OK(f.Models()->Load(&first, load, &loaded));
+  auto stub = f.Inference();
+  v1::CreateContextRequest create;
+  create.set_model("minnow-demo");
+  create.set_document(document);
+  create.set_pin(true);
+  v1::Context made;
+  CHECK_GRPC_OK(stub->CreateContext(&second, create, &made));
+  v1::UnloadRequest unload;
+  unload.set_name("minnow-demo");
+  v1::UnloadResponse unloaded;
+  CHECK_GRPC_OK(f.Models()->Unload(&third, unload, &unloaded));
+}
+
+TEST(Contexts, WhatOfADocumentIsKeptIsTold) {
+  f.runtime_options.load.n_ctx = 128;
+  f.Start();
+  auto stub = f.Inference();
+  v1::ClassifyRequest classify;
+  classify.set_model("demo");
+  for (int i = 0; i < 30; ++i) classify.mutable_document()->append(document + "\n");
+  classify.set_question("What kind of document is this?");
+  for (const char* label : {"contract", "receipt", "letter"}) classify.add_labels(label);
+  v1::ClassifyResponse response;
+  Context call;
+  CHECK_EQUAL(grpc::StatusCode::OUT_OF_RANGE,
+              stub->Classify(&call, classify, &response).error_code());
+  for (const v1::OnOverflow how : {v1::ON_OVERFLOW_HEAD, v1::ON_OVERFLOW_TAIL,
+                                   v1::ON_OVERFLOW_MIDDLE, v1::ON_OVERFLOW_CHUNK}) {
+    classify.set_on_overflow(how);
+    Context again;
+    CHECK_GRPC_OK(stub->Classify(&again, classify, &response));
+    CHECK_EQUAL(how, response.overflow().on_overflow());
+    LONGS_EQUAL(classify.document().size(), response.overflow().document_bytes());
+    double sum = 0;
+    for (const v1::LabelScore& label : response.labels()) sum += label.probability();
+    DOUBLES_EQUAL(1, sum, 1e-9);
+    if (how != v1::ON_OVERFLOW_CHUNK) continue;
+    CHECK(response.overflow().kept_size() > 5);
+    CHECK(response.usage().prompt_tokens() > 1000);
+    uint64_t at = 0;
+    for (const v1::ByteSpan& span : response.overflow().kept()) {
+      LONGS_EQUAL(at, span.begin());
+      at = span.end();
+    }
+    LONGS_EQUAL(classify.document().size(), at);
+  }
+  classify.set_document(document);
+  Context whole;
+  CHECK_GRPC_OK(stub->Classify(&whole, classify, &response));
+  CHECK(!response.has_overflow());
+}
+
+TEST(Contexts, AChatTellsWhatItKeptBeforeItAnswers) {
+  f.runtime_options.load.n_ctx = 128;
+  f.Start();
+  auto stub = f.Inference();
+  v1::CreateContextRequest create;
+  create.set_model("demo");
+  for (int i = 0; i < 30; ++i) create.mutable_document()->append(document + "\n");
+  v1::Context made;
+  Context first, second, third, fourth, fifth;
+  CHECK_GRPC_OK(stub->CreateContext(&first, create, &made));
+  v1::ChatRequest chat;
+  chat.set_context(made.id());
+  chat.mutable_options()->set_max_tokens(8);
+  v1::Message* message = chat.add_messages();
+  message->set_role("user");
+  message->set_content("What is the total?");
+  CHECK_EQUAL(grpc::StatusCode::OUT_OF_RANGE, Chat(*stub, chat, second).status.error_code());
+  chat.set_on_overflow(v1::ON_OVERFLOW_MIDDLE);
+  const Answer answer = Chat(*stub, chat, third);
+  CHECK_GRPC_OK(answer.status);
+  LONGS_EQUAL(2, answer.accepted.overflow().kept_size());
+  CHECK(answer.accepted.prompt_tokens() <= 120);
+  CHECK(answer.accepted.prompt_tokens() >= 110);
+  chat.set_on_overflow(v1::ON_OVERFLOW_CHUNK);
+  CHECK_GRPC(INVALID_ARGUMENT, "INVALID", Chat(*stub, chat, fourth).status);
+  chat.set_on_overflow(v1::ON_OVERFLOW_HEAD);
+  chat.clear_context();
+  chat.set_model("demo");
+  CHECK_GRPC(INVALID_ARGUMENT, "INVALID", Chat(*stub, chat, fifth).status);
+}
+
+TEST(Contexts, AnswersTellWhatTheyDependOn) {
+  f.Start();
+  auto stub = f.Inference();
+  v1::GenerateRequest request = Generation(4);
+  const auto fingerprint = [&] {
+    Context call;
+    const Answer answer = Generate(*stub, request, call);
+    CHECK_GRPC_OK(answer.status);
+    return answer.finished.fingerprint();
+  };
+  const std::string greedy = fingerprint();
+  STRCMP_EQUAL(greedy.c_str(), fingerprint().c_str());
+  LONGS_EQUAL(16 + 1 + 8, greedy.size());
+  request.mutable_options()->mutable_sampling()->set_temperature(1);
+  const std::string sampled = fingerprint();
+  STRCMP_EQUAL(greedy.substr(0, 17).c_str(), sampled.substr(0, 17).c_str());
+  CHECK(greedy != sampled);
+  request.mutable_options()->set_speculate(false);  // no part of it: the answer is the same
+  STRCMP_EQUAL(sampled.c_str(), fingerprint().c_str());
+  v1::DescribeRequest describe;
+  describe.set_name("llama");
+  v1::DescribeResponse response;
+  Context call;
+  CHECK_GRPC_OK(f.Models()->Describe(&call, describe, &response));
+  STRCMP_EQUAL(greedy.substr(0, 16).c_str(), response.fingerprint().c_str());
+}
+
+}  // namespace
+}  // namespace minnow::test
