@@ -16,6 +16,10 @@
 ---@field finish_reason "stop"|"length"
 ---@field tokens integer[]
 ---@field usage minnow.Usage
+---@field overflow? minnow.Overflow  -- if not all of the document fitted
+---@field parts? minnow.Answer[]  -- with on_overflow = "chunk": of each part
+---@field fingerprint string  -- of the model, the build, the devices and the options: the same
+---prompt with the same fingerprint has the same answer. Empty in an answer that is replayed.
 ---@field logprobs? minnow.TokenLogprob[]  -- if the option asked for them
 
 ---@class minnow.RankedLabel
@@ -27,6 +31,20 @@
 ---@field probability number  -- of it, among the labels
 ---@field probabilities table<string, number>
 ---@field ranking minnow.RankedLabel[]  -- the likeliest first
+---@field fingerprint string  -- as of an answer
+---@field overflow? minnow.Overflow  -- if not all of the document fitted
+
+---What of a document an answer is about, where it was too long. Bytes are counted from 1, both
+---ends included.
+---@class minnow.Overflow
+---@field on_overflow "head"|"tail"|"middle"|"chunk"
+---@field document_bytes integer
+---@field kept integer[][]  -- the parts that were kept or, of chunks, asked about: { first, last }
+
+---@class minnow.ClassifyOptions
+---@field on_overflow? "error"|"head"|"tail"|"middle"|"chunk"  -- "error"; what to keep of a document
+---that is too long: its head, its tail, both without the middle, or all of it in parts, whose
+---probabilities are averaged
 
 ---@class minnow.Message
 ---@field role string  -- "system", "user", "assistant"
@@ -46,6 +64,10 @@
 ---@field seed? integer  -- 0; the same seed gives the same answer
 ---@field stop? string|string[]  -- ends the answer before this text
 ---@field logprobs? integer  -- 0; how many of the likeliest tokens to tell for each place
+---@field on_overflow? "error"|"head"|"tail"|"middle"|"chunk"  -- "error"; of ask: what to keep of a
+---document that is too long: its head, its tail, both without the middle, or all of it in parts,
+---each of which is asked about: the answer has the texts of all, one a line, and `parts`
+---@field speculate? boolean  -- true; guess ahead where that is faster. The answer is the same.
 
 ---@class minnow.HttpResponse
 ---@field status integer
@@ -199,8 +221,23 @@ function Context:ask(question, options) end
 ---As Model:classify, about the context's document.
 ---@param question string
 ---@param labels string[]  -- at least two
+---@param options? minnow.ClassifyOptions
 ---@return minnow.Classification
-function Context:classify(question, labels) end
+function Context:classify(question, labels, options) end
+
+---Reads the document now, and keeps its part of the model's cache until unpin, or until the run of
+---this document ends. Waits. Raises exhausted when pins would take more than half the cache,
+---unsupported when the model keeps nothing that questions could share.
+---@return minnow.Context  -- itself
+function Context:pin() end
+
+---Gives up what pin has kept.
+function Context:unpin() end
+
+---Writes the document, and what the model has computed of it, to a file of the folder that was
+---granted (`--allow contexts=DIR`), in place of one of that name; pins it if it is not. Waits.
+---@param name string  -- letters, digits, and -_. inside of it
+function Context:save(name) end
 
 ---A model that was opened. Its methods are called with a colon; an unknown one raises an error
 ---that lists them.
@@ -212,6 +249,13 @@ local Model = {}
 ---@param document string|minnow.Document
 ---@return minnow.Context
 function Model:context(document) end
+
+---A context that Context:save has written, pinned: nothing of it is computed again. Waits. Raises
+---not_found, corrupt when the file was cut or changed, and precondition when it is of another model,
+---adapter, build or device, so that answers could differ.
+---@param name string
+---@return minnow.Context
+function Model:restore(name) end
 
 ---Continues a text as it stands, without the chat template. Waits. Raises out_of_range when the
 ---prompt is longer than the context.
@@ -239,8 +283,9 @@ function Model:ask(document, question, options) end
 ---@param document string|minnow.Document
 ---@param question string
 ---@param labels string[]  -- at least two, all different, none empty
+---@param options? minnow.ClassifyOptions
 ---@return minnow.Classification
-function Model:classify(document, question, labels) end
+function Model:classify(document, question, labels, options) end
 
 ---How probable each of a few continuations of a prompt is. All of them take one pass over the
 ---prompt. Waits.

@@ -3,7 +3,7 @@
 
 local native = ...
 local error, ipairs, pcall, rawget, setmetatable = error, ipairs, pcall, rawget, setmetatable
-local getmetatable, tostring, type = getmetatable, tostring, type
+local getmetatable, require, tostring, type = getmetatable, require, tostring, type
 local huge, min, pack, unpack = math.huge, math.min, table.pack, table.unpack
 
 ---What `require "minnow"` gives.
@@ -110,6 +110,23 @@ function minnow.ordered(entries)
   return setmetatable(value, { __order = order })
 end
 
+local function is_chunked(options)
+  return type(options) == "table" and rawget(options, "on_overflow") == "chunk"
+end
+
+-- Parts of documents are for minnow/parts.lua, which few need.
+local ask, classify = native.methods.ask, native.methods.classify
+
+function native.methods.ask(model, document, question, options)
+  if not is_chunked(options) then return ask(model, document, question, options) end
+  return require "minnow.parts".ask(ask, model, document, question, options)
+end
+
+function native.methods.classify(model, document, question, labels, options)
+  if not is_chunked(options) then return classify(model, document, question, labels, options) end
+  return require "minnow.parts".classify(classify, model, document, question, labels)
+end
+
 -- What stands before the questions is the same for all, so the engine computes it once.
 local Context = {}
 
@@ -130,16 +147,46 @@ end
 ---As Model:classify, about the context's document.
 ---@param question string
 ---@param labels string[]  -- at least two
+---@param options? minnow.ClassifyOptions
 ---@return minnow.Classification
----function Context:classify(question, labels)
-function Context:classify(question, labels)
-  return self.model:classify(self.document, question, labels)
+---function Context:classify(question, labels, options)
+function Context:classify(question, labels, options)
+  return self.model:classify(self.document, question, labels, options)
+end
+
+---Reads the document now, and keeps its part of the model's cache until unpin, or until the run of
+---this document ends. Waits. Raises exhausted when pins would take more than half the cache,
+---unsupported when the model keeps nothing that questions could share.
+---@return minnow.Context  -- itself
+---function Context:pin()
+function Context:pin()
+  if not rawget(self, "_pin") then
+    self._pin = native.contexts.pin(self.model, self.document)
+  end
+  return self
+end
+
+---Gives up what pin has kept.
+---function Context:unpin()
+function Context:unpin()
+  local pin = rawget(self, "_pin")
+  self._pin = nil
+  if pin then native.contexts.unpin(pin) end
+end
+
+---Writes the document, and what the model has computed of it, to a file of the folder that was
+---granted (`--allow contexts=DIR`), in place of one of that name; pins it if it is not. Waits.
+---@param name string  -- letters, digits, and -_. inside of it
+---function Context:save(name)
+function Context:save(name)
+  self:pin()
+  native.contexts.save(self.model, self.document, self._pin, name)
 end
 
 local context_metatable = {
   __index = function(_, name)
     return Context[name] or native.fail("a context has no '" .. tostring(name) ..
-      "' (it has: ask, classify, document, model)")
+      "' (it has: ask, classify, document, model, pin, save, unpin)")
   end,
   __name = "minnow.context",
   __metatable = "minnow.context",
@@ -158,6 +205,18 @@ function native.methods.context(model, document)
     native.fail "context is a method of a model: call it with a colon, model:context(...)"
   end
   return setmetatable({ model = model, document = document }, context_metatable)
+end
+
+---A context that Context:save has written, pinned: nothing of it is computed again. Waits. Raises
+---not_found, corrupt when the file was cut or changed, and precondition when it is of another model,
+---adapter, build or device, so that answers could differ.
+---@param name string
+---@return minnow.Context
+---function Model:restore(name)
+function native.methods.restore(model, name)
+  local saved = native.contexts.restore(model, name)
+  return setmetatable({ model = model, document = saved.document, _pin = saved.pin },
+    context_metatable)
 end
 
 return minnow

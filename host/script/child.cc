@@ -166,7 +166,8 @@ struct Child {
                     {"status", ToJson(result.status)},
                     {"value", result.value.dump(-1, ' ', false, Json::error_handler_t::replace)},
                     {"prompt_tokens", result.prompt_tokens},
-                    {"completion_tokens", result.completion_tokens}};
+                    {"completion_tokens", result.completion_tokens},
+                    {"steps", ToJson(result.steps)}};
     std::fflush(print_to);
     Status sent = link.Send(message);
     if (sent.ok()) return;

@@ -25,6 +25,8 @@ class EngineModels::EngineModel : public ModelApi {
     return model::ContentHash(files, CacheDirectory());
   }
 
+  Result<uint32_t> Longest() const override { return engine_.longest(); }
+
   Result<std::vector<engine::TokenId>> EncodeText(std::string_view text) const override {
     return model().EncodeText(text);
   }
@@ -62,6 +64,21 @@ class EngineModels::EngineModel : public ModelApi {
 
   void Cancel(engine::RequestId id) override { engine_.Cancel(id); }
 
+  Result<std::vector<engine::TokenId>> DocumentPrefix(std::string_view document) const override {
+    return engine::DocumentPrefix(model(), document);
+  }
+  Result<engine::RequestId> Hold(engine::HoldRequest request) override {
+    request.adapter = adapter_;
+    return engine_.Hold(std::move(request));
+  }
+  Status SaveContext(engine::RequestId hold, std::string_view document,
+                     const std::string& path) override {
+    return engine::SaveContext(engine_, hold, adapter_, document, path);
+  }
+  Result<engine::RestoredContext> RestoreContext(const std::string& path) override {
+    return engine::RestoreContext(engine_, adapter_, path);
+  }
+
   engine::Engine& engine() const { return engine_; }
   engine::AdapterId adapter() const { return adapter_; }
 
@@ -78,6 +95,7 @@ EngineModels::~EngineModels() = default;
 
 Result<ModelApi*> EngineModels::Open(const std::string& name) {
   MNW_ASSIGN(engine::Engine * engine, runtime_.Open(name));
+  MNW_TRY(runtime_.Identify(*engine));
   return Find(*engine, 0, "");
 }
 

@@ -75,15 +75,20 @@ Status ReadGrant(std::string_view entry, Grants* grants) {
     grants->net.push_back(value);
     return {};
   }
-  if (kind != "read" || value.empty()) {
-    return Error(Code::kInvalid, "--allow: '{}' should be read=DIR or net=HOST", entry);
+  if ((kind != "read" && kind != "contexts") || value.empty()) {
+    return Error(Code::kInvalid, "--allow: '{}' should be read=DIR, net=HOST or contexts=DIR",
+                 entry);
   }
   std::error_code error;
   const fs::path folder = fs::canonical(value, error);
   if (error || !fs::is_directory(folder, error)) {
     return Error(Code::kInvalid, "--allow: '{}' is no folder", value);
   }
-  grants->read.push_back(folder.string());
+  if (kind == "contexts") {
+    grants->contexts = folder.string();
+  } else {
+    grants->read.push_back(folder.string());
+  }
   return {};
 }
 

@@ -13,9 +13,10 @@ namespace minnow::script {
 struct Grants {
   std::vector<std::string> read;  // folders, with all that is in them; as canonical paths
   std::vector<std::string> net;   // HOST, or HOST:PORT
+  std::string contexts;           // the folder where contexts are saved; empty: none
 };
 
-// Adds "read=DIR,net=HOST", any number of either.
+// Adds "read=DIR,net=HOST,contexts=DIR", any number of the first two.
 Status ReadGrants(std::string_view text, Grants* grants);
 
 // A file's bytes, or the sorted names in a folder, those of folders with a / at their end. What

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/overflow.h"
 #include "script/lua_model.h"
 #include "script/lua_values.h"
 
@@ -42,6 +43,10 @@ Json UsageJson(const engine::Usage& usage) {
 //---@field finish_reason "stop"|"length"
 //---@field tokens integer[]
 //---@field usage minnow.Usage
+//---@field overflow? minnow.Overflow  -- if not all of the document fitted
+//---@field parts? minnow.Answer[]  -- with on_overflow = "chunk": of each part
+//---@field fingerprint string  -- of the model, the build, the devices and the options: the same
+//---prompt with the same fingerprint has the same answer. Empty in an answer that is replayed.
 //---@field logprobs? minnow.TokenLogprob[]  -- if the option asked for them
 
 Result<Json> GenerateJson(const engine::GenerateResult& result) {
@@ -58,7 +63,8 @@ Result<Json> GenerateJson(const engine::GenerateResult& result) {
   Json value = {{"text", result.text},
                 {"finish_reason", engine::FinishReasonName(result.finish_reason)},
                 {"tokens", std::move(tokens)},
-                {"usage", UsageJson(result.usage)}};
+                {"usage", UsageJson(result.usage)},
+                {"fingerprint", result.fingerprint}};
   if (has_logprobs) value["logprobs"] = LogprobsJson(result.tokens);
   return value;
 }
@@ -72,6 +78,8 @@ Result<Json> GenerateJson(const engine::GenerateResult& result) {
 //---@field probability number  -- of it, among the labels
 //---@field probabilities table<string, number>
 //---@field ranking minnow.RankedLabel[]  -- the likeliest first
+//---@field fingerprint string  -- as of an answer
+//---@field overflow? minnow.Overflow  -- if not all of the document fitted
 
 Result<Json> ClassifyJson(const engine::ClassifyResult& result) {
   if (!result.status.ok()) return result.status;
@@ -91,7 +99,20 @@ Result<Json> ClassifyJson(const engine::ClassifyResult& result) {
   return Json{{"label", best.label},
               {"probability", best.probability},
               {"probabilities", std::move(probabilities)},
-              {"ranking", std::move(ranked)}};
+              {"ranking", std::move(ranked)},
+              {"fingerprint", result.fingerprint}};
+}
+
+// A result about a part of a document.
+template <class R>
+struct Of {
+  R result;
+  Json overflow;
+};
+
+Result<Json> With(Result<Json> json, Json overflow) {
+  if (json.ok() && !overflow.is_null()) (*json)["overflow"] = std::move(overflow);
+  return json;
 }
 
 // --- Methods that wait
@@ -127,30 +148,97 @@ Status StartChat(lua_State* L, State& state, State::CallId id) {
   return SubmitGenerate(state, id, *model, std::move(request));
 }
 
+//---What of a document an answer is about, where it was too long. Bytes are counted from 1, both
+//---ends included.
+//---@class minnow.Overflow
+//---@field on_overflow "head"|"tail"|"middle"|"chunk"
+//---@field document_bytes integer
+//---@field kept integer[][]  -- the parts that were kept or, of chunks, asked about: { first, last }
+
+Json OverflowJson(std::string_view how, size_t document_bytes,
+                  const std::vector<engine::ByteSpan>& kept) {
+  if (kept.empty()) return nullptr;
+  Json spans = Json::array();
+  for (const engine::ByteSpan& span : kept) {
+    spans.push_back(Json::array({span.begin + 1, span.end}));
+  }
+  return {{"on_overflow", how}, {"document_bytes", document_bytes}, {"kept", std::move(spans)}};
+}
+
+// A question about a document, and about what of it.
+struct FittedQuestion {
+  std::vector<engine::TokenId> prompt;
+  Json overflow;  // null: all of it
+};
+
+Result<FittedQuestion> FitQuestion(const ModelApi& model, std::string_view document,
+                                   std::string_view question, const std::string& on_overflow,
+                                   uint32_t answer) {
+  MNW_ASSIGN(const engine::OnOverflow how, engine::ReadOnOverflow(on_overflow));
+  const auto encode = [&](std::string_view part) { return EncodeQuestion(model, part, question); };
+  size_t room = 0;
+  if (how != engine::OnOverflow::kError) {
+    MNW_ASSIGN(const uint32_t longest, model.Longest());
+    room = longest - std::min(longest, answer);
+  }
+  MNW_ASSIGN(engine::Fitted fitted, engine::FitDocument(document, how, room, encode));
+  return FittedQuestion{std::move(fitted.prompt),
+                        OverflowJson(on_overflow, document.size(), fitted.kept)};
+}
+
 Status StartAsk(lua_State* L, State& state, State::CallId id) {
   MNW_ASSIGN(ModelApi * model, ReadModel(L, "ask"));
   MNW_ASSIGN(const std::string_view document, ReadString(L, 2, "ask: the document"));
   MNW_ASSIGN(const std::string_view question, ReadString(L, 3, "ask: the question"));
   engine::GenerateRequest request;
-  MNW_TRY(ReadGenerateOptions(L, 4, "ask", request));
-  MNW_ASSIGN(request.prompt, EncodeQuestion(*model, document, question));
-  return SubmitGenerate(state, id, *model, std::move(request));
+  std::string on_overflow = "error";
+  MNW_TRY(ReadGenerateOptions(L, 4, "ask", request, &on_overflow));
+  MNW_ASSIGN(FittedQuestion fitted,
+             FitQuestion(*model, document, question, on_overflow, request.max_tokens));
+  request.prompt = std::move(fitted.prompt);
+  return SubmitGenerate(state, id, *model, std::move(request), std::move(fitted.overflow));
 }
+
+// The tokens that the longest of the labels may add to a prompt.
+Result<uint32_t> LongestLabel(const ModelApi& model, const std::vector<std::string>& labels) {
+  size_t longest = 0;
+  for (const std::string& label : labels) {
+    MNW_ASSIGN(const std::vector<engine::TokenId> tokens, model.EncodeContinuation(label));
+    longest = std::max(longest, tokens.size() + 1);  // and the end of the turn
+  }
+  return static_cast<uint32_t>(longest);
+}
+
+//---@class minnow.ClassifyOptions
+//---@field on_overflow? "error"|"head"|"tail"|"middle"|"chunk"  -- "error"; what to keep of a document
+//---that is too long: its head, its tail, both without the middle, or all of it in parts, whose
+//---probabilities are averaged
 
 Status StartClassify(lua_State* L, State& state, State::CallId id) {
   MNW_ASSIGN(ModelApi * model, ReadModel(L, "classify"));
   MNW_ASSIGN(const std::string_view document, ReadString(L, 2, "classify: the document"));
   MNW_ASSIGN(const std::string_view question, ReadString(L, 3, "classify: the question"));
   engine::ClassifyRequest request;
+  std::string on_overflow = "error";
   MNW_ASSIGN(request.labels, ReadStrings(L, 4, "classify: labels"));
-  MNW_ASSIGN(request.prompt, EncodeQuestion(*model, document, question));
+  MNW_TRY(ReadOptions(L, 5, "classify", {{"on_overflow", &on_overflow}}));
+  uint32_t answer = 0;
+  if (on_overflow != "error") {
+    MNW_ASSIGN(answer, LongestLabel(*model, request.labels));
+  }
+  MNW_ASSIGN(FittedQuestion fitted, FitQuestion(*model, document, question, on_overflow, answer));
+  request.prompt = std::move(fitted.prompt);
   MNW_TRY(state.ReserveTokens(request.prompt.size()));
   request.priority = state.priority();
-  request.on_done = state.Receiver<engine::ClassifyResult>(
-      id, [](State& state, State::CallId id, engine::ClassifyResult result) {
-        state.CountUsage(id, result.usage);
-        state.Complete(id, ClassifyJson(result));
-      });
+  using Fitted = Of<engine::ClassifyResult>;
+  auto receive = state.Receiver<Fitted>(id, [](State& state, State::CallId id, Fitted answer) {
+    state.CountUsage(id, answer.result.usage);
+    state.Complete(id, With(ClassifyJson(answer.result), std::move(answer.overflow)));
+  });
+  request.on_done = [receive = std::move(receive),
+                     overflow = std::move(fitted.overflow)](engine::ClassifyResult result) {
+    receive({std::move(result), overflow});
+  };
   MNW_ASSIGN(const engine::RequestId submitted, model->Classify(std::move(request)));
   state.Submitted(id, *model, submitted);
   return {};
@@ -257,8 +345,9 @@ int Ask(lua_State* L) {
 //---@param document string|minnow.Document
 //---@param question string
 //---@param labels string[]  -- at least two, all different, none empty
+//---@param options? minnow.ClassifyOptions
 //---@return minnow.Classification
-//---function Model:classify(document, question, labels)
+//---function Model:classify(document, question, labels, options)
 int Classify(lua_State* L) {
   TextOfDocument(L);
   return Call(L, "classify", StartClassify);
@@ -284,6 +373,42 @@ int Score(lua_State* L) { return Call(L, "score", StartScore); }
 int Embed(lua_State* L) {
   TextOfDocument(L);
   return Call(L, "embed", StartEmbed);
+}
+
+// chunks(model, document, question, answer | labels) -> the document's parts, and an Overflow; or
+// nothing, if it fits: for minnow.lua.
+Status ReadChunks(lua_State* L, Json& out) {
+  MNW_ASSIGN(ModelApi * model, ReadModel(L, "ask"));
+  MNW_ASSIGN(const std::string_view document, ReadString(L, 2, "the document"));
+  MNW_ASSIGN(const std::string_view question, ReadString(L, 3, "the question"));
+  uint32_t answer = 0;
+  if (lua_istable(L, 4)) {
+    MNW_ASSIGN(const std::vector<std::string> labels, ReadStrings(L, 4, "classify: labels"));
+    MNW_ASSIGN(answer, LongestLabel(*model, labels));
+  } else {
+    answer = static_cast<uint32_t>(lua_tointeger(L, 4));
+  }
+  MNW_ASSIGN(const uint32_t longest, model->Longest());
+  const auto encode = [&](std::string_view part) { return EncodeQuestion(*model, part, question); };
+  MNW_ASSIGN(const auto spans,
+             engine::ChunkDocument(document, longest - std::min(longest, answer), encode));
+  if (spans.size() < 2) return {};
+  Json parts = Json::array();
+  for (const engine::ByteSpan& span : spans) {
+    parts.push_back(document.substr(span.begin, span.end - span.begin));
+  }
+  out = {{"parts", std::move(parts)}, {"overflow", OverflowJson("chunk", document.size(), spans)}};
+  return {};
+}
+
+int Chunks(lua_State* L) {
+  State& state = State::From(L);
+  ChargeTexts(L);
+  state.value() = nullptr;
+  if (!state.Try(ReadChunks(L, state.value()))) return state.Raise(L);
+  if (state.value().is_null()) return 0;
+  PushJson(L, state.value());
+  return 1;
 }
 
 // --- Methods that answer at once
@@ -362,30 +487,44 @@ Result<std::vector<engine::TokenId>> EncodeQuestion(const ModelApi& model,
 //---@field seed? integer  -- 0; the same seed gives the same answer
 //---@field stop? string|string[]  -- ends the answer before this text
 //---@field logprobs? integer  -- 0; how many of the likeliest tokens to tell for each place
+//---@field on_overflow? "error"|"head"|"tail"|"middle"|"chunk"  -- "error"; of ask: what to keep of a
+//---document that is too long: its head, its tail, both without the middle, or all of it in parts,
+//---each of which is asked about: the answer has the texts of all, one a line, and `parts`
+//---@field speculate? boolean  -- true; guess ahead where that is faster. The answer is the same.
 
 Status ReadGenerateOptions(lua_State* L, int index, std::string_view call,
-                           engine::GenerateRequest& request) {
+                           engine::GenerateRequest& request, std::string* on_overflow) {
   engine::Sampling& sampling = request.sampling;
-  return ReadOptions(L, index, call,
-                     {{"max_tokens", &request.max_tokens},
-                      {"temperature", &sampling.temperature},
-                      {"top_k", &sampling.top_k},
-                      {"top_p", &sampling.top_p},
-                      {"min_p", &sampling.min_p},
-                      {"seed", &sampling.seed},
-                      {"stop", &request.stop},
-                      {"logprobs", &request.n_logprobs}});
+  std::string none;
+  MNW_TRY(ReadOptions(L, index, call,
+                      {{"max_tokens", &request.max_tokens},
+                       {"temperature", &sampling.temperature},
+                       {"top_k", &sampling.top_k},
+                       {"top_p", &sampling.top_p},
+                       {"min_p", &sampling.min_p},
+                       {"seed", &sampling.seed},
+                       {"stop", &request.stop},
+                       {"logprobs", &request.n_logprobs},
+                       {"speculate", &request.speculate},
+                       {"on_overflow", on_overflow ? on_overflow : &none}}));
+  if (none.empty()) return {};
+  return Error(Code::kInvalid,
+               "{}: on_overflow is of what is asked about a document: ask, classify", call);
 }
 
 Status SubmitGenerate(State& state, State::CallId id, ModelApi& model,
-                      engine::GenerateRequest request) {
+                      engine::GenerateRequest request, Json overflow) {
   MNW_TRY(state.ReserveTokens(request.prompt.size(), &request.max_tokens));
   request.priority = state.priority();
-  request.on_done = state.Receiver<engine::GenerateResult>(
-      id, [](State& state, State::CallId id, engine::GenerateResult result) {
-        state.CountUsage(id, result.usage);
-        state.Complete(id, GenerateJson(result));
-      });
+  using Fitted = Of<engine::GenerateResult>;
+  auto receive = state.Receiver<Fitted>(id, [](State& state, State::CallId id, Fitted answer) {
+    state.CountUsage(id, answer.result.usage);
+    state.Complete(id, With(GenerateJson(answer.result), std::move(answer.overflow)));
+  });
+  request.on_done = [receive = std::move(receive),
+                     overflow = std::move(overflow)](engine::GenerateResult result) {
+    receive({std::move(result), overflow});
+  };
   MNW_ASSIGN(const engine::RequestId submitted, model.Generate(std::move(request)));
   state.Submitted(id, model, submitted);
   return {};
@@ -396,6 +535,11 @@ void OpenCalls(lua_State* L) {
                                    {"classify", Classify}, {"score", Score}, {"embed", Embed},
                                    {"tokenize", Tokenize}, {"count", Count}, {nullptr, nullptr}};
   luaL_setfuncs(L, kMethods, 0);
+}
+
+void OpenChunks(lua_State* L) {
+  lua_pushcfunction(L, Chunks);
+  lua_setfield(L, -2, "chunks");
 }
 
 }  // namespace minnow::script

@@ -189,6 +189,7 @@ Result<ModelApi*> ReadModel(lua_State* L, std::string_view call) {
 }
 
 void OpenModel(lua_State* L) {
+  OpenChunks(L);
   lua_pushcfunction(L, Model);
   lua_setfield(L, -2, "model");
 

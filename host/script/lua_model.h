@@ -25,15 +25,19 @@ Result<std::vector<engine::TokenId>> EncodeQuestion(const ModelApi& model,
                                                     std::string_view document,
                                                     std::string_view question);
 
+// `on_overflow`: null where there is no document to cut.
 Status ReadGenerateOptions(lua_State* L, int index, std::string_view call,
-                           engine::GenerateRequest& request);
+                           engine::GenerateRequest& request, std::string* on_overflow = nullptr);
 
-// Submits a request whose prompt and options are there; the call will hold its result.
+// Submits a request whose prompt and options are there; the call will hold its result, with what
+// was left out of a document.
 Status SubmitGenerate(State& state, State::CallId id, ModelApi& model,
-                      engine::GenerateRequest request);
+                      engine::GenerateRequest request, nlohmann::ordered_json overflow = nullptr);
 
 // Add the methods to the table on top of the stack.
 void OpenCalls(lua_State* L);
 void OpenStream(lua_State* L);
+// Adds to the table of the native functions.
+void OpenChunks(lua_State* L);
 
 }  // namespace minnow::script

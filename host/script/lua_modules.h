@@ -21,6 +21,7 @@ void OpenJson(lua_State* L);
 void OpenInspect(lua_State* L);
 void OpenLog(lua_State* L);
 void OpenPipeline(lua_State* L);
+void OpenContexts(lua_State* L);
 void OpenFiles(lua_State* L);
 void OpenHttp(lua_State* L);
 

@@ -192,6 +192,12 @@ const char* ReadOption(lua_State* L, const Option& option) {
     if (!ReadCount(L, -1, *target)) return "an integer from 0 to 4294967295";
   } else if (auto* const* target = std::get_if<uint64_t*>(&option.target)) {
     if (!ReadCount(L, -1, *target)) return "an integer that is not negative";
+  } else if (auto* const* target = std::get_if<std::string*>(&option.target)) {
+    if (lua_type(L, -1) != LUA_TSTRING) return "a string";
+    **target = StringAt(L, -1);
+  } else if (auto* const* target = std::get_if<bool*>(&option.target)) {
+    if (lua_type(L, -1) != LUA_TBOOLEAN) return "true or false";
+    **target = lua_toboolean(L, -1) != 0;
   } else {
     auto* strings = std::get<std::vector<std::string>*>(option.target);
     if (lua_type(L, -1) == LUA_TSTRING) {

@@ -45,7 +45,7 @@ Result<std::vector<std::string>> ReadStrings(lua_State* L, int index, std::strin
 struct Option {
   std::string_view name;
   // A list of strings may be given as one string.
-  std::variant<float*, uint32_t*, uint64_t*, std::vector<std::string>*> target;
+  std::variant<float*, uint32_t*, uint64_t*, bool*, std::string*, std::vector<std::string>*> target;
 };
 Status ReadOptions(lua_State* L, int index, std::string_view call,
                    std::initializer_list<Option> known);

@@ -14,6 +14,7 @@
 
 #include "base/status.h"
 #include "engine/classify.h"
+#include "engine/context_file.h"
 #include "engine/request.h"
 #include "engine/score.h"
 
@@ -26,6 +27,9 @@ class ModelApi {
   virtual const std::string& name() const = 0;
   // The hash of its files' bytes, and of the adapter's. May take as long as reading them does.
   virtual Result<std::string> Fingerprint() const = 0;
+
+  // Tokens that a request may have in all, prompt and answer.
+  virtual Result<uint32_t> Longest() const = 0;
 
   // A prompt's tokens: text as it is, or messages through the model's chat template.
   virtual Result<std::vector<engine::TokenId>> EncodeText(std::string_view text) const = 0;
@@ -40,6 +44,14 @@ class ModelApi {
   virtual Result<engine::RequestId> Score(engine::ContinuationsRequest request) = 0;
   virtual Result<engine::RequestId> Embed(engine::EmbedRequest request) = 0;
   virtual void Cancel(engine::RequestId id) = 0;
+
+  // What all questions about a document begin with; a hold of it (engine::Engine::Hold); and holds
+  // as files, which block. Without them, scripts pin nothing.
+  virtual Result<std::vector<engine::TokenId>> DocumentPrefix(std::string_view document) const;
+  virtual Result<engine::RequestId> Hold(engine::HoldRequest request);
+  virtual Status SaveContext(engine::RequestId hold, std::string_view document,
+                             const std::string& path);
+  virtual Result<engine::RestoredContext> RestoreContext(const std::string& path);
 };
 
 class Models {

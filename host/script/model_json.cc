@@ -39,6 +39,7 @@ void Fields(F& f, R& r) {
   f("n_logprobs", r.n_logprobs);
   f("stop", r.stop);
   f("ignore_end", r.ignore_end);
+  f("speculate", r.speculate);
   f("priority", r.priority);
   f("deadline", r.deadline);
 }
@@ -82,7 +83,10 @@ void Fields(F& f, R& r) {
 template <class F, Is<engine::Usage> R>
 void Fields(F& f, R& r) {
   f("prompt_tokens", r.prompt_tokens);
+  f("cached_tokens", r.cached_tokens);
   f("completion_tokens", r.completion_tokens);
+  f("drafted_tokens", r.drafted_tokens);
+  f("accepted_tokens", r.accepted_tokens);
   f("queue_seconds", r.queue_seconds);
   f("prefill_seconds", r.prefill_seconds);
   f("decode_seconds", r.decode_seconds);
@@ -95,6 +99,7 @@ void Fields(F& f, R& r) {
   f("text", r.text);
   f("tokens", r.tokens);
   f("stop_string", r.stop_string);
+  f("fingerprint", r.fingerprint);
   f("usage", r.usage);
 }
 
@@ -110,6 +115,7 @@ void Fields(F& f, R& r) {
   f("status", r.status);
   f("best", r.best);
   f("labels", r.labels);
+  f("fingerprint", r.fingerprint);
   f("usage", r.usage);
 }
 
@@ -124,6 +130,7 @@ template <class F, Is<engine::ScoreResult> R>
 void Fields(F& f, R& r) {
   f("status", r.status);
   f("continuations", r.continuations);
+  f("fingerprint", r.fingerprint);
   f("usage", r.usage);
 }
 
@@ -131,6 +138,25 @@ template <class F, Is<EmbedResult> R>
 void Fields(F& f, R& r) {
   f("status", r.status);
   f("embedding", r.embedding);
+  f("usage", r.usage);
+}
+
+template <class F, Is<StepUsage> R>
+void Fields(F& f, R& r) {
+  f("calls", r.calls);
+  f("prompt_tokens", r.prompt_tokens);
+  f("cached_tokens", r.cached_tokens);
+  f("completion_tokens", r.completion_tokens);
+}
+
+struct NamedStep {
+  std::string step;
+  StepUsage usage;
+};
+
+template <class F, Is<NamedStep> R>
+void Fields(F& f, R& r) {
+  f("step", r.step);
   f("usage", r.usage);
 }
 
@@ -430,6 +456,11 @@ Json ToJson(const engine::ClassifyResult& result) { return Write(result); }
 Json ToJson(const engine::ScoreResult& result) { return Write(result); }
 Json ToJson(const EmbedResult& result) { return Write(result); }
 Json ToJson(const engine::Usage& usage) { return Write(usage); }
+Json ToJson(const StepUsages& steps) {
+  std::vector<NamedStep> list;
+  for (const auto& [step, usage] : steps) list.push_back({step, usage});
+  return Write(list);
+}
 Json ToJson(const Budget& budget) { return Write(budget); }
 Json ToJson(const std::optional<engine::Priority>& priority) {
   return priority ? Write(*priority) : Json();
@@ -437,6 +468,13 @@ Json ToJson(const std::optional<engine::Priority>& priority) {
 Json ToJson(const Status& status) { return Write(status); }
 Json ToJson(const std::vector<engine::TokenId>& tokens) { return Write(tokens); }
 
+Status FromJson(const Json& json, StepUsages* out) {
+  std::vector<NamedStep> list;
+  MNW_TRY(Read(json, &list));
+  out->clear();
+  for (const NamedStep& step : list) (*out)[step.step].Add(step.usage);
+  return {};
+}
 Status FromJson(const Json& json, engine::GenerateRequest* out) { return Read(json, out); }
 Status FromJson(const Json& json, engine::ClassifyRequest* out) { return Read(json, out); }
 Status FromJson(const Json& json, engine::ContinuationsRequest* out) { return Read(json, out); }
@@ -455,6 +493,7 @@ Status FromJson(const Json& json, Status* out) { return Read(json, out); }
 Status FromJson(const Json& json, std::vector<engine::TokenId>* out) { return Read(json, out); }
 Status FromJson(const Json& json, std::string* out) { return Read(json, out); }
 Status FromJson(const Json& json, float* out) { return Read(json, out); }
+Status FromJson(const Json& json, uint32_t* out) { return Read(json, out); }
 
 // Scripts get labels[best] without another look.
 Status FromJson(const Json& json, engine::ClassifyResult* out) {

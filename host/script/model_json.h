@@ -23,6 +23,7 @@
 #include "engine/request.h"
 #include "engine/score.h"
 #include "script/budget.h"
+#include "script/step_usage.h"
 
 namespace minnow::script {
 
@@ -42,6 +43,7 @@ nlohmann::ordered_json ToJson(const engine::ClassifyResult& result);
 nlohmann::ordered_json ToJson(const engine::ScoreResult& result);
 nlohmann::ordered_json ToJson(const EmbedResult& result);
 nlohmann::ordered_json ToJson(const engine::Usage& usage);
+nlohmann::ordered_json ToJson(const StepUsages& steps);
 nlohmann::ordered_json ToJson(const Budget& budget);
 nlohmann::ordered_json ToJson(const std::optional<engine::Priority>& priority);
 nlohmann::ordered_json ToJson(const Status& status);
@@ -52,6 +54,7 @@ nlohmann::ordered_json FloatToJson(float number);
 // {"object": ...}. REQUIRES: as shallow as JSON from outside is.
 nlohmann::ordered_json ValueToJson(const nlohmann::ordered_json& value);
 
+Status FromJson(const nlohmann::ordered_json& json, StepUsages* out);
 Status FromJson(const nlohmann::ordered_json& json, engine::GenerateRequest* out);
 Status FromJson(const nlohmann::ordered_json& json, engine::ClassifyRequest* out);
 Status FromJson(const nlohmann::ordered_json& json, engine::ContinuationsRequest* out);
@@ -68,6 +71,7 @@ Status FromJson(const nlohmann::ordered_json& json, Status* out);
 Status FromJson(const nlohmann::ordered_json& json, std::vector<engine::TokenId>* out);
 Status FromJson(const nlohmann::ordered_json& json, std::string* out);  // a text
 Status FromJson(const nlohmann::ordered_json& json, float* out);
+Status FromJson(const nlohmann::ordered_json& json, uint32_t* out);
 Status ValueFromJson(const nlohmann::ordered_json& json, nlohmann::ordered_json* out);
 
 }  // namespace minnow::script

@@ -33,7 +33,7 @@ struct DocumentResult {
   nlohmann::ordered_json value{};  // what run returned
   double seconds = 0;
   uint64_t prompt_tokens = 0, completion_tokens = 0;
-  StepUsages steps{};  // none of an untrusted script's
+  StepUsages steps{};
 };
 
 struct PipelineOptions {

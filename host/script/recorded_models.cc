@@ -24,24 +24,30 @@ std::string AdapterKey(const std::string& model, const std::string& adapter, flo
 template <class Request>
 Json Question(const char* call, const Request& request) {
   Json json = ToJson(request);
-  for (const char* name : {"prompt", "tokens", "priority", "deadline"}) json.erase(name);
+  for (const char* name : {"prompt", "tokens", "priority", "deadline", "speculate"}) {
+    json.erase(name);
+  }
   return Json{{call, std::move(json)}};
 }
 
-constexpr const char* kTimes[] = {"queue_seconds", "prefill_seconds", "decode_seconds"};
+// Of a usage, what differs from run to run.
+constexpr const char* kOfTheRun[] = {"cached_tokens", "drafted_tokens",  "accepted_tokens",
+                                     "queue_seconds", "prefill_seconds", "decode_seconds"};
 
 template <class R>
 Json Answer(const R& result) {
   Json json = ToJson(result);
-  for (const char* name : kTimes) json["usage"].erase(name);
+  for (const char* name : kOfTheRun) json["usage"].erase(name);
+  json.erase("fingerprint");  // of the machine that recorded, and none is replayed
   return json;
 }
 
 template <class R>
 Status ReadAnswer(Json json, R* result) {
   if (const auto usage = json.find("usage"); usage != json.end() && usage->is_object()) {
-    for (const char* name : kTimes) (*usage)[name] = 0;
+    for (const char* name : kOfTheRun) (*usage)[name] = 0;
   }
+  if constexpr (requires { result->fingerprint; }) json["fingerprint"] = "";
   return FromJson(json, result);
 }
 
@@ -197,7 +203,8 @@ Status Recording::AddLine(const Json& line) {
   }
   if (line.contains("name")) {
     models_.emplace(model, Json{{"name", line["name"].get<std::string>()},
-                                {"fingerprint", line.at("fingerprint").get<std::string>()}});
+                                {"fingerprint", line.at("fingerprint").get<std::string>()},
+                                {"longest", line.value("longest", 0u)}});
     return {};
   }
   for (const char* how : {"chat", "text", "continuation"}) {
@@ -230,6 +237,7 @@ class RecordedModel : public ModelApi {
 
   const std::string& name() const override { return model_.name(); }
   Result<std::string> Fingerprint() const override { return model_.Fingerprint(); }
+  Result<uint32_t> Longest() const override { return model_.Longest(); }
 
   Result<Tokens> EncodeText(std::string_view text) const override {
     return Keep(TextPrompt(text), model_.EncodeText(text));
@@ -288,6 +296,14 @@ class RecordedModel : public ModelApi {
 
   void Cancel(engine::RequestId id) override { model_.Cancel(id); }
 
+  // Not recorded: no answer depends on it.
+  Result<Tokens> DocumentPrefix(std::string_view document) const override {
+    return model_.DocumentPrefix(document);
+  }
+  Result<engine::RequestId> Hold(engine::HoldRequest request) override {
+    return model_.Hold(std::move(request));
+  }
+
  private:
   // A question that waits for its answer.
   struct Kept {
@@ -342,7 +358,10 @@ class RecordingModels : public Models {
       return model;
     }
     MNW_ASSIGN(std::string fingerprint, (*model)->Fingerprint());
-    recording_.AddModel(key, {{"name", (*model)->name()}, {"fingerprint", std::move(fingerprint)}});
+    MNW_ASSIGN(const uint32_t longest, (*model)->Longest());
+    recording_.AddModel(key, {{"name", (*model)->name()},
+                              {"fingerprint", std::move(fingerprint)},
+                              {"longest", longest}});
     std::lock_guard lock(mutex_);
     std::unique_ptr<RecordedModel>& kept = kept_[key];
     if (!kept) kept = std::make_unique<RecordedModel>(**model, key, recording_);
@@ -369,11 +388,16 @@ class ReplayedModels::Model : public ModelApi {
       : models_(models),
         key_(std::move(key)),
         name_(line.value("name", "")),
-        fingerprint_(line.value("fingerprint", "")) {}
+        fingerprint_(line.value("fingerprint", "")),
+        longest_(line.value("longest", 0u)) {}
 
   const std::string& key() const { return key_; }
   const std::string& name() const override { return name_; }
   Result<std::string> Fingerprint() const override { return fingerprint_; }
+  Result<uint32_t> Longest() const override {
+    if (longest_ > 0) return longest_;  // older recordings have none
+    return models_.Missing(fmt::format("'{}' was not asked how long a request may be", key_));
+  }
 
   Result<Tokens> EncodeText(std::string_view text) const override {
     return Encoded(TextPrompt(text));
@@ -416,6 +440,12 @@ class ReplayedModels::Model : public ModelApi {
   }
 
   void Cancel(engine::RequestId) override {}  // all is answered at once
+
+  Result<Tokens> DocumentPrefix(std::string_view) const override { return Tokens(); }
+  Result<engine::RequestId> Hold(engine::HoldRequest request) override {
+    request.on_done({}, ++last_request_, {});
+    return last_request_.load();
+  }
 
  private:
   Result<Tokens> Encoded(const Json& prompt) const {
@@ -467,6 +497,7 @@ class ReplayedModels::Model : public ModelApi {
 
   ReplayedModels& models_;
   const std::string key_, name_, fingerprint_;
+  const uint32_t longest_;
   std::atomic<engine::RequestId> last_request_ = 0;
 };
 

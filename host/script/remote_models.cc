@@ -24,6 +24,13 @@ class RemoteModels::RemoteModel : public ModelApi {
     return fingerprint;
   }
 
+  Result<uint32_t> Longest() const override {
+    MNW_ASSIGN(const Json value, link_.Ask({{"type", "longest"}, {"model", id_}}));
+    uint32_t longest = 0;
+    MNW_TRY(FromJson(value, &longest));
+    return longest;
+  }
+
   Tokens EncodeText(std::string_view text) const override {
     return Encode("text", TextToJson(text));
   }

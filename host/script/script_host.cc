@@ -212,13 +212,27 @@ void ScriptHost::Wait(const std::function<bool()>& done, double cpu_seconds) {
 
 Status ScriptHost::Take(const Json& message) {
   const std::string& type = message["type"].get_ref<const std::string&>();
-  if (IsOneOf(type, {"encode", "source", "open", "adapter", "fingerprint"})) {
+  if (IsOneOf(type, {"encode", "source", "open", "adapter", "fingerprint", "longest"})) {
     return TakeQuestion(type, message);
   }
   if (IsOneOf(type, {"generate", "classify", "score", "embed", "forget"})) {
     return TakeRequest(type, message);
   }
   return TakeNews(type, message);
+}
+
+// The process may call its steps what it likes, so they are few, short and printable.
+Result<StepUsages> ScriptHost::TakeSteps(const Json& message) {
+  constexpr size_t kMostSteps = 64, kMostBytes = 200;
+  StepUsages told, steps;
+  MNW_TRY(ReadField(message, "steps", &told));
+  for (const auto& [name, usage] : told) {
+    std::string step = formats::Printable(name, kMostBytes);
+    if (!steps_.contains(step) && steps_.size() >= kMostSteps) step = "others";
+    steps_.insert(step);
+    steps[step].Add(usage);
+  }
+  return steps;
 }
 
 Result<ModelApi*> ScriptHost::ModelOf(const Json& message) const {
@@ -287,6 +301,11 @@ Status ScriptHost::TakeQuestion(const std::string& type, const Json& message) {
       MNW_TRY(FromJson(tokens, &refusal));
       Answer(id, refusal);
     }
+    return {};
+  }
+  if (type == "longest") {
+    const auto longest = model->Longest();
+    Answer(id, longest.ok() ? Result<Json>(Json(*longest)) : Result<Json>(longest.status()));
     return {};
   }
   if (type == "fingerprint") {
@@ -447,6 +466,7 @@ Status ScriptHost::TakeNews(const std::string& type, const Json& message) {
     MNW_TRY(ReadField(message, "value", &value));
     MNW_ASSIGN(result.prompt_tokens, NumberAt(message, "prompt_tokens"));
     MNW_ASSIGN(result.completion_tokens, NumberAt(message, "completion_tokens"));
+    MNW_ASSIGN(result.steps, TakeSteps(message));
     auto parsed = ParseJson(value);
     if (!parsed.ok()) return Violation("a result that is no JSON");
     result.value = *std::move(parsed);

@@ -1,7 +1,7 @@
 // The host's end of an untrusted script's process: starts it, answers its questions, runs its
 // requests on models, and ends it when it breaks the protocol.
 //
-//   question  open, adapter, encode, fingerprint, source      --> answer
+//   question  open, adapter, encode, fingerprint, longest, source  --> answer
 //   request   generate, classify, score, embed; forget        --> piece..., done
 //   told      loaded, result, ended, log, print
 //
@@ -116,6 +116,7 @@ class ScriptHost {
   void Later(std::function<std::function<void()>()> work);
   Result<Json> Encode(const ModelApi& model, const Json& message) const;
   Result<ModelApi*> ModelOf(const Json& message) const;
+  Result<StepUsages> TakeSteps(const Json& message);
   template <class RequestOf>
   Status Submit(uint64_t id, const Json& message, ModelApi& model, RequestOf request,
                 Result<engine::RequestId> (ModelApi::*submit)(RequestOf));
@@ -145,6 +146,7 @@ class ScriptHost {
   size_t n_working_ = 0;  // questions that wait for the pool
   uint64_t last_run_ = 0;
   std::set<uint64_t> interactive_;  // documents that may ask for it
+  std::set<std::string> steps_;     // what it has called them
   double may_tell_bytes_;
   uint64_t told_at_ = 0;  // by uv_hrtime
   uint64_t n_untold_ = 0;

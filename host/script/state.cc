@@ -113,6 +113,7 @@ int State::Setup(lua_State* L) {
   OpenInspect(L);
   OpenLog(L);
   OpenPipeline(L);
+  OpenContexts(L);
   OpenFiles(L);
   OpenHttp(L);
   OpenRequire(L);
@@ -134,6 +135,22 @@ int State::AddMain(lua_State* L) {
 
 void State::ForgetAll() {
   while (!calls_.empty()) Forget(calls_.begin()->first);
+  while (!pins_.empty()) DropPin(pins_.begin()->first);
+}
+
+int64_t State::AddPin(ModelApi& model, engine::RequestId hold) {
+  pins_.emplace(++last_pin_, std::pair(&model, hold));
+  return last_pin_;
+}
+
+engine::RequestId State::FindPin(int64_t pin) const {
+  const auto found = pins_.find(pin);
+  return found == pins_.end() ? 0 : found->second.second;
+}
+
+void State::DropPin(int64_t pin) {
+  const auto node = pins_.extract(pin);
+  if (node) node.mapped().first->Cancel(node.mapped().second);
 }
 
 State::~State() {

@@ -147,6 +147,11 @@ class State {
   }
   Loop::Address address() const { return address_; }
 
+  // --- Pinned contexts: holds of a model's, which end with the state if not before
+  int64_t AddPin(ModelApi& model, engine::RequestId hold);
+  engine::RequestId FindPin(int64_t pin) const;  // 0: there is none
+  void DropPin(int64_t pin);
+
   // --- Tasks and coroutines
   // The function on top of `L` becomes a task of the call, which is done when all of its tasks are.
   void Spawn(lua_State* L, CallId group);
@@ -226,6 +231,8 @@ class State {
   std::deque<lua_State*> ready_;
   std::unordered_map<CallId, Call> calls_;
   CallId last_call_ = 0;
+  std::map<int64_t, std::pair<ModelApi*, engine::RequestId>> pins_;
+  int64_t last_pin_ = 0;
   OnEnd on_end_;
   bool ended_ = false;
   Status end_status_;

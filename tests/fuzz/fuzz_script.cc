@@ -23,6 +23,7 @@ class EchoModel : public script::ModelApi {
  public:
   const std::string& name() const override { return name_; }
   Result<std::string> Fingerprint() const override { return name_; }
+  Result<uint32_t> Longest() const override { return 1000; }
   Result<std::vector<engine::TokenId>> EncodeText(std::string_view text) const override {
     return std::vector<engine::TokenId>(text.begin(), text.end());
   }

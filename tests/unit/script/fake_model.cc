@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 namespace minnow::test {
@@ -159,10 +160,50 @@ Result<engine::RequestId> FakeModel::Embed(engine::EmbedRequest request) {
 void FakeModel::Cancel(engine::RequestId id) {
   std::lock_guard lock(mutex_);
   ++cancelled_;
+  held_.erase(id);
   auto node = hanging_.extract(id);
   if (!node) return;
   queue_.push_back(std::move(node.mapped()));
   work_.notify_one();
+}
+
+Result<std::vector<TokenId>> FakeModel::DocumentPrefix(std::string_view document) const {
+  return EncodeText(document);
+}
+
+Result<engine::RequestId> FakeModel::Hold(engine::HoldRequest request) {
+  std::lock_guard lock(mutex_);
+  const engine::RequestId id = ++last_id_;
+  held_.insert(id);
+  queue_.push_back([id, request = std::move(request)] {
+    engine::Usage usage;
+    usage.prompt_tokens = static_cast<uint32_t>(request.tokens.size());
+    request.on_done(Status(), id, usage);
+  });
+  work_.notify_one();
+  return id;
+}
+
+Status FakeModel::SaveContext(engine::RequestId hold, std::string_view document,
+                              const std::string& path) {
+  std::lock_guard lock(mutex_);
+  if (!held_.contains(hold)) return Error(Code::kNotFound, "nothing is held");
+  std::ofstream(path) << document;
+  return {};
+}
+
+Result<engine::RestoredContext> FakeModel::RestoreContext(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) return Error(Code::kNotFound, "no context '{}'", path);
+  std::lock_guard lock(mutex_);
+  held_.insert(++last_id_);
+  return engine::RestoredContext{std::string(std::istreambuf_iterator<char>(file), {}), 1,
+                                 last_id_};
+}
+
+size_t FakeModel::held() const {
+  std::lock_guard lock(mutex_);
+  return held_.size();
 }
 
 size_t FakeModel::cancelled() const {

@@ -12,6 +12,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -27,6 +28,8 @@ class FakeModel : public script::ModelApi {
 
   const std::string& name() const override { return name_; }
   Result<std::string> Fingerprint() const override { return "fake " + name_; }
+  Result<uint32_t> Longest() const override { return longest_.load(); }
+  void set_longest(uint32_t tokens) { longest_ = tokens; }
   Result<std::vector<engine::TokenId>> EncodeText(std::string_view text) const override;
   Result<std::vector<engine::TokenId>> EncodeChat(
       const nlohmann::ordered_json& messages) const override;
@@ -37,11 +40,19 @@ class FakeModel : public script::ModelApi {
   Result<engine::RequestId> Embed(engine::EmbedRequest request) override;
   void Cancel(engine::RequestId id) override;
 
+  // A saved context is its document.
+  Result<std::vector<engine::TokenId>> DocumentPrefix(std::string_view document) const override;
+  Result<engine::RequestId> Hold(engine::HoldRequest request) override;
+  Status SaveContext(engine::RequestId hold, std::string_view document,
+                     const std::string& path) override;
+  Result<engine::RestoredContext> RestoreContext(const std::string& path) override;
+
   // Gives no answer until that many have been asked for at the same time.
   void HoldUntil(size_t n_requests);
 
   // What has been seen so far.
   size_t cancelled() const;
+  size_t held() const;
   engine::GenerateRequest last_request() const;  // without its callbacks
 
  private:
@@ -49,11 +60,13 @@ class FakeModel : public script::ModelApi {
   void Answer();
 
   const std::string name_;
+  std::atomic<uint32_t> longest_ = 1 << 20;
   mutable std::mutex mutex_;  // guards all below
   std::condition_variable work_;
   std::vector<std::function<void()>> queue_;
   std::map<engine::RequestId, std::function<void()>> hanging_;  // how to end them
   engine::RequestId last_id_ = 0;
+  std::set<engine::RequestId> held_;
   size_t hold_until_ = 1, cancelled_ = 0;
   engine::GenerateRequest last_request_;
   bool stopping_ = false;

@@ -155,7 +155,8 @@ TEST(Grants, AreReadFromText) {
   LONGS_EQUAL(2, grants.net.size());
   STRCMP_EQUAL(fs::canonical(granted.path()).c_str(), grants.read.at(0).c_str());
   for (const char* text : {"", "read", "read=", "net=", "write=/tmp", "read=/tmp,"}) {
-    CHECK_ERROR(Code::kInvalid, "should be read=DIR or net=HOST", ReadGrants(text, &grants));
+    CHECK_ERROR(Code::kInvalid, "should be read=DIR, net=HOST or contexts=DIR",
+                ReadGrants(text, &grants));
   }
   CHECK_ERROR(Code::kInvalid, "'/not/there' is no folder", ReadGrants("read=/not/there", &grants));
 }

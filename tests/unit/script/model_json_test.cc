@@ -39,7 +39,10 @@ bool SameBits(double a, double b) {
 
 engine::Usage SomeUsage() {
   return {.prompt_tokens = 7,
+          .cached_tokens = 5,
           .completion_tokens = 4294967295u,
+          .drafted_tokens = 9,
+          .accepted_tokens = 8,
           .queue_seconds = 0.1,
           .prefill_seconds = 1e-300,
           .decode_seconds = 3};
@@ -47,6 +50,9 @@ engine::Usage SomeUsage() {
 
 void CheckUsage(const engine::Usage& usage) {
   LONGS_EQUAL(7, usage.prompt_tokens);
+  LONGS_EQUAL(5, usage.cached_tokens);
+  LONGS_EQUAL(9, usage.drafted_tokens);
+  LONGS_EQUAL(8, usage.accepted_tokens);
   CHECK(usage.completion_tokens == 4294967295u);
   CHECK(SameBits(usage.queue_seconds, 0.1));
   CHECK(SameBits(usage.prefill_seconds, 1e-300));
@@ -61,6 +67,7 @@ engine::GenerateRequest SomeGenerateRequest() {
   r.n_logprobs = 3;
   r.stop = {kText, kBytes, ""};
   r.ignore_end = true;
+  r.speculate = false;
   r.priority = engine::Priority::kBatch;
   r.deadline = engine::Deadline(std::chrono::nanoseconds(123456789012345));
   return r;
@@ -73,6 +80,7 @@ engine::GenerateResult SomeGenerateResult() {
   r.text = kBytes;
   r.tokens = {{5, -kInfinity, {{6, kInfinity}, {7, 1e-45f}}}, {8, -0.0f, {}}};
   r.stop_string = kText;
+  r.fingerprint = kText;
   r.usage = SomeUsage();
   return r;
 }
@@ -148,6 +156,7 @@ TEST(ModelJson, KeepsAGenerateRequest) {
   LONGS_EQUAL(3, r.n_logprobs);
   CHECK((r.stop == std::vector<std::string>{kText, kBytes, ""}));
   CHECK(r.ignore_end);
+  CHECK(!r.speculate);
   CHECK(r.priority == engine::Priority::kBatch);
   CHECK(r.deadline == engine::Deadline(std::chrono::nanoseconds(123456789012345)));
 }
@@ -197,6 +206,7 @@ TEST(ModelJson, KeepsAGenerateResult) {
   const engine::GenerateResult r = Back(SomeGenerateResult());
   CHECK(r.status.code() == Code::kDeviceLost);
   CHECK(r.status.message() == kBytes);
+  CHECK(r.fingerprint == kText);
   CHECK(r.finish_reason == engine::FinishReason::kCancelled);
   CHECK(r.text == kBytes);
   LONGS_EQUAL(2, r.tokens.size());

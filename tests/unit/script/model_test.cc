@@ -13,7 +13,7 @@ TEST_GROUP(ScriptModel) {
 };
 
 TEST(ScriptModel, GeneratesFromPlainText) {
-  CheckJson(R"({"finish_reason":"length","text":"<h","tokens":[60,104],)"
+  CheckJson(R"({"fingerprint":"","finish_reason":"length","text":"<h","tokens":[60,104],)"
             R"("usage":{"completion_tokens":2,"prompt_tokens":2}})",
             "return m:generate('hi', { max_tokens = 2 })");
 }
@@ -31,7 +31,7 @@ TEST(ScriptModel, AsksInOneTurnWithTheDocumentFirst) {
 
 TEST(ScriptModel, ClassifiesADocument) {
   CheckJson(
-      R"({"label":"receipt","probabilities":{"letter":0.25,"receipt":0.75},"probability":0.75,)"
+      R"({"fingerprint":"","label":"receipt","probabilities":{"letter":0.25,"receipt":0.75},"probability":0.75,)"
       R"("ranking":[{"label":"receipt","probability":0.75},{"label":"letter","probability":0.25}]})",
       "return m:classify('a receipt', 'kind?', { 'letter', 'receipt' })");
 }
@@ -67,12 +67,105 @@ TEST(ScriptModel, AContextAsksAboutItsDocument) {
   CHECK_ERROR(Code::kInvalid, "call it with a colon", f.RunToStatus("m.context({}, 'x')"));
 }
 
+TEST(ScriptModel, APinIsGivenUpWithTheDocumentIfNotBefore) {
+  f.options.untrusted.reset();  // pins nothing
+  for (const char* body :
+       {"local c = m:context(doc):pin():pin()",
+        "local c = m:context(doc):pin(); c:unpin(); c:unpin(); c:pin()",
+        "m:context(doc):pin(); error('gone')", "m:context(doc):pin(); while true do end"}) {
+    f.options.budget.instructions = 1e6;
+    f.Run(body);
+    UNSIGNED_LONGS_EQUAL(0, f.models.fake().held());
+  }
+  CHECK(f.models.fake().cancelled() >= 5);
+  f.RunToJson("m:context(doc):pin(); return m:context(doc):ask('why?').text");
+  CHECK_ERROR(Code::kInvalid, "call it with a colon", f.RunToStatus("m:context(doc).pin({})"));
+}
+
+TEST(ScriptModel, AContextIsSavedAndRestoredInTheGrantedFolder) {
+  f.options.untrusted.reset();  // likewise
+  CHECK_ERROR(Code::kPrecondition, "grant a folder with --allow contexts=DIR",
+              f.RunToStatus("m:context(doc):save('one')"));
+  CHECK_ERROR(Code::kPrecondition, "grant a folder", f.RunToStatus("m:restore('one')"));
+  f.options.grants.contexts = f.dir / ".";
+  f.RunToJson("m:context(doc):save('one')");
+  CheckJson(R"("<[user]text\n\nWho?>")", "return m:restore('one'):ask('Who?').text");
+  CHECK_ERROR(Code::kNotFound, "no context", f.RunToStatus("m:restore('two')"));
+  CHECK_ERROR(Code::kInvalid, "a context's name has letters",
+              f.RunToStatus("m:context(doc):save('../one')"));
+  UNSIGNED_LONGS_EQUAL(0, f.models.fake().held());
+}
+
+// A token of the fake's is a byte, and "[user]" and the question are 13 of them.
+TEST(ScriptModel, WhatOfADocumentIsKeptIsToldWithTheAnswer) {
+  f.models.fake().set_longest(100);
+  const char* ask =
+      "local function ask(how) return m:ask(('word '):rep(100), 'why?', "
+      "{ max_tokens = 20, on_overflow = how }) end ";
+  CheckJson(R"([[1,65]])", (ask + std::string("return ask('head').overflow.kept")).c_str());
+  CheckJson(R"([[435,500]])", (ask + std::string("return ask('tail').overflow.kept")).c_str());
+  CheckJson(R"([[1,30],[470,500]])",
+            (ask + std::string("return ask('middle').overflow.kept")).c_str());
+  CheckJson(R"({"document_bytes":500,"kept":[[1,65]],"on_overflow":"head"})",
+            (ask + std::string("return ask('head').overflow")).c_str());
+  CheckJson("null",
+            "return m:ask('short', 'why?', { on_overflow = 'head', max_tokens = 20 })"
+            ".overflow");
+  CheckJson(R"(["tail"," a word a word a word a word a wor"])",
+            "local c = m:classify(('a word '):rep(20), 'b?', { 'x', 'word' }, "
+            "{ on_overflow = 'tail' }) "
+            "return { c.overflow.on_overflow, ('a word "
+            "'):rep(20):sub(c.overflow.kept[1][1]):sub(1, 34) }");
+}
+
+TEST(ScriptModel, AnOverflowThatIsNotForeseenIsTheEnginesError) {
+  f.models.fake().set_longest(100);
+  CheckJson("500", "return m:ask(('word '):rep(100), 'why?').usage.prompt_tokens - 12");
+  CHECK_ERROR(Code::kInvalid, "on_overflow is 'all', must be error, head, tail, middle or chunk",
+              f.RunToStatus("m:ask(doc, 'why?', { on_overflow = 'all' })"));
+  CHECK_ERROR(Code::kInvalid, "generate: on_overflow is of what is asked about a document",
+              f.RunToStatus("m:generate('p', { on_overflow = 'head' })"));
+  CHECK_ERROR(Code::kInvalid, "on_overflow",
+              f.RunToStatus("m:chat({}, { on_overflow = 'chunk' })"));
+  CHECK_ERROR(Code::kInvalid, "should be a string",
+              f.RunToStatus("m:classify(doc, 'b?', { 'x', 'b' }, { on_overflow = 1 })"));
+  CHECK_ERROR(Code::kOutOfRange, "12 tokens without the document, and 0 fit",
+              f.RunToStatus("m:ask(doc, 'why?', { on_overflow = 'head', max_tokens = 200 })"));
+}
+
+TEST(ScriptModel, AllOfADocumentIsAskedAboutInParts) {
+  f.models.fake().set_longest(60);
+  CheckJson(
+      R"([5,true,"chunk",100,100])",
+      "local text = ('word '):rep(20) "
+      "local a = m:ask({ text = text }, 'why?', { max_tokens = 25, on_overflow = 'chunk' }) "
+      "local joined, last = '', 0 "
+      "for i, span in ipairs(a.overflow.kept) do "
+      "  assert(span[1] == last + 1); last = span[2] "
+      "  joined = joined .. text:sub(span[1], span[2]) "
+      "  assert(a.parts[i].text == ('<[user]' .. text:sub(span[1], span[2]) .. "
+      "    '\\n\\nwhy?>'):sub(1, 25)) end "
+      "return { #a.parts, joined == text, a.overflow.on_overflow, a.usage.completion_tokens - 25, "
+      "last }");
+  CheckJson("null",
+            "return m:ask('short', 'why?', { on_overflow = 'chunk', max_tokens = 20 })"
+            ".parts");
+  // The fake finds a label in the parts that have it: 0.75 there, else the first label is likelier.
+  CheckJson(
+      R"(["word",true,true])",
+      "local text = ('word '):rep(20) .. ('thing '):rep(5) "
+      "local c = m:context(text):classify('b?', { 'thing', 'word' }, { on_overflow = 'chunk' }) "
+      "local sum = c.probabilities.thing + c.probabilities.word "
+      "return { c.label, math.abs(sum - 1) < 1e-12, c.ranking[1].probability == c.probability }");
+}
+
 TEST(ScriptModel, PassesEveryOptionOn) {
   f.RunToJson(
       "return m:generate('p', { temperature = 0.5, top_k = 3, top_p = 0.75, min_p = 0.25, seed = "
       "7, "
-      "max_tokens = 9, stop = 'END', logprobs = 2 })");
+      "max_tokens = 9, stop = 'END', logprobs = 2, speculate = false })");
   const minnow::engine::GenerateRequest request = f.models.fake().last_request();
+  CHECK(!request.speculate);
   DOUBLES_EQUAL(0.5, request.sampling.temperature, 0);
   LONGS_EQUAL(3, request.sampling.top_k);
   DOUBLES_EQUAL(0.75, request.sampling.top_p, 0);
@@ -124,7 +217,7 @@ TEST(ScriptModel, NamesAnOptionOfTheWrongType) {
 TEST(ScriptModel, NamesAnArgumentOfTheWrongType) {
   CHECK_ERROR(Code::kInvalid, "generate: the prompt should be a string, got table",
               f.RunToStatus("m:generate({})"));
-  CHECK_ERROR(Code::kInvalid, "classify: labels should be a list of strings, got no value",
+  CHECK_ERROR(Code::kInvalid, "classify: labels should be a list of strings, got nil",
               f.RunToStatus("m:classify('d', 'q')"));
   CHECK_ERROR(Code::kInvalid, "classify: labels[2] should be a string, got number",
               f.RunToStatus("m:classify('d', 'q', { 'a', 2 })"));

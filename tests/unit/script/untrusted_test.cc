@@ -58,6 +58,13 @@ std::string Told(const DocumentResult& result) {
   return fmt::format("{}: {}", minnow::CodeName(result.status.code()), result.status.message());
 }
 
+// Those that a model has answered: a refusal comes later from another process.
+Json StepsOf(const DocumentResult& result) {
+  auto steps = result.steps;
+  std::erase_if(steps, [](const auto& step) { return step.second.prompt_tokens == 0; });
+  return ToJson(steps);
+}
+
 }  // namespace
 
 TEST_GROUP(Untrusted) {
@@ -136,6 +143,7 @@ TEST(Untrusted, AnswersAsInHere) {
       STRCMP_EQUAL(Told(want[i]).c_str(), Told(got[i]).c_str());
       LONGS_EQUAL(want[i].prompt_tokens, got[i].prompt_tokens);
       LONGS_EQUAL(want[i].completion_tokens, got[i].completion_tokens);
+      STRCMP_EQUAL(StepsOf(want[i]).dump().c_str(), StepsOf(got[i]).dump().c_str());
     }
     if (std::string(body).find("broken") != std::string::npos) continue;  // was read all the same
     CHECK(*(*here)->Parts() == *(*there)->Parts());
@@ -400,10 +408,46 @@ TEST(Untrusted, BreaksWithAProcessThatBreaksTheProtocol) {
   CheckLives(*pipeline);
 }
 
+TEST(Untrusted, PinsNothing) {
+  const auto pipeline = f.Load("return m:context(doc):pin()");
+  CHECK_OK(pipeline.status());
+  CHECK_ERROR(Code::kUnsupported, "this script can pin no contexts",
+              f.RunAll(**pipeline, {"text"})[0].status);
+}
+
+TEST(Untrusted, KeepsWhatAProcessCallsItsStepsShortAndFew) {
+  const auto pipeline = Attacked();
+  Json steps = Json::array();
+  for (int i = 0; i < 1000; ++i) {
+    steps.push_back(
+        {{"step", std::string(1000, '\033') + std::to_string(i)},
+         {"usage",
+          {{"calls", 1}, {"prompt_tokens", 2}, {"cached_tokens", 3}, {"completion_tokens", 4}}}});
+  }
+  for (int i = 0; i < 100; ++i) {
+    steps.push_back(steps[0]);
+    steps.back()["step"] = std::to_string(i);
+  }
+  const Json value = {{"type", "result"}, {"run", 1},           {"status", nullptr},
+                      {"value", "1"},     {"prompt_tokens", 0}, {"completion_tokens", 0},
+                      {"steps", steps}};
+  const auto result = RunOne(*pipeline, Message(value));
+  CHECK_OK(result.status);
+  CHECK(result.steps.size() <= 65);
+  uint64_t calls = 0;
+  for (const auto& [step, usage] : result.steps) {
+    CHECK(step.size() <= 1000);
+    CHECK(step.find('\033') == std::string::npos);
+    calls += usage.calls;
+  }
+  CHECK(calls > 0);
+}
+
 TEST(Untrusted, LetsAProcessSayWhatHarmsNobody) {
   const auto pipeline = Attacked();
-  const Json value = {{"type", "result"}, {"run", 1},           {"status", nullptr},
-                      {"value", "1"},     {"prompt_tokens", 0}, {"completion_tokens", 0}};
+  const Json value = {{"type", "result"},      {"run", 1},           {"status", nullptr},
+                      {"value", "1"},          {"prompt_tokens", 0}, {"completion_tokens", 0},
+                      {"steps", Json::array()}};
   for (const std::string& attack : {
            Message({{"type", "forget"}, {"id", 123456}}),
            Message({{"type", "source"}, {"id", 123456}, {"name", "../../etc/passwd"}}),

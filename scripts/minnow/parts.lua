@@ -1,0 +1,76 @@
+-- Documents that do not fit, in parts that do, each asked about by itself: on_overflow = "chunk" of
+-- Model:ask and Model:classify, which are given as they are without it.
+
+local native = ...
+local minnow = require "minnow"
+local ipairs, pairs, rawget, type = ipairs, pairs, rawget, type
+local concat, sort = table.concat, table.sort
+
+local parts = {}
+
+local function text_of(document)
+  return type(document) == "table" and rawget(document, "text") or document
+end
+
+-- Parts fit, so they need no on_overflow.
+local function without_overflow(options)
+  local own = {}
+  for name, value in pairs(options) do own[name] = value end
+  own.on_overflow = nil
+  return own
+end
+
+function parts.ask(ask, model, document, question, options)
+  local own = without_overflow(options)
+  local chunks = native.chunks(model, text_of(document), question, own.max_tokens or 256)
+  if not chunks then return ask(model, document, question, own) end
+  local answers = minnow.map(chunks.parts, function(part) return ask(model, part, question, own) end)
+  local texts, tokens = {}, {}
+  local usage = { prompt_tokens = 0, completion_tokens = 0 }
+  for i, answer in ipairs(answers) do
+    texts[i] = answer.text
+    for _, token in ipairs(answer.tokens) do tokens[#tokens + 1] = token end
+    for name, n in pairs(usage) do usage[name] = n + answer.usage[name] end
+  end
+  return {
+    text = concat(texts, "\n"),
+    tokens = tokens,
+    finish_reason = answers[#answers].finish_reason,
+    usage = usage,
+    fingerprint = answers[1].fingerprint,
+    overflow = chunks.overflow,
+    parts = answers,
+  }
+end
+
+-- A part counts by its length.
+function parts.classify(classify, model, document, question, labels)
+  local chunks = native.chunks(model, text_of(document), question, labels)
+  if not chunks then return classify(model, document, question, labels) end
+  local answers = minnow.map(chunks.parts, function(part)
+    return classify(model, part, question, labels)
+  end)
+  local probabilities, ranking, place = {}, {}, {}
+  for i, label in ipairs(labels) do
+    local sum = 0
+    for j, answer in ipairs(answers) do
+      sum = sum + answer.probabilities[label] * #chunks.parts[j] / chunks.overflow.document_bytes
+    end
+    probabilities[label], place[label] = sum, i
+    ranking[i] = { label = label, probability = sum }
+  end
+  sort(ranking, function(a, b)
+    if a.probability ~= b.probability then return a.probability > b.probability end
+    return place[a.label] < place[b.label]
+  end)
+  return {
+    label = ranking[1].label,
+    probability = ranking[1].probability,
+    probabilities = probabilities,
+    ranking = ranking,
+    fingerprint = answers[1].fingerprint,
+    overflow = chunks.overflow,
+  }
+end
+
+return parts
