@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/version.h"
+#include "engine/context_file.h"
 
 namespace minnow::cli {
 
@@ -27,6 +28,7 @@ int Main(int argc, char** argv) {
   AddServe(line);
   AddGenerate(line);
   AddClassify(line);
+  AddContext(line);
   AddEmbed(line);
   AddTokenize(line);
   AddTemplate(line);
@@ -120,11 +122,12 @@ std::pair<std::string, float> SplitScale(const std::string& text) {
 
 }  // namespace
 
-Result<OpenedModel> OpenModel(const ModelOptions& options) {
+Result<OpenedModel> OpenModel(const ModelOptions& options, bool identify) {
   MNW_ASSIGN(const engine::RuntimeOptions runtime_options, ToRuntimeOptions(options));
   OpenedModel opened;
   MNW_ASSIGN(opened.runtime, engine::Runtime::Create(runtime_options));
   MNW_ASSIGN(opened.engine, opened.runtime->Open(options.model));
+  if (identify) MNW_TRY(opened.runtime->Identify(*opened.engine));
   if (!options.lora.empty()) {
     const auto [path, scale] = SplitScale(options.lora);
     MNW_ASSIGN(opened.adapter, opened.runtime->OpenAdapter(*opened.engine, path, scale));
@@ -132,11 +135,18 @@ Result<OpenedModel> OpenModel(const ModelOptions& options) {
   return opened;
 }
 
+Result<std::string> RestoreDocument(const OpenedModel& opened, const std::string& path) {
+  MNW_ASSIGN(engine::RestoredContext restored,
+             engine::RestoreContext(*opened.engine, opened.adapter, path));
+  return std::move(restored.document);
+}
+
 void AddScriptOptions(Verb verb, ScriptOptions& o) {
   verb.Add("--budget", o.budget,
            "What a script may spend before it is stopped: memory=64M,instructions=1e8,"
            "lua=10,time=3600,tokens=none,output=1M, any of them");
-  verb.Add("--allow", o.allow, "What it may reach, which is nothing by default: read=DIR,net=HOST");
+  verb.Add("--allow", o.allow,
+           "What it may reach, which is nothing by default: read=DIR,net=HOST,contexts=DIR");
 }
 
 Status ReadScriptOptions(const ScriptOptions& o, script::Budget* budget, script::Grants* grants) {

@@ -49,7 +49,11 @@ struct OpenedModel {
   engine::Engine* engine;
   engine::AdapterId adapter = 0;
 };
-Result<OpenedModel> OpenModel(const ModelOptions& options);
+// With `identify` answers have a fingerprint, for which the files are read.
+Result<OpenedModel> OpenModel(const ModelOptions& options, bool identify = false);
+
+// The document of a saved context, whose state is in the engine from now on.
+Result<std::string> RestoreDocument(const OpenedModel& opened, const std::string& path);
 
 // What a document or script may spend and reach.
 struct ScriptOptions {
@@ -74,6 +78,7 @@ void AddBatch(CommandLine& line);
 void AddBench(CommandLine& line);
 void AddCheck(CommandLine& line);
 void AddClassify(CommandLine& line);
+void AddContext(CommandLine& line);
 void AddEmbed(CommandLine& line);
 void AddGenerate(CommandLine& line);
 void AddInspect(CommandLine& line);

@@ -3,6 +3,7 @@
 
 #include "cli/await.h"
 #include "cli/cli.h"
+#include "engine/classify.h"
 
 namespace minnow::cli {
 
@@ -11,11 +12,12 @@ namespace {
 struct Options {
   ModelOptions model;
   engine::Sampling sampling;
-  std::string prompt;
+  std::string prompt, context;
   uint32_t n = 256;
   uint32_t n_logprobs = 0;
   std::vector<std::string> stop;
   bool chat = false;
+  bool no_speculation = false;
   bool json = false;
 };
 
@@ -39,23 +41,32 @@ nlohmann::ordered_json ToJson(const engine::GenerateResult& r, const text::Token
   out["usage"] = {{"prompt_tokens", r.usage.prompt_tokens},
                   {"cached_tokens", r.usage.cached_tokens},
                   {"completion_tokens", r.usage.completion_tokens},
+                  {"drafted_tokens", r.usage.drafted_tokens},
+                  {"accepted_tokens", r.usage.accepted_tokens},
                   {"prefill_seconds", r.usage.prefill_seconds},
                   {"decode_seconds", r.usage.decode_seconds}};
+  out["fingerprint"] = r.fingerprint;
   return out;
 }
 
 VerbResult Run(const Options& o) {
   MNW_ASSIGN(const std::string text,
              o.prompt == "-" ? ReadInput("-") : Result<std::string>(o.prompt));
-  MNW_ASSIGN(OpenedModel opened, OpenModel(o.model));
+  MNW_ASSIGN(OpenedModel opened, OpenModel(o.model, o.json || !o.context.empty()));
   const model::Model& model = opened.engine->model();
   engine::GenerateRequest request;
-  MNW_ASSIGN(request.prompt, o.chat ? model.EncodeTurn(text) : model.EncodeText(text));
+  if (!o.context.empty()) {
+    MNW_ASSIGN(const std::string document, RestoreDocument(opened, o.context));
+    MNW_ASSIGN(request.prompt, model.EncodeTurn(engine::DocumentTurn(document, text)));
+  } else {
+    MNW_ASSIGN(request.prompt, o.chat ? model.EncodeTurn(text) : model.EncodeText(text));
+  }
   request.adapter = opened.adapter;
   request.max_tokens = o.n;
   request.sampling = o.sampling;
   request.n_logprobs = o.n_logprobs;
   request.stop = o.stop;
+  request.speculate = !o.no_speculation;
   if (!o.json) {
     request.on_token = [](std::string_view piece, const engine::GeneratedToken&) {
       Print(piece);
@@ -90,6 +101,10 @@ void AddGenerate(CommandLine& line) {
   verb.Add("--stop", o->stop, "Text that ends the answer (may be repeated)");
   verb.AddFlag("--chat", o->chat,
                "The text is a user's turn, put through the model's chat template");
+  verb.Add("--context", o->context,
+           "A file of `minnow context`: the text is a question about its document");
+  verb.AddFlag("--no-speculation", o->no_speculation,
+               "Guess nothing ahead; the answer is the same, perhaps later");
   verb.AddFlag("--json", o->json, "One JSON object instead of text");
 }
 

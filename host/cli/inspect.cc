@@ -16,6 +16,21 @@ struct Options {
   bool placement = false, graph = false, metadata = false, tensors = false, json = false;
 };
 
+// What requests are admitted to: the cache, what of it can be pinned, and the largest step.
+nlohmann::ordered_json Budget(const engine::Engine& engine) {
+  const model::Instance& i = engine.instance();
+  uint32_t pages = 0;
+  for (uint32_t g = 0; g < i.n_groups(); ++g) {
+    if (!i.recurrent(g)) pages = std::max(pages, i.n_pages(g));
+  }
+  return {{"memory_bytes", i.weight_bytes() + i.state_bytes()},
+          {"cache_tokens", pages * model::kPageTokens},
+          {"pinned_tokens", pages / 2 * model::kPageTokens},
+          {"longest_request", engine.longest()},
+          {"sequences", i.options().max_seqs},
+          {"step_rows", i.options().max_tokens}};
+}
+
 nlohmann::ordered_json Summary(engine::Engine& engine) {
   const model::Model& m = engine.model();
   const model::Instance& i = engine.instance();
@@ -45,7 +60,8 @@ nlohmann::ordered_json Summary(engine::Engine& engine) {
           {"context", m.n_ctx()},
           {"chat_template", m.chat_template() != nullptr},
           {"packed_weight_bytes", i.weight_bytes()},
-          {"kv_bytes", i.state_bytes()}};
+          {"kv_bytes", i.state_bytes()},
+          {"budget", Budget(engine)}};
 }
 
 nlohmann::ordered_json PlacementJson(const model::Instance& instance) {

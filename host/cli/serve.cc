@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <filesystem>
 
 #include "cli/cli.h"
 #include "service/service.h"
@@ -50,6 +51,11 @@ Status Complete(Options& o) {
   MNW_TRY(ReadIfNamed(o.tls_client_ca, &server.tls.client_ca));
   if (!o.token_file.empty()) {
     MNW_ASSIGN(server.tokens, service::Tokens::Load(o.token_file));
+  }
+  std::error_code error;
+  if (const std::string& dir = o.service.context_dir;
+      !dir.empty() && !std::filesystem::is_directory(dir, error)) {
+    return Error(Code::kInvalid, "--context-dir: '{}' is no folder", dir);
   }
   for (const std::string& model : o.models) {
     o.service.models.push_back(service::ParseNamedModel(model));
@@ -203,6 +209,8 @@ void AddServe(CommandLine& line) {
   AddScriptOptions(verb, o->script);
   verb.Add("--pipeline", o->service.pipelines, "Lua file; may be repeated");
   AddUntrustedOption(verb, o->untrusted);
+  verb.Add("--context-dir", o->service.context_dir,
+           "Folder where clients may save contexts, by name, and restore them; default: none");
   AddServerOptions(verb, *o);
 }
 
