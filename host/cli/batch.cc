@@ -264,6 +264,7 @@ void AddBatch(CommandLine& line) {
   Verb verb = line.AddVerb("batch", "A pipeline over many documents, one JSON line for each",
                            [o] { return Run(*o); });
   AddRuntimeOptions(verb, o->model);
+  AddDraftsOption(verb, o->model);
   AddScriptOptions(verb, o->script);
   verb.Add("pipeline", o->pipeline, "The Lua file that returns minnow.pipeline{...}").Required();
   verb.Add("--input", o->input,

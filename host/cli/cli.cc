@@ -87,8 +87,28 @@ void AddLoraOption(Verb verb, ModelOptions& o) {
            "LoRA adapter: a GGUF file or a PEFT folder, perhaps with =SCALE behind it");
 }
 
+void AddDraftOption(Verb verb, ModelOptions& o) {
+  verb.Add("--draft", o.draft,
+           "A smaller model of the same vocabulary that guesses ahead where it pays: the answer is "
+           "the same, only sooner");
+}
+
+void AddDraftsOption(Verb verb, ModelOptions& o) {
+  verb.Add("--draft", o.drafts,
+           "MODEL=DRAFT: a smaller model of the same vocabulary that guesses ahead for MODEL where "
+           "it pays (may be repeated)");
+}
+
 Result<engine::RuntimeOptions> ToRuntimeOptions(const ModelOptions& o) {
   engine::RuntimeOptions r;
+  if (!o.draft.empty()) r.drafts.emplace_back(o.model, o.draft);
+  for (const std::string& pair : o.drafts) {
+    const size_t equals = pair.find('=');
+    if (equals == std::string::npos) {
+      return Error(Code::kInvalid, "--draft '{}' does not say for which model: MODEL=DRAFT", pair);
+    }
+    r.drafts.emplace_back(pair.substr(0, equals), pair.substr(equals + 1));
+  }
   r.plugin_dirs = o.plugin_dirs;
   r.model_dirs = o.model_dirs;
   r.devices = o.devices;

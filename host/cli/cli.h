@@ -33,7 +33,9 @@ struct ModelOptions {
   std::vector<std::string> devices;
   std::vector<std::string> plugin_dirs, model_dirs;
   bool all_claims = false, strict_backend = false;
-  std::string lora;  // PATH[=SCALE], empty: none
+  std::string lora;                 // PATH[=SCALE], empty: none
+  std::string draft;                // of the one model
+  std::vector<std::string> drafts;  // MODEL=DRAFT
   double step_ms = 40;
   uint64_t prefix_cache_bytes = engine::kPrefixCacheByContext;
 };
@@ -41,6 +43,8 @@ void AddRuntimeOptions(Verb verb, ModelOptions& options);  // all but the model 
 Option AddModelOptions(Verb verb, ModelOptions& options);  // returns -m
 void AddUntrustedOption(Verb verb, bool& untrusted);
 void AddLoraOption(Verb verb, ModelOptions& options);
+void AddDraftOption(Verb verb, ModelOptions& options);   // --draft DRAFT, of the one model
+void AddDraftsOption(Verb verb, ModelOptions& options);  // --draft MODEL=DRAFT
 Result<engine::RuntimeOptions> ToRuntimeOptions(const ModelOptions& options);
 
 // A runtime with its one model, and the adapter that its requests name.

@@ -94,6 +94,7 @@ void AddGenerate(CommandLine& line) {
                            [o] { return Run(*o); });
   AddModelOptions(verb, o->model);
   AddLoraOption(verb, o->model);
+  AddDraftOption(verb, o->model);
   AddSamplingOptions(verb, o->sampling);
   verb.Add("-p,--prompt", o->prompt, "The text; - reads stdin").Required();
   verb.Add("-n,--max-tokens", o->n, "Tokens of the answer, at most");

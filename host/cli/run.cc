@@ -45,6 +45,7 @@ void AddRun(CommandLine& line) {
   auto o = std::make_shared<Options>();
   Verb verb = line.AddVerb("run", "A Lua script", [o] { return Run(*o); });
   AddRuntimeOptions(verb, o->model);
+  AddDraftsOption(verb, o->model);
   AddScriptOptions(verb, o->script);
   verb.Add("file", o->file, "The script").Required();
   verb.Add("arguments", o->arguments, "The script's arguments (its ...)");

@@ -149,6 +149,11 @@ VerbResult Run(Options& o) {
   MNW_ASSIGN(const std::unique_ptr<script::Loop> loop, script::Loop::Create());
   MNW_ASSIGN(engine::RuntimeOptions runtime_options, ToRuntimeOptions(o.model));
   runtime_options.engine.max_queued = o.max_queued;
+  for (auto& [model, draft] : runtime_options.drafts) {
+    for (const service::ServiceOptions::NamedModel& named : o.service.models) {
+      if (named.name == model) model = named.path;
+    }
+  }
   MNW_ASSIGN(const std::unique_ptr<engine::Runtime> runtime,
              engine::Runtime::Create(runtime_options));
   MNW_ASSIGN(const std::unique_ptr<service::Service> service,
@@ -204,6 +209,7 @@ void AddServe(CommandLine& line) {
   auto o = std::make_shared<Options>();
   Verb verb = line.AddVerb("serve", "Models and pipelines over gRPC", [o] { return Run(*o); });
   AddRuntimeOptions(verb, o->model);
+  AddDraftsOption(verb, o->model);
   verb.Add("-m,--model", o->models,
            "GGUF file or name in a model folder, perhaps as NAME=FILE; may be repeated");
   AddScriptOptions(verb, o->script);

@@ -2,8 +2,8 @@
 // far as sampling draws the same.
 //
 // A source guesses from the tokens alone and at once; how good it is, is learned by kind
-// (speculation.h). One that has to compute, such as a smaller model, works between the steps and
-// gives what it has got for exactly these tokens, or nothing. Threads: the executor's.
+// (speculation.h). What has to compute, a smaller model, guesses for all requests together
+// (model_draft.h). Threads: the executor's.
 #pragma once
 
 #include <cstddef>
@@ -16,9 +16,9 @@
 namespace minnow::engine {
 
 // Guesses that are about as good as one another: after the repetition of so many tokens, by a
-// second thought, or of any other source.
-enum class DraftKind : uint8_t { kTwo, kFour, kEight, kSixteen, kSecond, kOther };
-inline constexpr size_t kDraftKinds = 6;
+// second thought, by a draft model, or of any other source.
+enum class DraftKind : uint8_t { kTwo, kFour, kEight, kSixteen, kSecond, kModel, kOther };
+inline constexpr size_t kDraftKinds = 7;
 
 struct DraftNode {
   int32_t parent;  // index of an earlier node; -1: right after the tokens

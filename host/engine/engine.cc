@@ -6,8 +6,10 @@
 
 namespace minnow::engine {
 
-Engine::Engine(Executor& executor, model::Instance& instance)
-    : executor_(executor), instance_(instance), queue_(executor.AddModel(instance)) {}
+Engine::Engine(Executor& executor, model::Instance& instance, std::unique_ptr<ModelDraft> draft)
+    : executor_(executor),
+      instance_(instance),
+      queue_(executor.AddModel(instance, std::move(draft))) {}
 
 Engine::~Engine() { executor_.RemoveModel(queue_); }
 

@@ -21,8 +21,10 @@ namespace minnow::engine {
 
 class Engine {
  public:
-  // Both must outlive the engine. Several engines may share an executor.
-  Engine(Executor& executor, model::Instance& instance);
+  // Both must outlive the engine, and what `draft` (null: none) runs on. Several engines may share
+  // an executor.
+  Engine(Executor& executor, model::Instance& instance,
+         std::unique_ptr<ModelDraft> draft = nullptr);
   ~Engine();  // cancels what is running; every on_done has been called when it returns
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;

@@ -43,8 +43,8 @@ Executor::~Executor() {
   thread_.join();
 }
 
-ModelQueue* Executor::AddModel(model::Instance& instance) {
-  auto queue = std::make_unique<ModelQueue>(instance, options_);
+ModelQueue* Executor::AddModel(model::Instance& instance, std::unique_ptr<ModelDraft> draft) {
+  auto queue = std::make_unique<ModelQueue>(instance, std::move(draft), options_);
   queue->stats.pages_total = queue->cache.total();
   const std::lock_guard lock(mutex_);
   queues_.push_back(std::move(queue));
@@ -305,7 +305,9 @@ void Executor::RunStep(ModelQueue& queue) {
   const Clock::time_point begin = Clock::now();
   MakeRoom(queue);
   BuildStep(queue.running, queue.instance, Limits(queue, begin), queue.cache,
-            queue.instance.can_speculate() ? &queue.speculation : nullptr, &queue.step);
+            queue.instance.can_speculate() ? &queue.speculation : nullptr, queue.draft.get(),
+            &queue.step);
+  const double drafting = queue.draft ? queue.draft->TakeSeconds() : 0;
   if (!queue.step.edits.empty()) {
     const Status status = queue.instance.EditPages(queue.step.edits);
     if (status.code() == Code::kDeviceLost) return LoseDevice(queue, status);
@@ -327,7 +329,7 @@ void Executor::RunStep(ModelQueue& queue) {
   if (output.ok()) {
     const auto rows = static_cast<uint32_t>(queue.step.inputs.tokens.size());
     Deliver(queue, *output);
-    queue.cost.Observe(rows, seconds());
+    queue.cost.Observe(rows, seconds() - drafting);
     return;
   }
   if (output.status().code() == Code::kDeviceLost) return LoseDevice(queue, output.status());

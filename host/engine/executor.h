@@ -52,7 +52,8 @@ class Executor {
 
   const EngineOptions& options() const { return options_; }
 
-  ModelQueue* AddModel(model::Instance& instance);
+  // `draft`: a draft model beside it, or null.
+  ModelQueue* AddModel(model::Instance& instance, std::unique_ptr<ModelDraft> draft = nullptr);
   // Ends what is left with kUnavailable; returns when the executor has let go of the instance.
   void RemoveModel(ModelQueue* queue);
 

@@ -60,8 +60,9 @@ class GenerateJob final : public Job {
         stop_(request_.stop) {
     if (model_) decoder_.emplace(model_->tokenizer(), text::DecodeOptions{}, tokens);
     if (!request_.speculate) return;
-    if (!request_.draft) request_.draft = std::make_shared<NgramDraft>();
-    drafts = std::make_unique<Drafts>(request_.draft);
+    drafts = request_.draft
+                 ? std::make_unique<Drafts>(request_.draft)
+                 : std::make_unique<Drafts>(std::make_shared<NgramDraft>(), request_.sampling);
   }
 
   bool WantsLogits(size_t position) const override { return position + 1 == tokens.size(); }

@@ -20,12 +20,15 @@ struct HeldPrefix {
 };
 
 struct ModelQueue {
-  ModelQueue(model::Instance& i, const EngineOptions& o)
+  ModelQueue(model::Instance& i, std::unique_ptr<ModelDraft> d, const EngineOptions& o)
       : instance(i),
+        draft(std::move(d)),
         adapters(i.options().adapter_slots),
         cache(i, o.step_tokens, o.prefix_cache_bytes) {}
 
   model::Instance& instance;
+  // Null: none. Before the jobs, which have sequences there; the executor's alone.
+  const std::unique_ptr<ModelDraft> draft;
 
   // Under the executor's mutex. Before the jobs, which hold uses of the adapters.
   AdapterSlots adapters;
@@ -43,7 +46,7 @@ struct ModelQueue {
   std::map<RequestId, HeldPrefix> held;  // the oldest first (holds.h)
   Step step;
   StepCost cost;
-  Speculation speculation{cost};
+  Speculation speculation{cost, draft ? &draft->cost() : nullptr};
   uint32_t steps_without_batch = 0;  // in a row, in which batch work waited
   uint64_t steps = 0, rows = 0, prompt_tokens = 0, cached_tokens = 0, preemptions = 0;
   Turn turn;

@@ -86,7 +86,7 @@ struct GenerateRequest {
   std::vector<std::string> stop;       // strings; the model's end-of-turn tokens always stop
   bool ignore_end = false;             // benchmarks: run to max_tokens
   bool speculate = true;               // guess ahead where it pays; the answer is the same
-  std::shared_ptr<DraftSource> draft;  // who guesses, for this request alone; null: NgramDraft
+  std::shared_ptr<DraftSource> draft;  // who guesses, for this request alone; null: as speculation.h says
   Priority priority = Priority::kInteractive;
   // Text that can no longer become part of a stop string or of an incomplete UTF-8 sequence. May be
   // null.

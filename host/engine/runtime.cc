@@ -33,12 +33,15 @@ struct Runtime::OpenModel {
   explicit OpenModel(Executor& e) : executor(e) {}
   ~OpenModel() {
     engine.reset();
-    executor.Call([this] { instance.reset(); });
+    executor.Call([this] {
+      draft.reset();
+      instance.reset();
+    });
   }
 
   Executor& executor;
   std::mutex opening;  // held while the model loads; a failed load leaves the place empty
-  std::unique_ptr<model::Instance> instance;
+  std::unique_ptr<model::Instance> instance, draft;
   std::unique_ptr<Engine> engine;
 };
 
@@ -53,6 +56,18 @@ Result<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& options) 
   std::unique_ptr<Runtime> runtime(new Runtime(
       options,
       plugins::Registry::Scan(plugins::RegistryOptions::FromEnvironment(options.plugin_dirs))));
+  for (const auto& [model, draft] : options.drafts) {
+    MNW_ASSIGN(const std::string path, runtime->Resolve(model, "model"));
+    MNW_ASSIGN(const std::string draft_path, runtime->Resolve(draft, "draft model"));
+    if (Identity(path) == Identity(draft_path)) {
+      return Error(
+          Code::kInvalid,
+          "'{}' cannot draft for itself: a guess would take as long as what it saves; name "
+          "a smaller model",
+          model);
+    }
+    runtime->drafts_[Identity(path)] = draft_path;
+  }
   std::vector<std::string> names = options.devices;
   if (names.empty()) names.push_back("cpu");
   for (const std::string& name : names) {
@@ -82,22 +97,43 @@ Result<Engine*> Runtime::Open(const std::string& name) {
 }
 
 Status Runtime::Load(const std::string& path, OpenModel& open) {
+  MNW_ASSIGN(open.instance, Place(path, options_.instance));
+  std::unique_ptr<ModelDraft> draft;
+  if (const auto found = drafts_.find(Identity(path)); found != drafts_.end()) {
+    const Status status = LoadDraft(found->second, open, &draft);
+    if (!status.ok()) {
+      executor_.Call([&] {
+        open.draft.reset();
+        open.instance.reset();
+      });
+      return status;
+    }
+  }
+  open.engine = std::make_unique<Engine>(executor_, *open.instance, std::move(draft));
+  return Status();
+}
+
+Status Runtime::LoadDraft(const std::string& path, OpenModel& open,
+                          std::unique_ptr<ModelDraft>* draft) {
+  model::InstanceOptions options = options_.instance;
+  options.adapter_slots = 0;
+  MNW_ASSIGN(open.draft, Place(path, options));
+  ModelDraft::Options draft_options;
+  draft_options.step_tokens = options_.engine.step_tokens;
+  draft_options.prefix_cache_bytes = options_.engine.prefix_cache_bytes;
+  MNW_ASSIGN(*draft, ModelDraft::Create(*open.instance, *open.draft, draft_options));
+  return Status();
+}
+
+Result<std::unique_ptr<model::Instance>> Runtime::Place(const std::string& path,
+                                                        const model::InstanceOptions& options) {
   MNW_ASSIGN(std::shared_ptr<const model::Model> model,
              model::Model::Load(path, registry_, options_.load));
   std::vector<plugins::Device*> devices;
   for (const auto& device : devices_) devices.push_back(device.get());
-  Status status;
-  executor_.Call([&] {
-    auto instance = model::Instance::Create(std::move(model), devices, options_.instance);
-    if (instance.ok()) {
-      open.instance = *std::move(instance);
-    } else {
-      status = std::move(instance).status();
-    }
-  });
-  MNW_TRY(std::move(status));
-  open.engine = std::make_unique<Engine>(executor_, *open.instance);
-  return Status();
+  Result<std::unique_ptr<model::Instance>> instance = std::unique_ptr<model::Instance>();
+  executor_.Call([&] { instance = model::Instance::Create(std::move(model), devices, options); });
+  return instance;
 }
 
 Result<AdapterId> Runtime::OpenAdapter(Engine& engine, const std::string& name, float scale) {

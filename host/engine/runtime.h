@@ -10,6 +10,7 @@
 #include <mutex>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "engine/engine.h"
@@ -22,6 +23,9 @@ struct RuntimeOptions {
   std::vector<std::string> model_dirs;   // where names are looked up, after MINNOW_MODELS
   std::vector<std::string> devices;      // in order of preference, "cpu:isa=avx2"; empty: the CPU
   uint32_t n_threads = 0;                // 0: one per core
+  // A model, and what drafts for it wherever it is opened (model_draft.h); names as Open takes
+  // them.
+  std::vector<std::pair<std::string, std::string>> drafts;
   model::LoadOptions load;
   model::InstanceOptions instance;
   EngineOptions engine;
@@ -67,8 +71,12 @@ class Runtime {
   };
   Runtime(const RuntimeOptions& options, plugins::Registry registry);
   Status Load(const std::string& path, OpenModel& open);
+  Status LoadDraft(const std::string& path, OpenModel& open, std::unique_ptr<ModelDraft>* draft);
+  Result<std::unique_ptr<model::Instance>> Place(const std::string& path,
+                                                 const model::InstanceOptions& options);
 
   RuntimeOptions options_;
+  std::map<std::string, std::string> drafts_;  // paths, by the model's canonical one
   plugins::Registry registry_;
   // Destroyed from the last to the first: engines leave the executor before it and the devices go.
   std::vector<std::unique_ptr<plugins::Device>> devices_;

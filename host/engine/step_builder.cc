@@ -63,7 +63,7 @@ class Builder {
     }
   }
 
-  void AddDrafts(Speculation& speculation) {
+  void AddDrafts(Speculation& speculation, ModelDraft* model, const StepLimits& limits) {
     std::vector<Place> places;
     std::vector<Speculation::Candidate> candidates;
     uint32_t decoding = 0;
@@ -79,10 +79,19 @@ class Builder {
       if (most == 0) continue;
       places.push_back({&part, last_row});
       candidates.push_back({job.drafts.get(), job.drafts->source().Propose(job.tokens, most)});
+      if (model) candidates.back().offer = OfferOf(*model, job, most, limits);
     }
     if (decoding == 0) return;
     speculation.Choose(candidates, static_cast<uint32_t>(step_.inputs.tokens.size()), decoding,
                        std::min(rows_left_, out_left_));
+    std::vector<ModelDraft::Ask> asks;
+    for (size_t i = 0; i < places.size(); ++i) {
+      Speculation::Candidate& c = candidates[i];
+      if (c.ask == 0) continue;
+      asks.push_back(
+          {c.drafts->sequence(), places[i].part->job->tokens, c.ask, c.offer.rows, &c.nodes});
+    }
+    if (!asks.empty()) model->Propose(asks);
     for (size_t i = 0; i < places.size(); ++i) {
       AddDraftRows(places[i], std::move(candidates[i].nodes));
     }
@@ -97,6 +106,15 @@ class Builder {
 
   // No guess is made of what comes after the last token that the answer may have.
   static size_t DraftsThatFit(const Job& job) { return job.max_length - 1 - job.tokens.size(); }
+
+  static Speculation::Offer OfferOf(ModelDraft& model, Job& job, size_t most,
+                                    const StepLimits& limits) {
+    const ModelDraft::Standing now = job.drafts->Look(model, job.tokens);
+    const bool batch = job.priority == Priority::kBatch;
+    return {std::min(most, now.most), now.behind,
+            batch ? limits.batch_rows : limits.interactive_rows, DraftsThatFit(job) + 1,
+            model.insists()};
+  }
 
   void Attach(Job& job) {
     const size_t known =
@@ -263,7 +281,8 @@ class Builder {
 }  // namespace
 
 void BuildStep(std::span<const std::unique_ptr<Job>> jobs, const model::Instance& instance,
-               const StepLimits& limits, KvCache& cache, Speculation* speculation, Step* step) {
+               const StepLimits& limits, KvCache& cache, Speculation* speculation,
+               ModelDraft* draft, Step* step) {
   Builder builder(instance, limits.rows, cache, step);
   for (const Priority priority : {Priority::kInteractive, Priority::kBatch}) {
     builder.Allow(priority == Priority::kInteractive ? limits.interactive_rows : limits.batch_rows);
@@ -275,7 +294,7 @@ void BuildStep(std::span<const std::unique_ptr<Job>> jobs, const model::Instance
     }
   }
   if (step->has[0]) builder.Allow(limits.interactive_rows);
-  if (speculation) builder.AddDrafts(*speculation);
+  if (speculation) builder.AddDrafts(*speculation, draft, limits);
 }
 
 }  // namespace minnow::engine

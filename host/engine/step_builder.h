@@ -43,8 +43,9 @@ struct Step {
 };
 
 // `jobs` in order of admission. Takes pages from the cache for the rows it commits. `speculation`:
-// null where nothing may be drafted.
+// null where nothing may be drafted. `draft`: a draft model, which is run if it pays; or null.
 void BuildStep(std::span<const std::unique_ptr<Job>> jobs, const model::Instance& instance,
-               const StepLimits& limits, KvCache& cache, Speculation* speculation, Step* step);
+               const StepLimits& limits, KvCache& cache, Speculation* speculation,
+               ModelDraft* draft, Step* step);
 
 }  // namespace minnow::engine

@@ -97,6 +97,34 @@ TEST(Cli, GenerateGivesTheSameTokensWhateverTheThreadsAndTheInstructionSet) {
   }
 }
 
+TEST(Cli, ADraftChangesNothingInTheAnswer) {
+  const std::string drafts = MINNOW_SOURCE_DIR "/tests/golden/models/qwen2.gguf";
+  const std::vector<std::string> base{"generate", "-m", kTiny, "-p",     "abc def", "-n",
+                                      "60",       "-t", "1",   "--temp", "2",       "--json"};
+  std::vector<std::string> drafted = base;
+  drafted.insert(drafted.end(), {"--draft", drafts});
+  CHECK(ParseLine(Minnow(base))["tokens"] == ParseLine(Minnow(drafted))["tokens"]);
+  const TempDir dir;
+  Write(dir / "say.lua",
+        "print(require 'minnow'.model((...)):generate('abc def', { max_tokens = 20 }).text)\n");
+  const CommandResult plain = Minnow({"run", dir / "say.lua", kTiny});
+  const CommandResult beside =
+      Minnow({"run", "--draft", kTiny + "=" + drafts, dir / "say.lua", kTiny});
+  LONGS_EQUAL_TEXT(0, beside.exit_code, beside.err.c_str());
+  STRCMP_EQUAL(plain.out.c_str(), beside.out.c_str());
+}
+
+TEST(Cli, ADraftThatDoesNotFitIsRefused) {
+  const auto generate = [](const std::string& draft) {
+    return Minnow({"generate", "-m", kTiny, "-p", "a", "--draft", draft});
+  };
+  CheckRefused(2, "cannot draft for itself", generate(kTiny));
+  CheckRefused(2, "no draft model file '/nowhere/x.gguf'", generate("/nowhere/x.gguf"));
+  CheckRefused(3, "mamba2.gguf' cannot draft for '",
+               generate(MINNOW_SOURCE_DIR "/tests/golden/models/mamba2.gguf"));
+  CheckRefused(2, "MODEL=DRAFT", Minnow({"run", "--draft", kTiny, "x.lua"}));
+}
+
 TEST(Cli, AnAdapterChangesTheModelByItsScale) {
   const auto logprobs = [](std::vector<std::string> more) {
     more.insert(more.begin(),

@@ -43,6 +43,8 @@ struct CpuOptions {
   uint32_t n_threads = 1;
   model::InstanceOptions instance;
   engine::EngineOptions engine;
+  std::shared_ptr<const model::Model> draft;  // null: none
+  engine::ModelDraft::Options draft_options;
 };
 
 // The CPU backend's table, for those who put something between it and the host.
@@ -73,7 +75,17 @@ class CpuEngine {
     auto instance = model::Instance::Create(std::move(model), devices, options.instance);
     CHECK_OK(instance.status());
     instance_ = *std::move(instance);
-    engine_ = std::make_unique<engine::Engine>(executor_, *instance_);
+    std::unique_ptr<engine::ModelDraft> draft;
+    if (options.draft) {
+      auto placed = model::Instance::Create(options.draft, devices, options.instance);
+      CHECK_OK(placed.status());
+      draft_instance_ = *std::move(placed);
+      auto created =
+          engine::ModelDraft::Create(*instance_, *draft_instance_, options.draft_options);
+      CHECK_OK(created.status());
+      draft = *std::move(created);
+    }
+    engine_ = std::make_unique<engine::Engine>(executor_, *instance_, std::move(draft));
   }
 
   engine::Engine& engine() { return *engine_; }
@@ -90,7 +102,7 @@ class CpuEngine {
 
   std::unique_ptr<FarBackend> far_;
   std::unique_ptr<plugins::Device> device_;
-  std::unique_ptr<model::Instance> instance_;
+  std::unique_ptr<model::Instance> instance_, draft_instance_;
   engine::Executor executor_;
   std::unique_ptr<engine::Engine> engine_;
 };

@@ -29,13 +29,15 @@ struct FakeEngineOptions {
   std::optional<FarOptions> far = FarOptions::FromEnvironment();
   model::InstanceOptions instance;
   engine::EngineOptions engine;
+  // A draft model: the same, in an instance of its own, which knows nothing of adapters.
+  std::optional<engine::ModelDraft::Options> draft;
+  model::InstanceOptions draft_instance;
 };
 
 // The fake model placed on the fake device, without an engine.
 class FakeInstance {
  public:
-  explicit FakeInstance(const FakeEngineOptions& o = {})
-      : options(o), backend(o.backend), weights_(WriteWeights(o.model)) {
+  explicit FakeInstance(const FakeEngineOptions& o = {}) : options(o), backend(o.backend) {
     if (o.far) far = std::make_unique<FarBackend>(*backend.table(), *o.far);
     auto device = plugins::Device::Open(far ? *far->table() : *backend.table(), 0,
                                         plugins::HostServices(), {});
@@ -47,12 +49,18 @@ class FakeInstance {
   // Another of the same model on the same device.
   Result<std::unique_ptr<model::Instance>> TryCreate() { return TryCreate(options.instance); }
   Result<std::unique_ptr<model::Instance>> TryCreate(const model::InstanceOptions& instance) {
-    auto built = MakeFakeModel(options.model);
+    return TryCreate(instance, options.model);
+  }
+  // Of another model.
+  Result<std::unique_ptr<model::Instance>> TryCreate(const model::InstanceOptions& instance,
+                                                     const FakeModelOptions& model) {
+    auto built = MakeFakeModel(model);
     CHECK_OK(built.status());
+    weights_.push_back(WriteWeights(model));
     plugins::Device* const devices[] = {device_.get()};
     return model::Instance::Create(
-        model::InstanceSource{std::move(built->graph), weights_.get(), options.model.n_ctx},
-        devices, instance);
+        model::InstanceSource{std::move(built->graph), weights_.back().get(), model.n_ctx}, devices,
+        instance);
   }
   std::unique_ptr<model::Instance> Create() {
     auto instance = TryCreate();
@@ -82,7 +90,7 @@ class FakeInstance {
     return *std::move(file);
   }
 
-  std::unique_ptr<const model::Source> weights_;
+  std::vector<std::unique_ptr<const model::Source>> weights_;
   std::unique_ptr<plugins::Device> device_;
   std::unique_ptr<model::Instance> instance_;
 };
@@ -92,7 +100,7 @@ class FakeEngine : public FakeInstance {
   explicit FakeEngine(const FakeEngineOptions& o = {})
       : FakeInstance(o),
         executor(o.engine),
-        engine_(std::make_unique<engine::Engine>(executor, instance())) {}
+        engine_(std::make_unique<engine::Engine>(executor, instance(), MakeDraft())) {}
 
   ~FakeEngine() { Shutdown(); }
 
@@ -119,6 +127,7 @@ class FakeEngine : public FakeInstance {
     UNSIGNED_LONGS_EQUAL(0, stats.pages_used);
     UNSIGNED_LONGS_EQUAL(0, stats.running);
     UNSIGNED_LONGS_EQUAL(0, stats.queued);
+    if (draft_) UNSIGNED_LONGS_EQUAL(0, draft_->pages_used());
     CheckNoViolation();
   }
   void CheckNoViolation() {
@@ -127,9 +136,24 @@ class FakeEngine : public FakeInstance {
     if (!wrong.empty()) FAIL(wrong[0].c_str());
   }
 
+  const engine::ModelDraft& draft() const { return *draft_; }  // to look at between steps
+
   engine::Executor executor;
 
  private:
+  std::unique_ptr<engine::ModelDraft> MakeDraft() {
+    if (!options.draft) return nullptr;
+    auto created = TryCreate(options.draft_instance);
+    CHECK_OK(created.status());
+    draft_instance_ = *std::move(created);
+    auto draft = engine::ModelDraft::Create(instance(), *draft_instance_, *options.draft);
+    CHECK_OK(draft.status());
+    draft_ = draft->get();
+    return *std::move(draft);
+  }
+
+  std::unique_ptr<model::Instance> draft_instance_;
+  engine::ModelDraft* draft_ = nullptr;
   std::unique_ptr<engine::Engine> engine_;
 };
 

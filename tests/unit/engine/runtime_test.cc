@@ -118,3 +118,59 @@ TEST(Runtime, SaysWhatANameIsThatIsNoModelFile) {
               runtime->Open("/dev/zero").status());
   CHECK_ERROR(Code::kNotFound, "there is no model file", runtime->Open(dir / "absent").status());
 }
+
+namespace {
+
+// The tiny model with one token spelled otherwise.
+void WriteWithToken(const std::string& path, const std::string& from, const std::string& to) {
+  std::ifstream in(GoldenPath("llama.gguf"), std::ios::binary);
+  std::string bytes((std::istreambuf_iterator<char>(in)), {});
+  const size_t at = bytes.find(from);
+  CHECK(at != std::string::npos && from.size() == to.size());
+  std::ofstream(path, std::ios::binary) << bytes.replace(at, from.size(), to);
+}
+
+}  // namespace
+
+TEST(Runtime, OpensADraftBesideItsModel) {
+  RuntimeOptions options;
+  options.drafts = {{GoldenPath("llama.gguf"), GoldenPath("qwen2.gguf")}};
+  const auto runtime = MakeRuntime(options);
+  for (int i = 0; i < 2; ++i) {
+    const auto opened = runtime->Open(GoldenPath("llama.gguf"));
+    CHECK_OK(opened.status());
+    const auto other = runtime->Open(GoldenPath("mistral.gguf"));  // which has none
+    CHECK_OK(other.status());
+    runtime->Close(**opened);
+  }
+}
+
+TEST(Runtime, RefusesDraftsThatDoNotFit) {
+  const TempDir dir;
+  const std::string spelled = dir / "spelled.gguf";
+  WriteWithToken(spelled, "<s>", "<z>");
+  const auto open = [](const std::string& model, const std::string& draft) {
+    RuntimeOptions options;
+    options.drafts = {{model, draft}};
+    return MakeRuntime(options)->Open(model).status();
+  };
+  const std::string llama = GoldenPath("llama.gguf");
+  CHECK_ERROR(Code::kUnsupported, "its token 0 is '<z>' and the model's '<s>'",
+              open(llama, spelled));
+  CHECK_ERROR(Code::kUnsupported, "recurrent state", open(llama, GoldenPath("mamba2.gguf")));
+  CHECK_ERROR(Code::kUnsupported, "cannot check guesses", open(GoldenPath("mamba2.gguf"), llama));
+  CHECK_ERROR(Code::kUnsupported, "encoder", open(llama, GoldenPath("bert_mean.gguf")));
+}
+
+TEST(Runtime, RefusesDraftsThatAreNotThereOrTheModelItself) {
+  const auto create = [](const std::string& model, const std::string& draft) {
+    RuntimeOptions options;
+    options.drafts = {{model, draft}};
+    return Runtime::Create(options).status();
+  };
+  const std::string llama = GoldenPath("llama.gguf");
+  CHECK_ERROR(Code::kInvalid, "cannot draft for itself", create(llama, llama));
+  CHECK_ERROR(Code::kNotFound, "no draft model file '/nowhere/x.gguf'",
+              create(llama, "/nowhere/x.gguf"));
+  CHECK_ERROR(Code::kNotFound, "no model file '/nowhere/x.gguf'", create("/nowhere/x.gguf", llama));
+}

@@ -74,7 +74,7 @@ TEST_GROUP(StepBuilder) {
 
   void Build(uint32_t step_tokens = 64) {
     BuildStep(jobs, fake.instance(), {step_tokens, interactive_rows, batch_rows}, cache,
-              &speculation, &step);
+              &speculation, nullptr, &step);
     CheckConsistent();
   }
 
@@ -362,7 +362,7 @@ TEST(StepBuilder, NothingIsGuessedBeyondTheAnswersEnd) {
 TEST(StepBuilder, NothingIsGuessedWhereItMayNotBe) {
   Job& job = AddGenerate(10, 9);
   Guess(job, 3);
-  BuildStep(jobs, fake.instance(), {64, 64, 64}, cache, nullptr, &step);
+  BuildStep(jobs, fake.instance(), {64, 64, 64}, cache, nullptr, nullptr, &step);
   UNSIGNED_LONGS_EQUAL(1, step.inputs.tokens.size());
   UNSIGNED_LONGS_EQUAL(0, step.parts[0].n_drafts);
 }
