@@ -2,13 +2,15 @@
 // turns: what guesses that are right so often bring, what those that are never right cost, and what
 // the kernels allow.
 //
-//   speculation_bench MODEL.gguf [-t 2] [-p 64] [-n 128] [--rounds 5]
+//   speculation_bench MODEL.gguf [-t 2] [-p 64] [-n 128] [--rounds 5] [--draft SMALL.gguf]
 //
 // First a step of 1, 2, 3 .. rows is timed, by guesses that are all computed and all wrong. With
 // E(n) tokens expected of a step with n guesses, the most that an acceptance allows is the largest
 // E(n) * t(1) / t(1 + n). Then pairs of a plain and a guessed run alternate; the guesses replay the
 // plain answer, right or wrong by a fixed pattern, and the engine decides how many it takes. Last,
-// the engine's own guesses, out of the prompt and the answer. Prints a Markdown page.
+// the engine's own guesses, out of the prompt and the answer, and with --draft those of a smaller
+// model, whatever it agrees to: one with random weights is never right, and shows what it costs
+// until it is off. Prints a Markdown page.
 //
 // One thread is timed by its own processor time, so that other work on the machine disturbs little
 // but the memory.
@@ -32,7 +34,7 @@ using engine::TokenId;
 using test::ReplayDraft;
 
 struct Options {
-  std::string model;
+  std::string model, draft;
   uint32_t threads = 0, prompt = 64, n = 128, rounds = 5;
 };
 
@@ -63,7 +65,8 @@ class Bench {
         return Replay({.acceptance = acceptance, .insists = false, .seed = seed});
       }));
     }
-    MNW_TRY(Pairs("the engine's own", -1, [](uint64_t) { return nullptr; }));
+    MNW_TRY(Pairs(o_.draft.empty() ? "the engine's own" : "the engine's own and the draft's", -1,
+                  [](uint64_t) { return nullptr; }));
     // Last, so that the engine has nothing from it.
     MNW_TRY(TimeSteps());
     Print();
@@ -191,6 +194,7 @@ Status Main(const Options& o) {
   engine::RuntimeOptions options;
   options.n_threads = o.threads;
   options.load.n_ctx = o.prompt + o.n + 32;
+  if (!o.draft.empty()) options.drafts.emplace_back(o.model, o.draft);
   MNW_ASSIGN(std::unique_ptr<engine::Runtime> runtime, engine::Runtime::Create(options));
   MNW_ASSIGN(engine::Engine * engine, runtime->Open(o.model));
   return Bench(*engine, o).Run();
@@ -207,6 +211,7 @@ int main(int argc, char** argv) {
   app.add_option("-p,--prompt", o.prompt);
   app.add_option("-n,--tokens", o.n);
   app.add_option("--rounds", o.rounds);
+  app.add_option("--draft", o.draft);
   CLI11_PARSE(app, argc, argv);
   const minnow::Status status = minnow::bench::Main(o);
   if (!status.ok()) std::fprintf(stderr, "%s\n", status.message().c_str());
