@@ -8,9 +8,9 @@
 // E(n) tokens expected of a step with n guesses, the most that an acceptance allows is the largest
 // E(n) * t(1) / t(1 + n). Then pairs of a plain and a guessed run alternate; the guesses replay the
 // plain answer, right or wrong by a fixed pattern, and the engine decides how many it takes. Last,
-// the engine's own guesses, out of the prompt and the answer, and with --draft those of a smaller
-// model, whatever it agrees to: one with random weights is never right, and shows what it costs
-// until it is off. Prints a Markdown page.
+// the engine's own guesses, out of the prompt and the answer; with --draft a smaller model makes
+// guesses too, and a row more has sampled answers, in which nothing repeats: a draft with random
+// weights shows there what it costs until it is off. Prints a Markdown page.
 //
 // One thread is timed by its own processor time, so that other work on the machine disturbs little
 // but the memory.
@@ -20,6 +20,7 @@
 #include <ctime>
 #include <future>
 #include <map>
+#include <utility>
 
 #include "CLI/CLI.hpp"
 #include "engine/replay_draft.h"
@@ -58,8 +59,7 @@ class Bench {
   }
 
   Status Run() {
-    MNW_ASSIGN(GenerateResult first, Generate(nullptr, false, o_.n, o_.n));  // also warms up
-    for (const engine::GeneratedToken& t : first.tokens) answer_.push_back(t.token);
+    MNW_TRY(Generate(nullptr, false, o_.n, o_.n).status());  // warms up; the answer to compare with
     for (const double acceptance : {0.95, 0.8, 0.5, 0.0}) {
       MNW_TRY(Pairs(fmt::format("right {:.0f} %", 100 * acceptance), acceptance, [&](auto seed) {
         return Replay({.acceptance = acceptance, .insists = false, .seed = seed});
@@ -67,6 +67,13 @@ class Bench {
     }
     MNW_TRY(Pairs(o_.draft.empty() ? "the engine's own" : "the engine's own and the draft's", -1,
                   [](uint64_t) { return nullptr; }));
+    if (!o_.draft.empty()) {
+      temperature_ = 0.3f;
+      const std::vector<TokenId> greedy = std::exchange(answer_, {});
+      MNW_TRY(Pairs("the same, sampled", -1, [](uint64_t) { return nullptr; }));
+      temperature_ = 0;
+      answer_ = greedy;
+    }
     // Last, so that the engine has nothing from it.
     MNW_TRY(TimeSteps());
     Print();
@@ -87,6 +94,7 @@ class Bench {
     request.prompt = prompt_;
     request.max_tokens = n;
     request.ignore_end = true;
+    request.sampling.temperature = temperature_;
     request.speculate = speculate;
     request.draft = std::move(draft);
     double first = 0, last = 0;
@@ -99,6 +107,9 @@ class Bench {
     GenerateResult result = promise.get_future().get();
     MNW_TRY(std::move(result.status));
     result.usage.decode_seconds = last - first;
+    if (answer_.empty()) {
+      for (const engine::GeneratedToken& t : result.tokens) answer_.push_back(t.token);
+    }
     for (size_t i = 0; i < std::min(answer_.size(), result.tokens.size()); ++i) {
       if (result.tokens[i].token != answer_[i]) {
         return Error(Code::kInternal, "token {} differs from plain decoding", i);
@@ -186,6 +197,7 @@ class Bench {
   engine::Engine& engine_;
   const Options o_;
   std::vector<TokenId> prompt_, answer_;
+  float temperature_ = 0;
   std::vector<Row> rows_;
   std::map<uint32_t, double> step_;
 };

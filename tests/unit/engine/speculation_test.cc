@@ -274,7 +274,7 @@ TEST(Speculation, OfFreeGuessesAndAModelTheBetterIsTaken) {
   Drafts drafts(std::make_shared<Nothing>());
   const auto teach = [&](DraftKind kind, double acceptance) {
     for (int i = 0; i < 200; ++i) {
-      drafts.Start({{-1, i % 100 < 100 * acceptance ? kRight : kWrong, kind}});
+      drafts.Start({{-1, i % 10 < 10 * acceptance ? kRight : kWrong, kind}});
       speculation.Drew(drafts, kRight);
     }
   };
