@@ -196,10 +196,10 @@ TEST(ModelDraft, OverwritesWhatSamplingDidNotTake) {
       const size_t most = 1 + rng() % 12;
       const Tokens guess = alone.Propose(*s, tokens, most);
       CheckEqual(Greedy(tokens, most), guess);
-      // Some of them are taken, and something else comes.
+      // Some of them are taken, and something else comes, perhaps more than one step's.
       const size_t taken = rng() % (most + 1);
       tokens.insert(tokens.end(), guess.begin(), guess.begin() + static_cast<ptrdiff_t>(taken));
-      tokens.push_back(static_cast<TokenId>(rng() % 64));
+      for (size_t i = 0; i <= rng() % 3; ++i) tokens.push_back(static_cast<TokenId>(rng() % 64));
     }
     s.reset();
     alone.CheckAtRest();
