@@ -38,7 +38,7 @@ std::vector<text::TokenId> RandomTokens(uint32_t n, uint32_t n_vocab, uint64_t s
 Result<double> Prefill(const OpenedModel& opened, uint32_t n) {
   engine::Engine& engine = *opened.engine;
   engine::LogitsRequest request;
-  request.adapter = opened.adapter;
+  request.adapter = opened.adapter_id();
   request.tokens = RandomTokens(n, engine.instance().n_vocab(), 1);
   request.on_logits = [](size_t, std::span<const float>) {};
   const Clock::time_point start = Clock::now();
@@ -60,7 +60,7 @@ Result<double> Decode(const OpenedModel& opened, uint32_t streams, uint32_t dept
     results.push_back(promise->get_future());
     engine::GenerateRequest request;
     request.prompt = RandomTokens(std::max(depth, 1u), engine.instance().n_vocab(), s + 2);
-    request.adapter = opened.adapter;
+    request.adapter = opened.adapter_id();
     request.max_tokens = n + 1;  // the first comes with the prompt
     request.ignore_end = true;
     request.speculate = false;  // what random weights say repeats itself, and that is not the speed

@@ -37,7 +37,7 @@ Result<Asked> Ask(const OpenedModel& opened, std::string_view document, const Op
     engine::ClassifyRequest request;
     request.prompt = std::move(prompt);
     request.labels = o.labels;
-    request.adapter = opened.adapter;
+    request.adapter = opened.adapter_id();
     return Await<engine::ClassifyResult>([&](auto done) {
       request.on_done = done;
       return engine::Classify(*opened.engine, std::move(request));

@@ -53,6 +53,9 @@ void AddRuntimeOptions(Verb verb, ModelOptions& o) {
           "Most of each model's cache that prompts may keep for later ones, such as 2G; 0: nothing "
           "stays. Without it: four contexts, at most 512M")
       .Bytes();
+  verb.Add("--adapter-slots", o.adapter_slots,
+           "LoRA adapters that a model can have in memory at one time; more take turns")
+      .InRange(0u, 1024u);
   verb.Add("--step-ms", o.step_ms,
            "What an interactive request has to wait for a step of batch work, in milliseconds; 0: "
            "batch steps are as large as they can be")
@@ -119,6 +122,7 @@ Result<engine::RuntimeOptions> ToRuntimeOptions(const ModelOptions& o) {
   r.instance.kv_type = o.kv_type == "f32"    ? MNW_TYPE_F32
                        : o.kv_type == "q8_0" ? MNW_TYPE_Q8_0
                                              : MNW_TYPE_F16;
+  r.instance.adapter_slots = o.adapter_slots;
   r.instance.all_claims = o.all_claims;
   r.instance.strict_backend = o.strict_backend;
   r.engine.step_seconds = o.step_ms / 1000;
@@ -126,9 +130,6 @@ Result<engine::RuntimeOptions> ToRuntimeOptions(const ModelOptions& o) {
   return r;
 }
 
-namespace {
-
-// "PATH=0.5" as (PATH, 0.5). What stands behind the last = is a scale if it is a number.
 std::pair<std::string, float> SplitScale(const std::string& text) {
   const size_t equals = text.rfind('=');
   if (equals != std::string::npos && equals + 1 < text.size()) {
@@ -139,8 +140,6 @@ std::pair<std::string, float> SplitScale(const std::string& text) {
   }
   return {text, 1.0f};
 }
-
-}  // namespace
 
 Result<OpenedModel> OpenModel(const ModelOptions& options, bool identify) {
   MNW_ASSIGN(const engine::RuntimeOptions runtime_options, ToRuntimeOptions(options));
@@ -157,7 +156,7 @@ Result<OpenedModel> OpenModel(const ModelOptions& options, bool identify) {
 
 Result<std::string> RestoreDocument(const OpenedModel& opened, const std::string& path) {
   MNW_ASSIGN(engine::RestoredContext restored,
-             engine::RestoreContext(*opened.engine, opened.adapter, path));
+             engine::RestoreContext(*opened.engine, opened.adapter_id(), path));
   return std::move(restored.document);
 }
 

@@ -10,6 +10,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -36,6 +37,7 @@ struct ModelOptions {
   std::string lora;                 // PATH[=SCALE], empty: none
   std::string draft;                // of the one model
   std::vector<std::string> drafts;  // MODEL=DRAFT
+  uint32_t adapter_slots = model::InstanceOptions().adapter_slots;
   double step_ms = 40;
   uint64_t prefix_cache_bytes = engine::kPrefixCacheByContext;
 };
@@ -45,13 +47,16 @@ void AddUntrustedOption(Verb verb, bool& untrusted);
 void AddLoraOption(Verb verb, ModelOptions& options);
 void AddDraftOption(Verb verb, ModelOptions& options);   // --draft DRAFT, of the one model
 void AddDraftsOption(Verb verb, ModelOptions& options);  // --draft MODEL=DRAFT
+// "PATH=0.5" as (PATH, 0.5). What stands behind the last = is a scale if it is a number.
+std::pair<std::string, float> SplitScale(const std::string& text);
 Result<engine::RuntimeOptions> ToRuntimeOptions(const ModelOptions& options);
 
 // A runtime with its one model, and the adapter that its requests name.
 struct OpenedModel {
   std::unique_ptr<engine::Runtime> runtime;
   engine::Engine* engine;
-  engine::AdapterId adapter = 0;
+  engine::AdapterHold adapter;  // null: none
+  engine::AdapterId adapter_id() const { return adapter ? adapter->id() : 0; }
 };
 // With `identify` answers have a fingerprint, for which the files are read.
 Result<OpenedModel> OpenModel(const ModelOptions& options, bool identify = false);

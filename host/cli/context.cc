@@ -28,7 +28,7 @@ VerbResult Run(const Options& o) {
   MNW_ASSIGN(OpenedModel opened, OpenModel(o.model, true));
   engine::HoldRequest request;
   MNW_ASSIGN(request.tokens, engine::DocumentPrefix(opened.engine->model(), document));
-  request.adapter = opened.adapter;
+  request.adapter = opened.adapter_id();
   MNW_ASSIGN(const Held held, Await<Held>([&](auto done) {
                request.on_done = [done](Status status, engine::RequestId hold,
                                         engine::Usage usage) {
@@ -37,11 +37,11 @@ VerbResult Run(const Options& o) {
                return opened.engine->Hold(std::move(request));
              }));
   MNW_TRY(held.status);
-  MNW_TRY(engine::SaveContext(*opened.engine, held.hold, opened.adapter, document, o.save));
+  MNW_TRY(engine::SaveContext(*opened.engine, held.hold, opened.adapter_id(), document, o.save));
   if (o.json) {
     PrintJson({{"context", o.save},
                {"tokens", held.usage.prompt_tokens},
-               {"fingerprint", opened.engine->identity(opened.adapter)}});
+               {"fingerprint", opened.engine->identity(opened.adapter_id())}});
   } else {
     Print(fmt::format("{} tokens in {}\n", held.usage.prompt_tokens, o.save));
   }

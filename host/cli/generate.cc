@@ -61,7 +61,7 @@ VerbResult Run(const Options& o) {
   } else {
     MNW_ASSIGN(request.prompt, o.chat ? model.EncodeTurn(text) : model.EncodeText(text));
   }
-  request.adapter = opened.adapter;
+  request.adapter = opened.adapter_id();
   request.max_tokens = o.n;
   request.sampling = o.sampling;
   request.n_logprobs = o.n_logprobs;

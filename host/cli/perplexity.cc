@@ -35,7 +35,7 @@ Status ScoreChunk(const OpenedModel& opened, const std::vector<text::TokenId>& t
   engine::LogitsRequest request;
   request.tokens.assign(tokens.begin(), tokens.end() - 1);
   request.n_last = static_cast<uint32_t>(last - first + 1);
-  request.adapter = opened.adapter;
+  request.adapter = opened.adapter_id();
   Status written;
   request.on_logits = [&](size_t position, std::span<const float> logits) {
     const double total = engine::LogSumExp(logits);

@@ -18,7 +18,7 @@ struct Options {
   ModelOptions model;
   ScriptOptions script;
   service::ServiceOptions service;
-  std::vector<std::string> models;
+  std::vector<std::string> models, adapters;
   std::string tls_certificate, tls_key, tls_client_ca, token_file;
   uint32_t max_queued = 256;
   double drain_seconds = 30;
@@ -59,6 +59,16 @@ Status Complete(Options& o) {
   }
   for (const std::string& model : o.models) {
     o.service.models.push_back(service::ParseNamedModel(model));
+  }
+  for (const std::string& text : o.adapters) {
+    const auto [adapter, scale] = SplitScale(text);
+    const size_t colon = adapter.find(':');
+    if (colon == std::string::npos || colon + 1 == adapter.size()) {
+      return Error(Code::kInvalid,
+                   "--lora {}: must be MODEL:ADAPTER, as requests name it, perhaps with =SCALE",
+                   text);
+    }
+    o.service.adapters.push_back({adapter.substr(0, colon), adapter.substr(colon + 1), scale});
   }
   if (o.models.empty() && o.service.pipelines.empty() && o.model.model_dirs.empty()) {
     return Error(Code::kInvalid,
@@ -212,6 +222,9 @@ void AddServe(CommandLine& line) {
   AddDraftsOption(verb, o->model);
   verb.Add("-m,--model", o->models,
            "GGUF file or name in a model folder, perhaps as NAME=FILE; may be repeated");
+  verb.Add("--lora", o->adapters,
+           "LoRA adapter of a model, as MODEL:ADAPTER, a GGUF file, a PEFT folder or a name in a "
+           "model folder, perhaps with =SCALE behind it; may be repeated");
   AddScriptOptions(verb, o->script);
   verb.Add("--pipeline", o->service.pipelines, "Lua file; may be repeated");
   AddUntrustedOption(verb, o->untrusted);

@@ -18,10 +18,11 @@ namespace minnow::engine {
 struct AdapterSlot {
   explicit AdapterSlot(uint32_t i) : index(i) {}
 
-  enum State { kFree, kFilling, kReady, kLeaving };
+  enum State { kFree, kReady, kLeaving };
   const uint32_t index;
   State state = kFree;
   AdapterId id = 0;
+  uint64_t bytes = 0;
   std::atomic<uint32_t> uses = 0;
 };
 
@@ -36,14 +37,13 @@ class AdapterSlots {
     for (uint32_t i = 0; i < n; ++i) slots_.emplace_back(i);
   }
 
-  // A free slot, from now on kFilling.
-  Result<AdapterSlot*> Take() {
+  Result<AdapterSlot*> FindFree() {
     for (AdapterSlot& slot : slots_) {
-      if (slot.state != AdapterSlot::kFree) continue;
-      slot.state = AdapterSlot::kFilling;
-      return &slot;
+      if (slot.state == AdapterSlot::kFree) return &slot;
     }
-    return Error(Code::kExhausted, "all {} places for adapters are taken; unload one",
+    return Error(Code::kExhausted,
+                 "all {} places for adapters are taken; unload one, or make more with "
+                 "--adapter-slots",
                  slots_.size());
   }
 

@@ -190,6 +190,16 @@ std::string Engine::identity(AdapterId adapter) const {
   return found == identities_.end() ? "" : found->second;
 }
 
+void Engine::UnloadAdapterSoon(AdapterId id) {
+  executor_.UnloadAdapterSoon(queue_, id);
+  const std::lock_guard lock(mutex_);
+  identities_.erase(id);
+}
+
+AdapterStats Engine::adapter_stats(AdapterId id) const {
+  return executor_.adapter_stats(queue_, id);
+}
+
 void Engine::Cancel(RequestId id) { executor_.Cancel(id); }
 
 uint32_t Engine::longest() const {

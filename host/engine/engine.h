@@ -52,6 +52,9 @@ class Engine {
   // No new request may use it; those that do run to their ends, and then its memory is free.
   // kNotFound if it is not loaded.
   Status UnloadAdapter(AdapterId id);
+  // The same without waiting, for callbacks; nothing if it is not loaded.
+  void UnloadAdapterSoon(AdapterId id);
+  AdapterStats adapter_stats(AdapterId id) const;  // zeros if it is not loaded
 
   // What the answers are known by, as far as it does not depend on the request (fingerprint.h).
   // Empty until somebody has set it.

@@ -106,21 +106,22 @@ Result<RequestId> Executor::Register(ModelQueue* queue, AdapterId adapter, Adapt
 }
 
 Result<AdapterId> Executor::LoadAdapter(ModelQueue* queue, const model::Adapter& adapter) {
-  AdapterSlot* slot = nullptr;
-  {
-    const std::lock_guard lock(mutex_);
-    MNW_ASSIGN(slot, queue->adapters.Take());
-  }
-  Status status;
-  AdapterId id = 0;
-  Call([&] {
-    status = queue->instance.SetAdapter(slot->index, adapter);
-    const std::lock_guard lock(mutex_);
-    slot->state = status.ok() ? AdapterSlot::kReady : AdapterSlot::kFree;
-    if (status.ok()) id = slot->id = next_adapter_++;
+  Result<AdapterId> id = AdapterId{0};
+  const auto load = [&]() -> Result<AdapterId> {
+    FreeAdapters(*queue);  // the place may be that of one which goes
+    std::unique_lock lock(mutex_);
+    MNW_ASSIGN(AdapterSlot* const slot, queue->adapters.FindFree());
+    lock.unlock();
+    const uint64_t before = queue->instance.adapter_bytes();
+    MNW_TRY(queue->instance.SetAdapter(slot->index, adapter));
+    lock.lock();
+    slot->state = AdapterSlot::kReady;
+    slot->bytes = queue->instance.adapter_bytes() - before;
+    slot->id = next_adapter_++;
     Publish(*queue);
-  });
-  MNW_TRY(std::move(status));
+    return slot->id;
+  };
+  Call([&] { id = load(); });
   return id;
 }
 
@@ -132,6 +133,21 @@ Status Executor::UnloadAdapter(ModelQueue* queue, AdapterId id) {
   }
   Call([&] { FreeAdapters(*queue); });
   return Status();
+}
+
+void Executor::UnloadAdapterSoon(ModelQueue* queue, AdapterId id) {
+  const std::lock_guard lock(mutex_);
+  const auto slot = queue->adapters.Find(id);
+  if (!slot.ok()) return;
+  (*slot)->state = AdapterSlot::kLeaving;
+  wake_.notify_all();
+}
+
+AdapterStats Executor::adapter_stats(const ModelQueue* queue, AdapterId id) const {
+  const std::lock_guard lock(mutex_);
+  const auto slot = const_cast<ModelQueue*>(queue)->adapters.Find(id);
+  if (!slot.ok()) return {};
+  return {(*slot)->bytes, (*slot)->uses.load(std::memory_order_relaxed)};
 }
 
 // Empties the slots whose adapter was unloaded and is no longer used.

@@ -40,6 +40,11 @@ struct EngineStats {
   uint64_t adapter_bytes = 0;  // memory of the backends' own
 };
 
+struct AdapterStats {
+  uint64_t bytes = 0;     // memory of the backends' own
+  uint32_t requests = 0;  // that go through it, from submission to end
+};
+
 // One model's requests. Only the executor looks inside.
 struct ModelQueue;
 
@@ -71,6 +76,8 @@ class Executor {
   // See Engine.
   Result<AdapterId> LoadAdapter(ModelQueue* queue, const model::Adapter& adapter);
   Status UnloadAdapter(ModelQueue* queue, AdapterId id);
+  void UnloadAdapterSoon(ModelQueue* queue, AdapterId id);
+  AdapterStats adapter_stats(const ModelQueue* queue, AdapterId id) const;
   // Can a request of this length run at all, in an empty cache?
   bool CanEverFit(const ModelQueue* queue, uint32_t length, uint32_t branches) const;
 

@@ -51,9 +51,9 @@ struct ModelQueue {
   uint64_t steps = 0, rows = 0, prompt_tokens = 0, cached_tokens = 0, preemptions = 0;
   Turn turn;
 
-  bool HasWork() const {  // under the mutex
+  bool HasWork() {  // under the mutex
     return leaving || !arrived.empty() || !cancelled.empty() || !running.empty() ||
-           !waiting[0].empty() || !waiting[1].empty();
+           !waiting[0].empty() || !waiting[1].empty() || adapters.Unused();
   }
 };
 

@@ -32,6 +32,7 @@ bool IsModelFolder(const fs::path& path) {
 struct Runtime::OpenModel {
   explicit OpenModel(Executor& e) : executor(e) {}
   ~OpenModel() {
+    adapters.reset();
     engine.reset();
     executor.Call([this] {
       draft.reset();
@@ -43,6 +44,7 @@ struct Runtime::OpenModel {
   std::mutex opening;  // held while the model loads; a failed load leaves the place empty
   std::unique_ptr<model::Instance> instance, draft;
   std::unique_ptr<Engine> engine;
+  std::unique_ptr<AdapterTable> adapters;
 };
 
 Runtime::Runtime(const RuntimeOptions& options, plugins::Registry registry)
@@ -110,6 +112,7 @@ Status Runtime::Load(const std::string& path, OpenModel& open) {
     }
   }
   open.engine = std::make_unique<Engine>(executor_, *open.instance, std::move(draft));
+  open.adapters = std::make_unique<AdapterTable>(*open.engine);
   return Status();
 }
 
@@ -136,28 +139,6 @@ Result<std::unique_ptr<model::Instance>> Runtime::Place(const std::string& path,
   return instance;
 }
 
-Result<AdapterId> Runtime::OpenAdapter(Engine& engine, const std::string& name, float scale) {
-  MNW_ASSIGN(const std::string path, Resolve(name, "adapter"));
-  OpenedAdapter* open = nullptr;
-  {
-    const std::lock_guard lock(mutex_);
-    open = &adapters_[{&engine, Identity(path), scale}];
-  }
-  const std::lock_guard lock(open->opening);
-  if (open->id == 0) {
-    MNW_ASSIGN(const model::Adapter adapter,
-               model::Adapter::Load(path, engine.instance().adapter_target(), scale));
-    const std::string base = engine.identity(0);
-    std::string hash;
-    if (!base.empty()) {
-      MNW_ASSIGN(hash, model::ContentHash(model::FilesOf(path), CacheDirectory()));
-    }
-    MNW_ASSIGN(open->id, engine.LoadAdapter(adapter));
-    if (!base.empty()) engine.SetIdentity(open->id, AdapterIdentity(base, hash, scale));
-  }
-  return open->id;
-}
-
 Status Runtime::Identify(Engine& engine) {
   if (!engine.identity(0).empty()) return Status();
   MNW_ASSIGN(const std::string hash,
@@ -166,10 +147,33 @@ Status Runtime::Identify(Engine& engine) {
   return Status();
 }
 
+AdapterTable& Runtime::AdaptersOf(const Engine& engine) {
+  const std::lock_guard lock(mutex_);
+  return *models_.at(opened_.at(&engine))->adapters;
+}
+
+Result<AdapterHold> Runtime::OpenAdapter(Engine& engine, const std::string& name, float scale) {
+  MNW_ASSIGN(const std::string path, Resolve(name, "adapter"));
+  return AdaptersOf(engine).Open(Identity(path), scale);
+}
+
+AdapterHold Runtime::FindAdapter(Engine& engine, const std::string& path, float scale) {
+  return AdaptersOf(engine).Find(Identity(path), scale);
+}
+
+Status Runtime::CloseAdapter(Engine& engine, const std::string& name) {
+  const auto path = Resolve(name, "adapter");  // the file may be gone
+  if (AdaptersOf(engine).Close(path.ok() ? Identity(*path) : name)) return Status();
+  return Error(Code::kNotFound, "adapter '{}' is not loaded", name);
+}
+
+bool Runtime::HasPlaceForAdapter(Engine& engine) { return AdaptersOf(engine).HasPlace(); }
+
+std::vector<AdapterStatus> Runtime::Adapters(Engine& engine) { return AdaptersOf(engine).List(); }
+
 void Runtime::Close(Engine& engine) {
   std::unique_ptr<OpenModel> closed;  // goes without the lock: others may open models meanwhile
   const std::lock_guard lock(mutex_);
-  std::erase_if(adapters_, [&](const auto& a) { return std::get<0>(a.first) == &engine; });
   const auto model = models_.find(opened_.extract(&engine).mapped());
   closed = std::move(model->second);
   models_.erase(model);

@@ -9,10 +9,10 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <tuple>
 #include <utility>
 #include <vector>
 
+#include "engine/adapter_table.h"
 #include "engine/engine.h"
 #include "plugins/registry.h"
 
@@ -53,9 +53,18 @@ class Runtime {
   // are told too.
   Status Identify(Engine& engine);
 
-  // Loads an adapter beside an open model; `name` as of a model. It is loaded once for each scale
-  // and stays as long as the model.
-  Result<AdapterId> OpenAdapter(Engine& engine, const std::string& name, float scale = 1);
+  // Loads an adapter beside an open model, once for each scale; `name` as of a model. It has its
+  // place as long as it is held, and afterwards until another needs the place. kExhausted: all
+  // places are held. Holds go before the model is closed.
+  Result<AdapterHold> OpenAdapter(Engine& engine, const std::string& name, float scale = 1);
+  // The same without reading anything: null if it is not loaded. `path`: as of Resolve.
+  AdapterHold FindAdapter(Engine& engine, const std::string& path, float scale = 1);
+  // `name`: also an AdapterStatus's path. The next one who opens it gets what the file then is.
+  // Those who hold it go on; then, or at once if nobody does, its place, its memory and what is
+  // cached of its prompts are free. kNotFound: it is not loaded.
+  Status CloseAdapter(Engine& engine, const std::string& name);
+  std::vector<AdapterStatus> Adapters(Engine& engine);
+  bool HasPlaceForAdapter(Engine& engine);  // or are all of them held?
 
   // The file that Open or OpenAdapter takes for this name. `kind`, for messages: "model" or
   // "adapter".
@@ -65,15 +74,12 @@ class Runtime {
 
  private:
   struct OpenModel;
-  struct OpenedAdapter {
-    std::mutex opening;
-    AdapterId id = 0;  // not loaded
-  };
   Runtime(const RuntimeOptions& options, plugins::Registry registry);
   Status Load(const std::string& path, OpenModel& open);
   Status LoadDraft(const std::string& path, OpenModel& open, std::unique_ptr<ModelDraft>* draft);
   Result<std::unique_ptr<model::Instance>> Place(const std::string& path,
                                                  const model::InstanceOptions& options);
+  AdapterTable& AdaptersOf(const Engine& engine);
 
   RuntimeOptions options_;
   std::map<std::string, std::string> drafts_;  // paths, by the model's canonical one
@@ -84,8 +90,6 @@ class Runtime {
   std::mutex mutex_;
   std::map<std::string, std::unique_ptr<OpenModel>> models_;  // by canonical path
   std::map<const Engine*, std::string> opened_;               // to their canonical paths
-  // By engine, canonical path and scale.
-  std::map<std::tuple<const Engine*, std::string, float>, OpenedAdapter> adapters_;
 };
 
 }  // namespace minnow::engine

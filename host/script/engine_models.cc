@@ -1,6 +1,7 @@
 #include "script/engine_models.h"
 
 #include <ctime>
+#include <type_traits>
 #include <utility>
 
 #include "base/cache_dir.h"
@@ -12,14 +13,19 @@ namespace minnow::script {
 
 class EngineModels::EngineModel : public ModelApi {
  public:
-  EngineModel(engine::Engine& engine, engine::AdapterId adapter, std::string adapter_path)
-      : engine_(engine), adapter_(adapter), adapter_path_(std::move(adapter_path)) {}
+  EngineModel(engine::Runtime& runtime, LateCalls& late, engine::Engine& engine,
+              std::string adapter_path, float scale)
+      : runtime_(runtime),
+        late_(late),
+        engine_(engine),
+        adapter_path_(std::move(adapter_path)),
+        scale_(scale) {}
 
   const std::string& name() const override { return model().name(); }
 
   Result<std::string> Fingerprint() const override {
     std::vector<std::string> files = model().source().files();
-    if (adapter_ != 0) {
+    if (has_adapter()) {
       for (std::string& file : model::FilesOf(adapter_path_)) files.push_back(std::move(file));
     }
     return model::ContentHash(files, CacheDirectory());
@@ -44,70 +50,127 @@ class EngineModels::EngineModel : public ModelApi {
   }
 
   Result<engine::RequestId> Generate(engine::GenerateRequest request) override {
-    request.adapter = adapter_;
-    return engine_.Generate(std::move(request));
+    return Send(std::move(request), [](engine::Engine& engine, engine::GenerateRequest r) {
+      return engine.Generate(std::move(r));
+    });
   }
 
   Result<engine::RequestId> Classify(engine::ClassifyRequest request) override {
-    request.adapter = adapter_;
-    return engine::Classify(engine_, std::move(request));
+    return Send(std::move(request), engine::Classify);
   }
 
   Result<engine::RequestId> Score(engine::ContinuationsRequest request) override {
-    request.adapter = adapter_;
-    return engine::ScoreContinuations(engine_, std::move(request));
+    return Send(std::move(request), engine::ScoreContinuations);
   }
 
   Result<engine::RequestId> Embed(engine::EmbedRequest request) override {
     return engine_.Embed(std::move(request));
   }
 
-  void Cancel(engine::RequestId id) override { engine_.Cancel(id); }
+  void Cancel(engine::RequestId id) override {
+    if (!late_.Cancel(id)) engine_.Cancel(id);
+  }
 
   Result<std::vector<engine::TokenId>> DocumentPrefix(std::string_view document) const override {
     return engine::DocumentPrefix(model(), document);
   }
+  // An adapter may have to give up its place, and what is pinned through it with that.
   Result<engine::RequestId> Hold(engine::HoldRequest request) override {
-    request.adapter = adapter_;
+    MNW_TRY(CheckPins());
     return engine_.Hold(std::move(request));
   }
   Status SaveContext(engine::RequestId hold, std::string_view document,
                      const std::string& path) override {
-    return engine::SaveContext(engine_, hold, adapter_, document, path);
+    return engine::SaveContext(engine_, hold, 0, document, path);
   }
   Result<engine::RestoredContext> RestoreContext(const std::string& path) override {
-    return engine::RestoreContext(engine_, adapter_, path);
+    MNW_TRY(CheckPins());
+    return engine::RestoreContext(engine_, 0, path);
   }
 
   engine::Engine& engine() const { return engine_; }
-  engine::AdapterId adapter() const { return adapter_; }
+  bool has_adapter() const { return !adapter_path_.empty(); }
 
  private:
+  // Through the adapter, which keeps its place until the request is done.
+  template <class Request, class To>
+  Result<engine::RequestId> Send(Request request, To to) {
+    if (!has_adapter()) return to(engine_, std::move(request));
+    if (auto hold = runtime_.FindAdapter(engine_, adapter_path_, scale_)) {
+      return to(engine_, Through(std::move(hold), std::move(request), [] {}));
+    }
+    const auto done = request.on_done;
+    LateCalls::Call call{engine_, adapter_path_, scale_, nullptr, nullptr};
+    call.send = [this, to, request = std::move(request)](engine::AdapterHold hold,
+                                                         const std::function<void()>& ended) {
+      return to(engine_, Through(std::move(hold), request, ended));
+    };
+    call.fail = [done](Status status) { Fail(done, std::move(status)); };
+    return late_.Add(std::move(call));
+  }
+
+  template <class Request>
+  static Request Through(engine::AdapterHold hold, Request request, std::function<void()> ended) {
+    request.adapter = hold->id();
+    request.on_done = [hold = std::move(hold), ended = std::move(ended),
+                       done = std::move(request.on_done)](auto result) {
+      ended();
+      done(std::move(result));
+    };
+    return request;
+  }
+
+  template <class R>
+  static void Fail(const std::function<void(R)>& done, Status status) {
+    R result;
+    if constexpr (std::is_same_v<R, engine::GenerateResult>) {
+      if (status.code() == Code::kCancelled) {  // which is how a generation may end
+        result.finish_reason = engine::FinishReason::kCancelled;
+        status = Status();
+      }
+    }
+    result.status = std::move(status);
+    done(std::move(result));
+  }
+
+  Status CheckPins() const {
+    if (!has_adapter()) return Status();
+    return Error(Code::kUnsupported, "contexts are pinned of a model itself, not through an adapter");
+  }
+
   const model::Model& model() const { return engine_.instance().model(); }
 
+  engine::Runtime& runtime_;
+  LateCalls& late_;
   engine::Engine& engine_;
-  const engine::AdapterId adapter_;
   const std::string adapter_path_;
+  const float scale_;
 };
 
-EngineModels::EngineModels(engine::Runtime& runtime) : runtime_(runtime) {}
+EngineModels::EngineModels(engine::Runtime& runtime) : runtime_(runtime), late_(runtime) {}
 EngineModels::~EngineModels() = default;
 
 Result<ModelApi*> EngineModels::Open(const std::string& name) {
   MNW_ASSIGN(engine::Engine * engine, runtime_.Open(name));
   MNW_TRY(runtime_.Identify(*engine));
-  return Find(*engine, 0, "");
+  return Find(*engine, "", 1);
 }
 
 Result<ModelApi*> EngineModels::OpenAdapter(ModelApi& model, const std::string& name, float scale) {
   const auto& base = static_cast<EngineModel&>(model);
-  if (base.adapter() != 0) {
+  if (base.has_adapter()) {
     return Error(Code::kInvalid, "model '{}' has an adapter already; take it from the base",
                  base.name());
   }
-  MNW_ASSIGN(const engine::AdapterId id, runtime_.OpenAdapter(base.engine(), name, scale));
-  MNW_ASSIGN(std::string path, runtime_.Resolve(name, "adapter"));
-  return Find(base.engine(), id, std::move(path));
+  MNW_ASSIGN(const std::string path, runtime_.Resolve(name, "adapter"));
+  // Documents that go through others come to their ends.
+  const engine::Clock::time_point until = engine::Clock::now() + kAdapterPatience;
+  while (!runtime_.FindAdapter(base.engine(), path, scale) &&
+         !runtime_.HasPlaceForAdapter(base.engine()) && engine::Clock::now() < until) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  MNW_ASSIGN(const engine::AdapterHold hold, runtime_.OpenAdapter(base.engine(), path, scale));
+  return Find(base.engine(), hold->path(), scale);
 }
 
 Result<std::string> FolderModels::Find(const std::string& name, const char* kind) const {
@@ -129,11 +192,12 @@ Result<ModelApi*> FolderModels::OpenAdapter(ModelApi& model, const std::string& 
   return models_.OpenAdapter(model, path, scale);
 }
 
-ModelApi* EngineModels::Find(engine::Engine& engine, engine::AdapterId adapter,
-                             std::string adapter_path) {
+ModelApi* EngineModels::Find(engine::Engine& engine, const std::string& adapter_path, float scale) {
   std::lock_guard lock(mutex_);
-  std::unique_ptr<EngineModel>& model = models_[{&engine, adapter}];
-  if (!model) model = std::make_unique<EngineModel>(engine, adapter, std::move(adapter_path));
+  std::unique_ptr<EngineModel>& model = models_[{&engine, adapter_path, scale}];
+  if (!model) {
+    model = std::make_unique<EngineModel>(runtime_, late_, engine, adapter_path, scale);
+  }
   return model.get();
 }
 

@@ -1,13 +1,17 @@
 // The runtime's models as scripts see them.
+//
+// An adapter that is opened stays open for the script: if it loses its place to another, the next
+// call through it loads it again. Threads: as model_api.h says.
 #pragma once
 
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <utility>
+#include <tuple>
 
 #include "engine/runtime.h"
+#include "script/late_calls.h"
 #include "script/model_api.h"
 
 namespace minnow::script {
@@ -22,12 +26,13 @@ class EngineModels : public Models {
 
  private:
   class EngineModel;
-  ModelApi* Find(engine::Engine& engine, engine::AdapterId adapter, std::string adapter_path);
+  ModelApi* Find(engine::Engine& engine, const std::string& adapter_path, float scale);
 
   engine::Runtime& runtime_;
   std::mutex mutex_;
-  // Guarded by mutex_.
-  std::map<std::pair<engine::Engine*, engine::AdapterId>, std::unique_ptr<EngineModel>> models_;
+  // By engine, path of the adapter, empty: none, and its scale. Guarded by mutex_.
+  std::map<std::tuple<engine::Engine*, std::string, float>, std::unique_ptr<EngineModel>> models_;
+  LateCalls late_;
 };
 
 // For scripts of strangers: models by what they are called in the model folders, and no paths,

@@ -144,7 +144,8 @@ Status MakeAdapterKey(lua_State* L, std::string& key) {
 
 //---The same model through an adapter (LoRA). Calls through several adapters, and without any,
 //---share their batches. Waits as minnow.model does. Raises invalid for a model that has an adapter
-//---already.
+//---already. There is nothing to close: of more adapters than have places (--adapter-slots), those
+//---that were not used for longest give way, and are loaded again by the next call through them.
 //---@param name string  -- a file's path, or its name in the model directories
 //---@param options? minnow.AdapterOptions
 //---@return minnow.Model

@@ -43,7 +43,6 @@ class ContextTable {
     std::string model;  // the one it was made for
     std::shared_ptr<const std::string> document;
     std::shared_ptr<const Pin> pin{};  // null: it is not pinned
-    engine::AdapterId adapter = 0;     // through which it is pinned
   };
 
   // The id. Fails, with the time after which it may succeed, when there is no room.

@@ -36,11 +36,11 @@ Failure Keep(ContextTable& contexts, const CallPtr& call, const ModelUse& use, C
   Failure failure = contexts.Add(std::move(context), std::chrono::seconds(ttl), Clock::now(),
                                  response.mutable_id());
   if (!failure.ok()) return failure;
-  response.set_model(use->full_name());
+  response.set_model(use->name());
   response.set_document_tokens(n_tokens);
   response.set_ttl_seconds(ttl);
   call->Send(response);
-  call->Finish({}, {use->full_name(), {}, usage});
+  call->Finish({}, {use->name(), {}, usage});
   return {};
 }
 
@@ -62,12 +62,12 @@ void FinishPinned(const Making& m, Status status, engine::RequestId hold,
              {m.use->name(), m.document, MakePin(m.models, m.use->name(), hold), m.use->adapter()},
              m.n_tokens, m.ttl, usage);
   }
-  if (!failure.ok()) m.call->Finish(failure, {m.use->full_name(), {}, usage});
+  if (!failure.ok()) m.call->Finish(failure, {m.use->name(), {}, usage});
 }
 
 Failure Create(ModelTable& models, ContextTable& contexts, const CallPtr& call,
                const v1::CreateContextRequest& request) {
-  const ModelTable::Taken taken = models.TakeWithAdapter(request.model());
+  const ModelTable::Taken taken = models.Take(request.model());
   if (!taken.use) return taken.failure;
   const model::Model& model = taken.use->model();
   auto tokens = model.EncodeContinuation(request.document());
@@ -87,7 +87,6 @@ Failure Create(ModelTable& models, ContextTable& contexts, const CallPtr& call,
   auto prefix = engine::DocumentPrefix(model, request.document());
   if (!prefix.ok()) return Failure::AtField("document", prefix.status());
   hold.tokens = *std::move(prefix);
-  hold.adapter = taken.use->adapter();
   hold.deadline = call->info().deadline;
   hold.on_done = [making](Status status, engine::RequestId id, const engine::Usage& usage) {
     FinishPinned(making, std::move(status), id, usage);
@@ -137,7 +136,7 @@ Failure Inference::SaveContext(const CallPtr& call, const v1::SaveContextRequest
   const ModelTable::Taken taken = models_.Take(context.model);
   if (!taken.use) return taken.failure;
   files_.Post([call, context, use = taken.use, path = *path] {
-    const Status status = engine::SaveContext(use->engine(), context.pin->hold(), context.adapter,
+    const Status status = engine::SaveContext(use->engine(), context.pin->hold(), 0,
                                               *context.document, path);
     if (status.ok()) call->Send(v1::SaveContextResponse());
     call->Finish(status, {use->name(), {}, {}});
@@ -149,19 +148,19 @@ Failure Inference::RestoreContext(const CallPtr& call, const v1::RestoreContextR
   if (context_dir_.empty()) return NoFolder();
   const auto path = engine::ContextPath(context_dir_, request.name());
   if (!path.ok()) return Failure::AtField("name", path.status());
-  const ModelTable::Taken taken = models_.TakeWithAdapter(request.model());
+  const ModelTable::Taken taken = models_.Take(request.model());
   if (!taken.use) return taken.failure;
   const uint32_t ttl = request.has_ttl_seconds() ? request.ttl_seconds() : kDefaultTtl;
   files_.Post([this, call, use = taken.use, path = *path, ttl] {
-    auto restored = engine::RestoreContext(use->engine(), use->adapter(), path);
+    auto restored = engine::RestoreContext(use->engine(), 0, path);
     Failure failure = restored.ok() ? Failure() : PinRefused(restored.status());
     if (restored.ok()) {
       failure = Keep(contexts_, call, use,
                      {use->name(), std::make_shared<const std::string>(restored->document),
-                      MakePin(models_, use->name(), restored->hold), use->adapter()},
+                      MakePin(models_, use->name(), restored->hold)},
                      restored->n_tokens, ttl, {});
     }
-    if (!failure.ok()) call->Finish(failure, {use->full_name(), {}, {}});
+    if (!failure.ok()) call->Finish(failure, {use->name(), {}, {}});
   });
   return {};
 }

@@ -17,6 +17,15 @@ void Fill(const ModelStatus& status, v1::Model* out) {
   out->set_error(status.error);
 }
 
+void Fill(const AdapterInfo& info, v1::Adapter* out) {
+  out->set_name(info.name);
+  out->set_scale(info.status.scale);
+  out->set_rank(info.status.rank);
+  out->set_bytes(info.status.bytes);
+  out->set_requests(info.status.requests);
+  out->set_stays(info.stays);
+}
+
 Failure Describe(ModelTable& models, const CallPtr& call, const v1::DescribeRequest& request) {
   const ModelTable::Taken taken = models.Take(request.name());
   if (!taken.use) return taken.failure;
@@ -41,9 +50,26 @@ Failure Describe(ModelTable& models, const CallPtr& call, const v1::DescribeRequ
   response.mutable_load()->set_queued(stats.queued);
   response.mutable_load()->set_pages_used(stats.pages_used);
   response.mutable_load()->set_pages_total(stats.pages_total);
+  for (const AdapterInfo& info : models.Adapters(*taken.use)) Fill(info, response.add_adapters());
+  response.set_adapter_places(instance.options().adapter_slots);
   call->Send(response);
   call->Finish({}, {status->name, {}, {}});
   return {};
+}
+
+void LoadAdapter(ModelTable& models, const CallPtr& call, const v1::LoadAdapterRequest& request) {
+  const float scale = request.has_scale() ? request.scale() : 1;
+  Failure failure = models.LoadAdapter(request.model(), request.adapter(), scale);
+  v1::LoadAdapterResponse response;
+  std::string name;
+  if (const auto taken = models.Take(request.model()); failure.ok() && taken.use) {
+    name = taken.use->name();
+    for (const AdapterInfo& info : models.Adapters(*taken.use)) {
+      if (info.name == request.adapter() && info.stays) Fill(info, response.mutable_adapter());
+    }
+    call->Send(response);
+  }
+  call->Finish(failure, {name, {}, {}});
 }
 
 }  // namespace
@@ -88,6 +114,23 @@ void ModelService::AddTo(Router& router) {
                                   });
                                   return Failure();
                                 });
+  router.Add<v1::LoadAdapterRequest>(
+      kService, "LoadAdapter", Kind::kWork,
+      [this](const CallPtr& call, const v1::LoadAdapterRequest& request) {
+        models_.adapter_loader().Post(
+            [this, call, request] { LoadAdapter(models_, call, request); });
+        return Failure();
+      });
+  router.Add<v1::UnloadAdapterRequest>(
+      kService, "UnloadAdapter", Kind::kWork,
+      [this](const CallPtr& call, const v1::UnloadAdapterRequest& request) {
+        models_.adapter_loader().Post([this, call, request] {
+          const Failure failure = models_.UnloadAdapter(request.model(), request.adapter());
+          if (failure.ok()) call->Send(v1::UnloadAdapterResponse());
+          call->Finish(failure, {request.model(), {}, {}});
+        });
+        return Failure();
+      });
 }
 
 }  // namespace minnow::service

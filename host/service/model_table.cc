@@ -8,7 +8,10 @@ namespace minnow::service {
 ModelTable::ModelTable(engine::Runtime& runtime, std::function<void(const ModelStatus&)> on_change)
     : runtime_(runtime), on_change_(std::move(on_change)) {}
 
-ModelTable::Use::~Use() { table_.Release(name_); }
+ModelTable::Use::~Use() {
+  adapter_.reset();  // before the model may go
+  table_.Release(name_);
+}
 
 void ModelTable::Release(const std::string& name) {
   const std::lock_guard lock(mutex_);
@@ -58,42 +61,164 @@ ModelTable::Taken ModelTable::Take(const std::string& name) {
   return taken;
 }
 
-ModelTable::Taken ModelTable::TakeWithAdapter(const std::string& name) {
+namespace {
+
+constexpr const char* kAdapterLoading = "ADAPTER_LOADING";
+
+// "model:adapter" as both; without a colon the adapter is empty.
+struct Names {
+  std::string model, adapter;
+  bool both = false;
+};
+
+Names Split(const std::string& name) {
   const size_t colon = name.rfind(':');
-  if (colon == std::string::npos || Find(name).ok()) return Take(name);
+  if (colon == std::string::npos) return {name, ""};
+  return {name.substr(0, colon), name.substr(colon + 1), true};
+}
+
+}  // namespace
+
+// Under mutex_.
+const ModelTable::Entry::Adapter* ModelTable::FindAdapter(const std::string& model,
+                                                          const std::string& adapter) const {
+  const auto& adapters = entries_.at(model).adapters;
+  const auto it = adapters.find(adapter);
+  return it == adapters.end() ? nullptr : &it->second;
+}
+
+ModelTable::Taken ModelTable::TakeWithAdapter(const std::string& name) {
+  const Names names = Split(name);
+  if (!names.both || Find(name).ok()) return Take(name);
   Taken taken;
-  const std::shared_ptr<Use> use = TakeUse(name.substr(0, colon), &taken.failure);
+  const std::shared_ptr<Use> use = TakeUse(names.model, &taken.failure);
   if (!use) return taken;
-  taken.failure = OpenAdapter(*use, name.substr(colon + 1));
-  if (taken.failure.ok()) taken.use = use;
+  {
+    const std::lock_guard lock(mutex_);
+    if (const Entry::Adapter* known = FindAdapter(use->name(), names.adapter)) {
+      use->adapter_ = runtime_.FindAdapter(use->engine_, known->path, known->scale);
+    }
+  }
+  if (use->adapter_) {
+    use->adapter_name_ = names.adapter;
+    taken.use = use;
+    return taken;
+  }
+  taken.failure = {Error(Code::kUnavailable, "adapter '{}' is not loaded", names.adapter),
+                   kAdapterLoading};
+  taken.failure.retry_seconds = 1;
   return taken;
 }
 
-// Only files of the model folders: the name is a stranger's.
-Failure ModelTable::OpenAdapter(Use& use, const std::string& name) {
-  const auto refuse = [](const Status& status, const char* reason) {
-    Failure failure(status, reason);
-    failure.violations = {{"model", status.message()}};
-    return failure;
+bool ModelTable::MustLoad(const Failure& failure) { return failure.reason == kAdapterLoading; }
+
+ModelTable::Taken ModelTable::LoadForRequest(const std::string& name) {
+  Taken taken = TakeWithAdapter(name);  // it may be there by now
+  if (!MustLoad(taken.failure)) return taken;
+  const Names names = Split(name);
+  taken.failure = {};
+  const std::shared_ptr<Use> use = TakeUse(names.model, &taken.failure);
+  if (!use) return taken;
+  use->adapter_name_ = names.adapter;
+  use->adapter_ = OpenAdapter(*use, names.adapter, "", 1, "model", &taken.failure);
+  if (!use->adapter_) return taken;
+  taken.use = use;
+  const std::lock_guard lock(mutex_);
+  Entry::Adapter& known = entries_.at(use->name()).adapters[names.adapter];
+  if (!known.stays) known = {use->adapter_->path(), 1, nullptr};
+  return taken;
+}
+
+// Null: see the failure. A name that comes from a stranger stands for files of the model folders
+// only.
+engine::AdapterHold ModelTable::OpenAdapter(const Use& use, const std::string& name,
+                                            const std::string& path, float scale, const char* field,
+                                            Failure* failure) {
+  const auto refuse = [&](Status status, const char* reason) {
+    *failure = Failure(std::move(status), reason);
+    failure->violations = {{field, failure->status.message()}};
+    return nullptr;
   };
-  const auto path = runtime_.FindInFolders(name, "adapter");
-  if (!path.ok() && path.status().code() != Code::kNotFound) {
-    return Failure::AtField("model", path.status());
+  std::string file = path;
+  if (path.empty()) {
+    auto found = runtime_.FindInFolders(name, "adapter");
+    if (!found.ok() && found.status().code() == Code::kNotFound) {
+      return refuse(
+          Error(Code::kNotFound, "there is no adapter '{}' in the server's folders", name),
+          "ADAPTER_NOT_FOUND");
+    }
+    if (!found.ok()) {
+      *failure = Failure::AtField(field, found.status());
+      return nullptr;
+    }
+    file = *std::move(found);
   }
-  if (!path.ok()) {
-    return refuse(Error(Code::kNotFound, "there is no adapter '{}' in the server's folders", name),
-                  "ADAPTER_NOT_FOUND");
+  auto opened = runtime_.OpenAdapter(use.engine_, file, scale);
+  if (opened.ok()) return *std::move(opened);
+  const Status& why = opened.status();
+  if (why.code() == Code::kExhausted) {
+    const bool full = !runtime_.HasPlaceForAdapter(use.engine_);
+    *failure = Failure(why, full ? "TOO_MANY_ADAPTERS" : nullptr);
+    failure->retry_seconds = full ? 1 : 0;  // those that requests use come free
+    return nullptr;
   }
-  const auto id = runtime_.OpenAdapter(use.engine_, *path);
-  if (!id.ok() && id.status().code() == Code::kExhausted) return id.status();
-  if (!id.ok()) {
-    return refuse(Error(Code::kPrecondition, "adapter '{}' cannot be used with model '{}': {}",
-                        name, use.name(), id.status().message()),
-                  "ADAPTER_FAILED");
-  }
-  use.adapter_name_ = name;
-  use.adapter_ = *id;
+  return refuse(Error(Code::kPrecondition, "adapter '{}' cannot be used with model '{}': {}", name,
+                      use.name(), why.message()),
+                "ADAPTER_FAILED");
+}
+
+Failure ModelTable::LoadAdapter(const std::string& model, const std::string& adapter, float scale,
+                                const std::string& path) {
+  Failure failure;
+  const std::shared_ptr<const Use> use = TakeUse(model, &failure);
+  if (!use) return failure;
+  engine::AdapterHold opened = OpenAdapter(*use, adapter, path, scale, "adapter", &failure);
+  if (!opened) return failure;
+  std::string canonical = opened->path();
+  Entry::Adapter before{std::move(canonical), scale, std::move(opened)};
+  const std::lock_guard lock(mutex_);
+  std::swap(entries_.at(use->name()).adapters[adapter], before);
   return {};
+}
+
+Failure ModelTable::UnloadAdapter(const std::string& model, const std::string& adapter) {
+  Failure failure;
+  const std::shared_ptr<const Use> use = TakeUse(model, &failure);
+  if (!use) return failure;
+  std::string path;
+  for (const AdapterInfo& info : Adapters(*use)) {
+    if (info.name == adapter) path = info.status.path;
+  }
+  if (!path.empty()) {
+    {
+      const std::lock_guard lock(mutex_);
+      std::erase_if(entries_.at(use->name()).adapters,
+                    [&](const auto& known) { return known.second.path == path; });
+    }
+    if (runtime_.CloseAdapter(use->engine(), path).ok()) return {};
+  }
+  failure = {
+      Error(Code::kNotFound, "adapter '{}' of model '{}' is not loaded", adapter, use->name()),
+      "ADAPTER_NOT_FOUND"};
+  failure.violations = {{"adapter", failure.status.message()}};
+  return failure;
+}
+
+// A name that it was asked for with, else that of its file.
+std::vector<AdapterInfo> ModelTable::Adapters(const Use& use) const {
+  std::vector<AdapterInfo> infos;
+  const std::lock_guard lock(mutex_);
+  const auto& known = entries_.at(use.name()).adapters;
+  for (engine::AdapterStatus& status : runtime_.Adapters(use.engine())) {
+    AdapterInfo info{ServedName(status.path), false, std::move(status)};
+    for (const auto& [name, adapter] : known) {
+      if (adapter.path != info.status.path || adapter.scale != info.status.scale) continue;
+      info.name = name;
+      info.stays = adapter.stays != nullptr;
+    }
+    infos.push_back(std::move(info));
+  }
+  return infos;
 }
 
 void ModelTable::Announce(const std::string& name) {
@@ -154,6 +279,7 @@ Status ModelTable::Load(const std::string& name, const std::string& path) {
 Status ModelTable::Unload(const std::string& name, engine::Deadline deadline,
                           const std::atomic<bool>& cancelled) {
   engine::Engine* engine = nullptr;
+  std::map<std::string, Entry::Adapter> adapters;
   {
     std::unique_lock lock(mutex_);
     const auto it = entries_.find(name);
@@ -190,7 +316,9 @@ Status ModelTable::Unload(const std::string& name, engine::Deadline deadline,
       Set(entry, ModelState::kReady);
       return Error(Code::kPrecondition, "model '{}' has become a pipeline's", name);
     }
+    adapters = std::move(entry.adapters);
   }
+  adapters.clear();  // before their model
   runtime_.Close(*engine);
   const std::lock_guard lock(mutex_);
   Set(entries_.at(name), ModelState::kGone);

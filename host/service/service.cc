@@ -120,6 +120,9 @@ Status Service::Rep::LoadModels() {
     LogInfo("loading {}", model.name);
     MNW_TRY(models.Load(model.name, model.path));
   }
+  for (const auto& [model, path, scale] : options.adapters) {
+    MNW_TRY(models.LoadAdapter(model, ServedName(path), scale, path).status);
+  }
   return Status();
 }
 

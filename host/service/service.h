@@ -26,6 +26,11 @@ struct ServiceOptions {
     std::string name, path;
   };
   std::vector<NamedModel> models;
+  struct NamedAdapter {
+    std::string model, path;  // or a name in the model folders
+    float scale = 1;
+  };
+  std::vector<NamedAdapter> adapters;
   std::vector<std::string> pipelines;  // Lua files
   std::string context_dir{};           // where clients save contexts; empty: nowhere
   script::PipelineOptions scripts{};   // what they may spend and reach

@@ -35,6 +35,8 @@ class Inference {
   void AddContexts(Router& router);  // contexts.cc
   Failure SaveContext(const CallPtr& call, const v1::SaveContextRequest& request);
   Failure RestoreContext(const CallPtr& call, const v1::RestoreContextRequest& request);
+  template <class Request, class Handle>
+  Failure WithAdapter(const CallPtr& call, const Request& request, Handle handle);
 
   ModelTable& models_;
   Metrics& metrics_;
@@ -43,7 +45,8 @@ class Inference {
   Workers files_;  // reads and writes them
 };
 
-// minnow.v1.Models. Loading and unloading wait on a thread of their own, one after the other.
+// minnow.v1.Models. Loading and unloading wait on a thread of their own, one after the other;
+// that of adapters on the table's.
 class ModelService {
  public:
   explicit ModelService(ModelTable& models) : models_(models), admin_(1) {}

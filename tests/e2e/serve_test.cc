@@ -66,6 +66,9 @@ TEST(Serve, RefusesWhatItCannotServe) {
                Serve({"-m", kTiny, "--listen", "127.0.0.1:0", "--http", "0.0.0.0:0"}));
   CheckRefused(2, "belong together", Serve({"-m", kTiny, "--tls-cert", kTiny}));
   CheckRefused(2, "--max-requests", Serve({"-m", kTiny, "--max-requests", "0"}));
+  CheckRefused(2, "must be MODEL:ADAPTER", Serve({"-m", kTiny, "--lora", "llama.lora=0.5"}));
+  CheckRefused(3, "adapter 'llama' cannot be used with model 'llama'",
+               Serve({"-m", kTiny, "--lora", "llama:" + kTiny, "--listen", "127.0.0.1:0"}));
   const std::string tokens = dir / "tokens";
   std::ofstream(tokens) << "0123456789abcdef\n";
   ::chmod(tokens.c_str(), 0644);

@@ -17,11 +17,6 @@ TEST_GROUP(Methods) {
   }
 };
 
-std::string FieldOf(const grpc::Status& status) {
-  const auto bad = DetailOf<google::rpc::BadRequest>(status);
-  return bad.field_violations_size() ? bad.field_violations(0).field() : "";
-}
-
 TEST(Methods, GenerateStreamsWhatItSaysInTheEnd) {
   f.Start();
   auto stub = f.Inference();

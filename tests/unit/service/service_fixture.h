@@ -90,6 +90,11 @@ Detail DetailOf(const grpc::Status& status) {
 inline std::string ReasonOf(const grpc::Status& status) {
   return DetailOf<google::rpc::ErrorInfo>(status).reason();
 }
+// Of the first that is wrong, or empty.
+inline std::string FieldOf(const grpc::Status& status) {
+  const auto bad = DetailOf<google::rpc::BadRequest>(status);
+  return bad.field_violations_size() ? bad.field_violations(0).field() : "";
+}
 
 #define CHECK_GRPC_OK(expr)                                     \
   do {                                                          \

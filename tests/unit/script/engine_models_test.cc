@@ -1,0 +1,188 @@
+// Adapters of scripts that have fewer places than there are adapters.
+#include "script/engine_models.h"
+
+#include <filesystem>
+#include <future>
+#include <thread>
+
+#include "test_util.h"
+
+namespace minnow::test {
+namespace {
+
+namespace fs = std::filesystem;
+using engine::GenerateResult;
+using script::EngineModels;
+using script::ModelApi;
+
+TEST_GROUP(EngineModels) {
+  TempDir dir;
+  std::unique_ptr<engine::Runtime> runtime;
+  std::unique_ptr<EngineModels> models;
+  ModelApi* base = nullptr;
+
+  void setup() override {
+    const std::string golden = MINNOW_SOURCE_DIR "/tests/golden/models/";
+    for (const char* name : {"a", "b"}) {
+      fs::copy_file(golden + "llama.lora.gguf", dir / (std::string(name) + ".gguf"));
+    }
+    engine::RuntimeOptions options;
+    options.plugin_dirs = {MINNOW_BINARY_DIR "/plugins"};
+    options.n_threads = 1;
+    options.model_dirs = {golden, dir.path()};
+    options.instance.adapter_slots = 1;
+    options.instance.kv_tokens = 8192;
+    auto created = engine::Runtime::Create(options);
+    CHECK_OK(created.status());
+    runtime = *std::move(created);
+    models = std::make_unique<EngineModels>(*runtime);
+    auto opened = models->Open("llama");
+    CHECK_OK(opened.status());
+    base = *opened;
+  }
+  void teardown() override {
+    models.reset();
+    runtime.reset();
+  }
+
+  ModelApi& Adapter(const std::string& name, float scale = 1) {
+    auto opened = models->OpenAdapter(*base, name, scale);
+    if (!opened.ok()) FAIL(opened.status().message().c_str());
+    return **opened;
+  }
+  // Keeps the only place.
+  engine::AdapterHold Hold(const std::string& name) {
+    auto hold = runtime->OpenAdapter(**runtime->Open("llama"), name);
+    if (!hold.ok()) FAIL(hold.status().message().c_str());
+    return *std::move(hold);
+  }
+
+  struct Call {
+    engine::RequestId id = 0;
+    std::shared_ptr<std::promise<GenerateResult>> promise =
+        std::make_shared<std::promise<GenerateResult>>();
+    std::future<GenerateResult> answer = promise->get_future();
+  };
+  Call Send(ModelApi & model, uint32_t n = 8) {
+    Call call;
+    engine::GenerateRequest request;
+    request.prompt = {1, 5, 9, 11};
+    request.max_tokens = n;
+    request.ignore_end = true;
+    request.on_done = [promise = call.promise](GenerateResult r) {
+      promise->set_value(std::move(r));
+    };
+    auto id = model.Generate(std::move(request));
+    CHECK_OK(id.status());
+    call.id = *id;
+    return call;
+  }
+  std::string Text(Call call) {
+    const GenerateResult result = call.answer.get();
+    CHECK_OK(result.status);
+    return result.text;
+  }
+};
+
+TEST(EngineModels, AdaptersTakeTurnsWhereThereIsOnePlace) {
+  ModelApi &a = Adapter("a"), &weak = Adapter("a", 0.25f), &b = Adapter("b");
+  POINTERS_EQUAL(&a, &Adapter("a"));
+  CHECK(&a != &b && &a != &weak);
+  const std::string plain = Text(Send(*base)), strong = Text(Send(a)), little = Text(Send(weak));
+  CHECK(plain != strong && strong != little);
+  for (int round = 0; round < 3; ++round) {
+    Call calls[] = {Send(a), Send(weak), Send(*base), Send(b)};  // at the same time
+    STRCMP_EQUAL(strong.c_str(), Text(std::move(calls[0])).c_str());
+    STRCMP_EQUAL(little.c_str(), Text(std::move(calls[1])).c_str());
+    STRCMP_EQUAL(plain.c_str(), Text(std::move(calls[2])).c_str());
+    STRCMP_EQUAL(strong.c_str(), Text(std::move(calls[3])).c_str());
+  }
+  UNSIGNED_LONGS_EQUAL(1, runtime->Adapters(**runtime->Open("llama")).size());
+}
+
+TEST(EngineModels, ClassifyAndScoreFindTheirAdaptersToo) {
+  ModelApi& a = Adapter("a");
+  const auto score = [&](ModelApi& model) {
+    std::promise<engine::ScoreResult> promise;
+    engine::ContinuationsRequest request;
+    request.prompt = {1, 5, 9};
+    request.continuations = {{7, 8}};
+    request.on_done = [&](engine::ScoreResult r) { promise.set_value(std::move(r)); };
+    CHECK_OK(model.Score(std::move(request)).status());
+    const engine::ScoreResult result = promise.get_future().get();
+    CHECK_OK(result.status);
+    return result.continuations.at(0).logprob;
+  };
+  const auto classify = [&](ModelApi& model) {
+    std::promise<engine::ClassifyResult> promise;
+    engine::ClassifyRequest request;
+    request.prompt = {1, 5, 9};
+    request.labels = {"a", "b"};
+    request.on_done = [&](engine::ClassifyResult r) { promise.set_value(std::move(r)); };
+    CHECK_OK(model.Classify(std::move(request)).status());
+    const engine::ClassifyResult result = promise.get_future().get();
+    CHECK_OK(result.status);
+    return result.labels.at(0).logprob;
+  };
+  const auto scored = score(a);
+  const auto classified = classify(a);
+  CHECK(scored != score(*base) && classified != classify(*base));
+  Adapter("b");
+  CHECK(scored == score(a));
+  Adapter("b");
+  CHECK(classified == classify(a));
+}
+
+TEST(EngineModels, ACallWaitsForAPlaceThatOthersUse) {
+  ModelApi& a = Adapter("a");
+  const std::string expected = Text(Send(a));
+  engine::AdapterHold hold = Hold("b");
+  Call first = Send(a), second = Send(a);
+  CHECK(first.id != second.id);
+  CHECK(Text(Send(*base)) != expected);  // nobody waits for those two
+  CHECK(first.answer.wait_for(std::chrono::seconds(0)) == std::future_status::timeout);
+  hold.reset();
+  STRCMP_EQUAL(expected.c_str(), Text(std::move(first)).c_str());
+  STRCMP_EQUAL(expected.c_str(), Text(std::move(second)).c_str());
+}
+
+TEST(EngineModels, AWaitingCallCanBeCancelled) {
+  ModelApi& a = Adapter("a");
+  const engine::AdapterHold hold = Hold("b");
+  Call call = Send(a);
+  a.Cancel(call.id);
+  a.Cancel(call.id);
+  CHECK(call.answer.get().finish_reason == engine::FinishReason::kCancelled);
+  a.Cancel(call.id);  // which has ended
+}
+
+TEST(EngineModels, ACallThatCameLateCanBeCancelledWhenItRuns) {
+  ModelApi& a = Adapter("a");
+  Adapter("b");
+  Call call = Send(a, 1500);
+  while (runtime->Adapters(**runtime->Open("llama")).at(0).requests == 0) {
+    std::this_thread::yield();
+  }
+  a.Cancel(call.id);
+  CHECK(call.answer.get().finish_reason == engine::FinishReason::kCancelled);
+}
+
+TEST(EngineModels, AnAdapterWhoseFileIsGoneFailsTheCall) {
+  ModelApi& a = Adapter("a");
+  fs::remove(dir / "a.gguf");
+  CHECK_OK(Send(a).answer.get().status);  // it is in memory
+  Adapter("b");
+  const Status status = Send(a).answer.get().status;
+  CHECK_ERROR(Code::kNotFound, "a.gguf", status);
+}
+
+TEST(EngineModels, WaitingCallsEndWithTheirModels) {
+  ModelApi& a = Adapter("a");
+  const engine::AdapterHold hold = Hold("b");
+  Call call = Send(a);
+  models.reset();
+  CHECK_ERROR(Code::kUnavailable, "shutting down", call.answer.get().status);
+}
+
+}  // namespace
+}  // namespace minnow::test
