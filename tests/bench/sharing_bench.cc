@@ -6,15 +6,13 @@
 // that has the same tokens to read and to write; and beside the three with nothing kept. Rounds
 // alternate. Scheduling: short scores of labels at random moments, alone and while a batch keeps
 // the engine busy; the batch's rate alone, and beside them. Prints a Markdown page.
-#include <algorithm>
 #include <atomic>
-#include <cstdio>
 #include <future>
 #include <random>
 #include <thread>
 
 #include "CLI/CLI.hpp"
-#include "engine/noise.h"
+#include "bench.h"
 #include "engine/runtime.h"
 
 namespace minnow::bench {
@@ -30,22 +28,8 @@ struct Options {
   double seconds = 20, step_ms = 40;
 };
 
-double Quantile(std::vector<double> v, double q) {
-  std::sort(v.begin(), v.end());
-  return v[std::min(v.size() - 1, static_cast<size_t>(q * static_cast<double>(v.size())))];
-}
-
 double Since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-std::vector<TokenId> Text(const Engine& engine, size_t n, uint64_t seed) {
-  std::vector<TokenId> tokens(n);
-  for (size_t i = 0; i < n; ++i) {
-    tokens[i] = static_cast<TokenId>(engine::Mix(seed << 32 | i) %
-                                     const_cast<Engine&>(engine).instance().n_vocab());
-  }
-  return tokens;
 }
 
 engine::GenerateRequest Request(std::vector<TokenId> prompt, uint32_t n,
@@ -252,7 +236,5 @@ int main(int argc, char** argv) {
   app.add_option("--seconds", o.seconds);
   app.add_option("--step-ms", o.step_ms);
   CLI11_PARSE(app, argc, argv);
-  const minnow::Status status = minnow::bench::Main(o);
-  if (!status.ok()) std::fprintf(stderr, "%s\n", status.message().c_str());
-  return status.ok() ? 0 : 1;
+  return minnow::bench::ExitCode(minnow::bench::Main(o));
 }

@@ -11,18 +11,14 @@
 // the engine's own guesses, out of the prompt and the answer; with --draft a smaller model makes
 // guesses too, and a row more has sampled answers, in which nothing repeats: a draft with random
 // weights shows there what it costs until it is off. Prints a Markdown page.
-//
-// One thread is timed by its own processor time, so that other work on the machine disturbs little
-// but the memory.
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
-#include <ctime>
 #include <future>
 #include <map>
 #include <utility>
 
 #include "CLI/CLI.hpp"
+#include "bench.h"
 #include "engine/replay_draft.h"
 #include "engine/runtime.h"
 
@@ -39,23 +35,10 @@ struct Options {
   uint32_t threads = 0, prompt = 64, n = 128, rounds = 5;
 };
 
-double Median(std::vector<double> v) {
-  std::sort(v.begin(), v.end());
-  return v[v.size() / 2];
-}
-
-double Now(bool of_processor) {
-  timespec t{};
-  clock_gettime(of_processor ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &t);
-  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-}
-
 class Bench {
  public:
   Bench(engine::Engine& engine, const Options& o) : engine_(engine), o_(o) {
-    for (uint32_t i = 0; i < o.prompt; ++i) {
-      prompt_.push_back(static_cast<TokenId>(engine::Mix(i) % engine.instance().n_vocab()));
-    }
+    prompt_ = Text(engine, o.prompt, 0);
   }
 
   Status Run() {
@@ -225,7 +208,5 @@ int main(int argc, char** argv) {
   app.add_option("--rounds", o.rounds);
   app.add_option("--draft", o.draft);
   CLI11_PARSE(app, argc, argv);
-  const minnow::Status status = minnow::bench::Main(o);
-  if (!status.ok()) std::fprintf(stderr, "%s\n", status.message().c_str());
-  return status.ok() ? 0 : 1;
+  return minnow::bench::ExitCode(minnow::bench::Main(o));
 }
