@@ -1,8 +1,10 @@
 // Adapters of the CPU backend: for each slot of the pool and each site of the graph a pair of
-// packed f32 matrices, and the rows of a step that want them.
+// packed matrices, and the rows of a step that want them.
 //
-// A delta of rank r is A [r,K] and B [N,r], B multiplied by the scale. Memory is taken when a slot
-// is filled, so an empty pool costs nothing. Threads: as the contract's [ctx] tag.
+// A delta of rank r is A [r,K] and B [N,r], B multiplied by the scale, each in the narrowest of
+// BF16, F16 and F32 that holds all of its values exactly: the bits are the same, and with many
+// adapters in a batch it is their bytes that take the time. Memory is taken when a slot is filled,
+// so an empty pool costs nothing. Threads: as the contract's [ctx] tag.
 #pragma once
 
 #include <vector>
@@ -20,6 +22,7 @@ struct SlotRun {
 struct Delta {
   int64_t rank = 0;  // 0: none
   Buffer panels;     // of A, then of B
+  const LinearKernel *a_kernel = nullptr, *b_kernel = nullptr;
 
   const std::byte* a() const { return panels.data(); }
   // Panel p of B, counted over its parts.

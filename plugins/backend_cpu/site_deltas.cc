@@ -39,7 +39,6 @@ bool SiteDeltas::Active(const mnw_plan& plan) const {
 
 bool SiteDeltas::Project(const mnw_plan& plan, int ith, const Activations& x) const {
   if (!Active(plan)) return false;
-  const LinearKernel& kernel = plan.context->linear.f32;
   const int64_t max_rank = plan.adapters->max_rank;
   int64_t unit = 0;
   for (const SlotRun& run : plan.slot_runs[runs_].runs) {
@@ -52,8 +51,9 @@ bool SiteDeltas::Project(const mnw_plan& plan, int ith, const Activations& x) co
       for (int64_t t = run.begin; t < run.end; t += kRows) {
         for (int64_t p = 0; p < panels; p += at_once) {
           if (unit++ % plan.context->team.size() != ith) continue;
-          kernel.multiply(delta.a(), k, x, t, std::min(t + kRows, run.end), p, p + at_once,
-                          delta.rank, reinterpret_cast<float*>(plan.scratch(item.u)), max_rank);
+          delta.a_kernel->multiply(delta.a(), k, x, t, std::min(t + kRows, run.end), p, p + at_once,
+                                   delta.rank, reinterpret_cast<float*>(plan.scratch(item.u)),
+                                   max_rank);
         }
       }
     }
@@ -74,8 +74,8 @@ void SiteDeltas::Add(const mnw_plan& plan, uint32_t matrix, int64_t part, int64_
   for (const SlotRun& run : plan.slot_runs[runs_].runs) {
     const Delta& delta = plan.adapters->delta(run.slot, item->site);
     if (delta.rank == 0) continue;
-    plan.context->linear.accumulate(delta.b(first), delta.rank, u, run.begin, run.end, 0, p1 - p0,
-                                    n, y, ldy);
+    delta.b_kernel->accumulate(delta.b(first), delta.rank, u, run.begin, run.end, 0, p1 - p0, n, y,
+                               ldy);
   }
 }
 

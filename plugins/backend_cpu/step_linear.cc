@@ -13,6 +13,12 @@ namespace {
 // and up tiles of 512 rows (2 x 256 KiB) then stay in L2 for the activation.
 constexpr int64_t kTilePanels = 8;
 
+// The same where rows have deltas, of which the next adapter's begin somewhere else in memory after
+// each tile: the fewer rows, the longer the stretches. No more sums than 64 rows of a plain tile.
+int64_t DeltaTilePanels(int64_t n_rows, int64_t max_rows) {
+  return kTilePanels * std::max<int64_t>(1, std::min<int64_t>(64, max_rows) / n_rows);
+}
+
 // The input of one or more linears, and who quantizes it.
 class LinearInput {
  public:
@@ -62,7 +68,7 @@ void MultiplyShare(const mnw_plan& plan, int ith, const Weight& w, const Activat
   const Range r = Share(w.panels(), ith, plan.context->team.size());
   if (n_rows == 0) return;
   // With deltas tile by tile, so that the sums they continue are still in the cache.
-  const int64_t step = deltas.Active(plan) ? kTilePanels : r.end - r.begin;
+  const int64_t step = deltas.Active(plan) ? DeltaTilePanels(n_rows, 64) : r.end - r.begin;
   for (int64_t p0 = r.begin; p0 < r.end; p0 += step) {
     const int64_t p1 = std::min(p0 + step, r.end), n0 = p0 * kPanel;
     w.Multiply(*plan.context, ith, 0, p0, p1, x, n_rows, y + n0, ldy);
@@ -199,8 +205,11 @@ class GluStep final : public Step {
 
     const Range r = Share((gate.panels() + 1) / 2, ith, plan.context->team.size());
     const int64_t last = std::min(2 * r.end, gate.panels());
-    for (int64_t p = 2 * r.begin; p < last; p += kTilePanels) {
-      GateTile(plan, ith, gate, up, joint ? 1 : 0, x, n_rows, p, std::min(p + kTilePanels, last));
+    const int64_t tile =
+        n_rows > 0 && deltas_.Active(plan) ? DeltaTilePanels(n_rows, max_rows_) : kTilePanels;
+    for (int64_t p = 2 * r.begin; p < last; p += tile) {
+      GateTile(plan, ith, gate, up, joint ? 1 : 0, x, n_rows, p, std::min(p + tile, last),
+               tile * kPanel);
     }
     plan.context->team.Barrier();
 
@@ -218,22 +227,21 @@ class GluStep final : public Step {
   }
 
  private:
-  // Panels [p0,p1) of gate and up for all rows, activated, into h.
+  // Panels [p0,p1) of gate and up for all rows, activated, into h; `ld` floats of a tile's row.
   void GateTile(const mnw_plan& plan, int ith, const Weight& gate, const Weight& up,
-                int64_t up_part, const Activations& x, int64_t n_rows, int64_t p0,
-                int64_t p1) const {
+                int64_t up_part, const Activations& x, int64_t n_rows, int64_t p0, int64_t p1,
+                int64_t ld) const {
     const int64_t f = gate.n, n0 = p0 * kPanel, n = std::min(p1 * kPanel, f) - n0;
-    constexpr int64_t kLd = kTilePanels * kPanel;
     float* g = reinterpret_cast<float*>(plan.scratch(tiles_[static_cast<size_t>(ith)]));
-    float* u = g + max_rows_ * kLd;
-    gate.Multiply(*plan.context, ith, 0, p0, p1, x, n_rows, g, kLd);
-    up.Multiply(*plan.context, ith, up_part, p0, p1, x, n_rows, u, kLd);
-    deltas_.Add(plan, 1, 0, p0, p1, n, g, kLd);
-    deltas_.Add(plan, up_part ? 1 : 2, up_part, p0, p1, n, u, kLd);
+    float* u = g + max_rows_ * kTilePanels * kPanel;
+    gate.Multiply(*plan.context, ith, 0, p0, p1, x, n_rows, g, ld);
+    up.Multiply(*plan.context, ith, up_part, p0, p1, x, n_rows, u, ld);
+    deltas_.Add(plan, 1, 0, p0, p1, n, g, ld);
+    deltas_.Add(plan, up_part ? 1 : 2, up_part, p0, p1, n, u, ld);
     const bool keep = !quantize_ || down_deltas_.Active(plan);
     for (int64_t t = 0; t < n_rows; ++t) {
-      float* out = keep ? reinterpret_cast<float*>(plan.scratch(h_)) + t * f + n0 : g + t * kLd;
-      plan.context->vector.gated(act_, g + t * kLd, u + t * kLd, n, out);
+      float* out = keep ? reinterpret_cast<float*>(plan.scratch(h_)) + t * f + n0 : g + t * ld;
+      plan.context->vector.gated(act_, g + t * ld, u + t * ld, n, out);
       if (!quantize_) continue;
       const int64_t block = (t * f + n0) / kActBlock;
       plan.context->linear.quantize_row(out, n,

@@ -43,6 +43,8 @@ struct LinearKernel {
   // are written. Allocates nothing.
   void (*multiply)(const void* panels, int64_t k, const Activations& x, int64_t t0, int64_t t1,
                    int64_t p0, int64_t p1, int64_t n_total, float* y, int64_t ldy);
+  // As multiply, but each sum continues what stands in y. Null where the input is quantized.
+  decltype(multiply) accumulate;
 };
 
 // The kernels of one ISA level. Entries are never null: a level without its own kernel for a type
@@ -52,8 +54,6 @@ struct LinearKernels {
   // x[k] -> q[k], scale[k/32], sum[k/16] by the recipe: scale = max|x| / 127, q = x / scale
   // rounded.
   void (*quantize_row)(const float* x, int64_t k, int8_t* q, float* scale, int16_t* sum);
-  // As f32.multiply, but each sum continues what stands in y.
-  decltype(LinearKernel::multiply) accumulate;
 
   LinearKernel f32, f16, bf16, q8_0, q4_0, q5_0, q4_k, q5_k, q6_k;
 };

@@ -84,8 +84,9 @@ template <class Gguf>
 void UnpackRow(const void* panel, int64_t n, int64_t k, float* out);
 
 template <class Gguf>
-consteval LinearKernel Kernel(bool quantized_input, decltype(LinearKernel::multiply) multiply) {
-  return {quantized_input, PanelBytes<Gguf>, Pack<Gguf>, UnpackRow<Gguf>, multiply};
+consteval LinearKernel Kernel(bool quantized_input, decltype(LinearKernel::multiply) multiply,
+                              decltype(LinearKernel::accumulate) accumulate = nullptr) {
+  return {quantized_input, PanelBytes<Gguf>, Pack<Gguf>, UnpackRow<Gguf>, multiply, accumulate};
 }
 
 }  // namespace minnow::cpu::pack

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "harness.h"
+#include "minnow/sdk/half.h"
 
 using namespace minnow;
 using namespace minnow::cpu::test;
@@ -127,6 +128,56 @@ TEST(Adapters, ARowsBitsDependOnItsOwnAdapterAlone) {
           {1, 0, 0}, {{x, Row(ToWords(xv), t, kK)}, {slots, Row(ToWords(ids), t, 1)}})[0];
       CheckSameBits(one, Row(all, t, kK), fmt::format("type {}, row {}", int{type}, t));
     }
+  }
+}
+
+// Two more ranks that add nothing have values that neither F16 nor BF16 holds.
+TestDelta AsF32(const TestDelta& d, uint32_t site) {
+  TestDelta wide{d.slot, site, d.rank + 2, d.a, {}, d.scale};
+  const size_t k = d.a.size() / d.rank;
+  wide.a.insert(wide.a.end(), k, 0.1f);
+  wide.a.insert(wide.a.end(), k, 0.0f);
+  for (auto row = d.b.begin(); row != d.b.end(); row += d.rank) {
+    wide.b.insert(wide.b.end(), row, row + d.rank);
+    wide.b.insert(wide.b.end(), {0.0f, 0.1f});
+  }
+  return wide;
+}
+
+TEST(Adapters, HaveTheSameBitsInWhateverTypeTheyAreKept) {
+  constexpr uint32_t kRank = 19;
+  const auto f16 = [](float v) { return F16ToF32(F32ToF16(v)); };
+  const auto bf16 = [](float v) { return BF16ToF32(F32ToBF16(v)); };
+  for (const bool half : {true, false}) {
+    const auto narrow = [&](std::vector<float>& values) {
+      for (float& v : values) v = half ? f16(v) : bf16(v);
+      values[1] = -0.0f;
+      values[2] = half ? 0x1p-24f : 0x1p-120f;  // the smallest of F16; what F16 does not have
+    };
+    TestDelta delta = MakeDelta(random, 1, 5, kRank, kK, kN);
+    narrow(delta.a);
+    narrow(delta.b);
+    delta.scale = 2;
+    Model m;
+    const mnw_id x = m.Input({kK, kTokens, 1, 1}), slots = m.StepInput(MNW_INPUT_ADAPTER),
+                 w = m.RandomWeight(MNW_TYPE_Q8_0, {kK, kN, 1, 1}, random);
+    for (const uint32_t site : {5u, 8u}) {
+      m.Output(m.Emit(MNW_OP_linear, {x, w, MNW_NONE, slots}, mnw_linear_params{site})[0]);
+    }
+    m.Finish();
+    const std::vector<TestDelta> deltas = {delta, AsF32(delta, 8)};
+    for (const int64_t t : {1, 70}) {
+      const Inputs inputs = {{x, ToWords(random.Normals(kK * t))},
+                             {slots, ToWords(std::vector<int32_t>(static_cast<size_t>(t), 1))}};
+      const auto out = RunEverywhere(m, {t, 0, 0}, inputs, deltas);
+      CheckSameBits(out[1], out[0], half ? "F16" : "BF16");
+    }
+    const Context c;
+    Adapters narrow_pool(c, m, 2, 32), wide_pool(c, m, 2, 32);
+    narrow_pool.Set(deltas[0]);
+    wide_pool.Set(deltas[1]);
+    CHECK(Backend().adapters_bytes(narrow_pool.get()) * 2 <=
+          Backend().adapters_bytes(wide_pool.get()));
   }
 }
 

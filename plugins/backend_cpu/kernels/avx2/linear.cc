@@ -50,10 +50,9 @@ void QuantizeRow(const float* x, int64_t k, int8_t* q, float* scale, int16_t* su
 
 constexpr LinearKernels kKernels = {
     .quantize_row = QuantizeRow,
-    .accumulate = AccumulateF32,
-    .f32 = pack::Kernel<float>(false, MultiplyF32),
-    .f16 = pack::Kernel<pack::F16>(false, MultiplyF16),
-    .bf16 = pack::Kernel<pack::BF16>(false, MultiplyBF16),
+    .f32 = pack::Kernel<float>(false, MultiplyF32, AccumulateF32),
+    .f16 = pack::Kernel<pack::F16>(false, MultiplyF16, AccumulateF16),
+    .bf16 = pack::Kernel<pack::BF16>(false, MultiplyBF16, AccumulateBF16),
     .q8_0 = pack::Kernel<BlockQ8_0>(true, MultiplyQ8_0),
     .q4_0 = pack::Kernel<BlockQ4_0>(true, MultiplyQ4_0),
     .q5_0 = pack::Kernel<BlockQ5_0>(true, MultiplyQ5_0),

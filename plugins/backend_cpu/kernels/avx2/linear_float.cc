@@ -108,9 +108,19 @@ void MultiplyF16(const void* panels, int64_t k, const Activations& x, int64_t t0
   MultiplyFloat<F16>(panels, k, x, t0, t1, p0, p1, n_total, y, ldy, false);
 }
 
+void AccumulateF16(const void* panels, int64_t k, const Activations& x, int64_t t0, int64_t t1,
+                   int64_t p0, int64_t p1, int64_t n_total, float* y, int64_t ldy) {
+  MultiplyFloat<F16>(panels, k, x, t0, t1, p0, p1, n_total, y, ldy, true);
+}
+
 void MultiplyBF16(const void* panels, int64_t k, const Activations& x, int64_t t0, int64_t t1,
                   int64_t p0, int64_t p1, int64_t n_total, float* y, int64_t ldy) {
   MultiplyFloat<BF16>(panels, k, x, t0, t1, p0, p1, n_total, y, ldy, false);
+}
+
+void AccumulateBF16(const void* panels, int64_t k, const Activations& x, int64_t t0, int64_t t1,
+                    int64_t p0, int64_t p1, int64_t n_total, float* y, int64_t ldy) {
+  MultiplyFloat<BF16>(panels, k, x, t0, t1, p0, p1, n_total, y, ldy, true);
 }
 
 }  // namespace minnow::cpu::avx2

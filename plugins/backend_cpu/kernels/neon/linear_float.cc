@@ -80,9 +80,19 @@ void MultiplyF16(const void* panels, int64_t k, const Activations& x, int64_t t0
   Multiply<F16, false>(panels, k, x, t0, t1, p0, p1, n_total, y, ldy);
 }
 
+void AccumulateF16(const void* panels, int64_t k, const Activations& x, int64_t t0, int64_t t1,
+                   int64_t p0, int64_t p1, int64_t n_total, float* y, int64_t ldy) {
+  Multiply<F16, true>(panels, k, x, t0, t1, p0, p1, n_total, y, ldy);
+}
+
 void MultiplyBF16(const void* panels, int64_t k, const Activations& x, int64_t t0, int64_t t1,
                   int64_t p0, int64_t p1, int64_t n_total, float* y, int64_t ldy) {
   Multiply<BF16, false>(panels, k, x, t0, t1, p0, p1, n_total, y, ldy);
+}
+
+void AccumulateBF16(const void* panels, int64_t k, const Activations& x, int64_t t0, int64_t t1,
+                    int64_t p0, int64_t p1, int64_t n_total, float* y, int64_t ldy) {
+  Multiply<BF16, true>(panels, k, x, t0, t1, p0, p1, n_total, y, ldy);
 }
 
 }  // namespace minnow::cpu::neon

@@ -120,10 +120,9 @@ struct Q6_K : Panel<pack::Q6_KGroup> {
 
 constexpr LinearKernels kKernels = {
     .quantize_row = neon::QuantizeRow,
-    .accumulate = neon::AccumulateF32,
-    .f32 = pack::Kernel<float>(false, neon::MultiplyF32),
-    .f16 = pack::Kernel<pack::F16>(false, neon::MultiplyF16),
-    .bf16 = pack::Kernel<pack::BF16>(false, neon::MultiplyBF16),
+    .f32 = pack::Kernel<float>(false, neon::MultiplyF32, neon::AccumulateF32),
+    .f16 = pack::Kernel<pack::F16>(false, neon::MultiplyF16, neon::AccumulateF16),
+    .bf16 = pack::Kernel<pack::BF16>(false, neon::MultiplyBF16, neon::AccumulateBF16),
     .q8_0 = pack::Kernel<BlockQ8_0>(true, Multiply<Q8_0>),
     .q4_0 = pack::Kernel<BlockQ4_0>(true, Multiply<Q4_0>),
     .q5_0 = pack::Kernel<BlockQ5_0>(true, Multiply<Q5_0>),

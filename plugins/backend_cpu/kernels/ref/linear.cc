@@ -219,12 +219,13 @@ void Multiply(const void* panels, int64_t k, const Activations& x, int64_t t0, i
   }
 }
 
+template <class Format>
 void Accumulate(const void* panels, int64_t k, const Activations& x, int64_t t0, int64_t t1,
                 int64_t p0, int64_t p1, int64_t n_total, float* y, int64_t ldy) {
   for (int64_t n = p0 * kPanel; n < p1 * kPanel && n < n_total; ++n) {
-    const float* w = Row<F32>(panels, n, k);
+    const auto* w = Row<Format>(panels, n, k);
     for (int64_t t = t0; t < t1; ++t) {
-      y[t * ldy + n] = FloatDot<F32>(w, x, t, k, y[t * ldy + n]);
+      y[t * ldy + n] = FloatDot<Format>(w, x, t, k, y[t * ldy + n]);
     }
   }
 }
@@ -251,13 +252,14 @@ void QuantizeRow(const float* x, int64_t k, int8_t* q, float* scale, int16_t* su
 
 template <class Format>
 constexpr LinearKernel Kernel() {
-  return {BlockElements<Format>() > 1, PanelBytes<Format>, Pack<Format>, UnpackRow<Format>,
-          Multiply<Format>};
+  LinearKernel kernel = {BlockElements<Format>() > 1, PanelBytes<Format>, Pack<Format>,
+                         UnpackRow<Format>,           Multiply<Format>,   nullptr};
+  if constexpr (BlockElements<Format>() == 1) kernel.accumulate = Accumulate<Format>;
+  return kernel;
 }
 
 constexpr LinearKernels kKernels = {
     .quantize_row = QuantizeRow,
-    .accumulate = Accumulate,
     .f32 = Kernel<F32>(),
     .f16 = Kernel<F16>(),
     .bf16 = Kernel<BF16>(),
