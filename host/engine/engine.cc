@@ -32,7 +32,7 @@ Status Engine::CheckPrompt(std::span<const TokenId> prompt, uint64_t answer,
     return Error(
         Code::kOutOfRange,
         "prompt of {} tokens and answer of up to {} exceed the context of {}; shorten the text, "
-        "lower max_tokens or raise --ctx-size",
+        "lower max_tokens or raise --ctx-size; of a document, on_overflow says what to keep",
         prompt.size(), answer, instance_.n_ctx());
   }
   if (!executor_.CanEverFit(queue_, static_cast<uint32_t>(length), branches)) {

@@ -57,10 +57,9 @@ void FinishPinned(const Making& m, Status status, engine::RequestId hold,
                   const engine::Usage& usage) {
   Failure failure = PinRefused(status);
   if (status.ok()) {
-    failure =
-        Keep(m.contexts, m.call, m.use,
-             {m.use->name(), m.document, MakePin(m.models, m.use->name(), hold), m.use->adapter()},
-             m.n_tokens, m.ttl, usage);
+    failure = Keep(m.contexts, m.call, m.use,
+                   {m.use->name(), m.document, MakePin(m.models, m.use->name(), hold)}, m.n_tokens,
+                   m.ttl, usage);
   }
   if (!failure.ok()) m.call->Finish(failure, {m.use->name(), {}, usage});
 }
@@ -136,8 +135,8 @@ Failure Inference::SaveContext(const CallPtr& call, const v1::SaveContextRequest
   const ModelTable::Taken taken = models_.Take(context.model);
   if (!taken.use) return taken.failure;
   files_.Post([call, context, use = taken.use, path = *path] {
-    const Status status = engine::SaveContext(use->engine(), context.pin->hold(), 0,
-                                              *context.document, path);
+    const Status status =
+        engine::SaveContext(use->engine(), context.pin->hold(), 0, *context.document, path);
     if (status.ok()) call->Send(v1::SaveContextResponse());
     call->Finish(status, {use->name(), {}, {}});
   });

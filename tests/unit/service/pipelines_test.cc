@@ -1,4 +1,5 @@
 // Pipelines whose files change, and the priority of their calls.
+#include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -242,6 +243,14 @@ TEST(PipelinePriority, IsInteractiveForOneAndBatchForStreamsUnlessAsked) {
   f.options.access_log = dir / "log";
   f.Start();
   auto stub = f.Pipelines();
+  // A call is logged after its client has heard of its end, perhaps after the next one's.
+  const auto wait_for_lines = [&](size_t n) {
+    for (size_t lines = 0; lines < n; std::this_thread::yield()) {
+      std::ifstream in(dir / "log");
+      lines = static_cast<size_t>(std::count(std::istreambuf_iterator<char>(in), {}, '\n'));
+    }
+  };
+  size_t n_calls = 0;
   for (const v1::Priority priority :
        {v1::PRIORITY_UNSPECIFIED, v1::PRIORITY_INTERACTIVE, v1::PRIORITY_BATCH}) {
     v1::RunRequest one;
@@ -250,6 +259,7 @@ TEST(PipelinePriority, IsInteractiveForOneAndBatchForStreamsUnlessAsked) {
     one.set_priority(priority);
     Context context, streaming;
     CHECK_GRPC_OK(stub->Run(&context, one, &response));
+    wait_for_lines(++n_calls);
     auto stream = stub->RunStream(&streaming);
     v1::RunStreamRequest request;
     request.mutable_document();
@@ -260,6 +270,7 @@ TEST(PipelinePriority, IsInteractiveForOneAndBatchForStreamsUnlessAsked) {
     while (stream->Read(&result)) {
     }
     CHECK_GRPC_OK(stream->Finish());
+    wait_for_lines(++n_calls);
   }
   f.Stop();
   std::ifstream in(dir / "log");
