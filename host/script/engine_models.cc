@@ -135,8 +135,7 @@ class EngineModels::EngineModel : public ModelApi {
 
   Status CheckPins() const {
     if (!has_adapter()) return Status();
-    return Error(Code::kUnsupported,
-                 "contexts are pinned of a model itself, not through an adapter");
+    return Error(Code::kUnsupported, "contexts are pinned of a model itself, not through an adapter");
   }
 
   const model::Model& model() const { return engine_.instance().model(); }
@@ -164,10 +163,13 @@ Result<ModelApi*> EngineModels::OpenAdapter(ModelApi& model, const std::string& 
                  base.name());
   }
   MNW_ASSIGN(const std::string path, runtime_.Resolve(name, "adapter"));
-  // Documents that go through others come to their ends, or begin before this has the place.
-  PatientOpening opening(runtime_, base.engine(), path, scale);
-  while (!opening.Try()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  MNW_ASSIGN(const engine::AdapterHold hold, opening.result());
+  // Documents that go through others come to their ends.
+  const engine::Clock::time_point until = engine::Clock::now() + kAdapterPatience;
+  while (!runtime_.FindAdapter(base.engine(), path, scale) &&
+         !runtime_.HasPlaceForAdapter(base.engine()) && engine::Clock::now() < until) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  MNW_ASSIGN(const engine::AdapterHold hold, runtime_.OpenAdapter(base.engine(), path, scale));
   return Find(base.engine(), hold->path(), scale);
 }
 

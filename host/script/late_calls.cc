@@ -11,16 +11,6 @@ constexpr std::chrono::milliseconds kPause(5);
 
 }  // namespace
 
-bool PatientOpening::Try() {
-  const auto has_place = [&] { return runtime_.HasPlaceForAdapter(engine_); };
-  const auto is_there = [&] { return runtime_.FindAdapter(engine_, path_, scale_) != nullptr; };
-  const bool in_time = engine::Clock::now() < until_;
-  if (in_time && !has_place() && !is_there()) return false;
-  result_ = runtime_.OpenAdapter(engine_, path_, scale_);
-  const bool exhausted = !result_.ok() && result_.status().code() == Code::kExhausted;
-  return !exhausted || !in_time || (has_place() && ++races_ > kMostRaces);
-}
-
 LateCalls::~LateCalls() {
   {
     const std::lock_guard lock(mutex_);
@@ -37,8 +27,7 @@ engine::RequestId LateCalls::Add(Call call) {
     const std::lock_guard calls_lock(calls_->mutex);
     calls_->states[id].engine = &call.engine;
   }
-  auto opening = std::make_unique<PatientOpening>(runtime_, call.engine, call.path, call.scale);
-  waiting_.push_back({id, std::move(call), std::move(opening)});
+  waiting_.push_back({id, std::move(call), engine::Clock::now() + kAdapterPatience});
   if (!thread_.joinable()) thread_ = std::thread([this] { Work(); });
   wake_.notify_all();
   return id;
@@ -91,8 +80,11 @@ bool LateCalls::Try(Waiting& waiting, bool stop) {
     if (calls_->states.at(waiting.id).cancelled) stop = true;
   }
   if (stop) return fail(Error(Code::kCancelled, "cancelled"));
-  if (!waiting.opening->Try()) return false;
-  auto& hold = waiting.opening->result();
+  if (!runtime_.HasPlaceForAdapter(call.engine) && engine::Clock::now() < waiting.until &&
+      !runtime_.FindAdapter(call.engine, call.path, call.scale)) {
+    return false;
+  }
+  auto hold = runtime_.OpenAdapter(call.engine, call.path, call.scale);
   if (!hold.ok()) return fail(hold.status());
   const auto sent = call.send(*std::move(hold), end);
   if (!sent.ok()) return fail(sent.status());

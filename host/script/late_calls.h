@@ -20,29 +20,6 @@ namespace minnow::script {
 
 inline constexpr std::chrono::seconds kAdapterPatience{60};
 
-// Opens an adapter as soon as there is a place for it. Threads: one at a time.
-class PatientOpening {
- public:
-  PatientOpening(engine::Runtime& runtime, engine::Engine& engine, std::string path, float scale)
-      : runtime_(runtime), engine_(engine), path_(std::move(path)), scale_(scale) {}
-
-  bool Try();  // false: once more, a little later
-  Result<engine::AdapterHold>& result() { return result_; }
-
- private:
-  // A place that is free and yet not to be had was taken in between; but now and then memory is
-  // what is short.
-  static constexpr int kMostRaces = 20;
-
-  engine::Runtime& runtime_;
-  engine::Engine& engine_;
-  const std::string path_;
-  const float scale_;
-  const engine::Clock::time_point until_ = engine::Clock::now() + kAdapterPatience;
-  int races_ = 0;
-  Result<engine::AdapterHold> result_ = engine::AdapterHold();
-};
-
 class LateCalls {
  public:
   explicit LateCalls(engine::Runtime& runtime) : runtime_(runtime) {}
@@ -64,7 +41,7 @@ class LateCalls {
   struct Waiting {
     engine::RequestId id;
     Call call;
-    std::unique_ptr<PatientOpening> opening;
+    engine::Clock::time_point until;
   };
   struct State {
     engine::Engine* engine = nullptr;
