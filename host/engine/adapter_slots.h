@@ -41,7 +41,7 @@ class AdapterSlots {
     for (AdapterSlot& slot : slots_) {
       if (slot.state == AdapterSlot::kFree) return &slot;
     }
-    return Error(Code::kExhausted,
+    return Error(Code::kUnavailable,
                  "all {} places for adapters are taken; unload one, or make more with "
                  "--adapter-slots",
                  slots_.size());

@@ -23,7 +23,7 @@ Result<AdapterHold> AdapterTable::Open(const std::string& path, float scale) {
   const std::lock_guard loading(loading_);
   if (AdapterHold found = Find(path, scale)) return found;  // somebody has opened it meanwhile
   if (!HasPlace()) {
-    return Error(Code::kExhausted,
+    return Error(Code::kUnavailable,
                  "all {} places for adapters are in use; unload one, or make more with "
                  "--adapter-slots",
                  engine_.instance().options().adapter_slots);
@@ -40,7 +40,10 @@ Result<AdapterHold> AdapterTable::Open(const std::string& path, float scale) {
   }
   Result<AdapterId> id = engine_.LoadAdapter(adapter);
   // No place or no memory: either way it helps when another goes.
-  while (!id.ok() && id.status().code() == Code::kExhausted && GiveUpOne()) {
+  const auto is_short = [&] {
+    return id.status().code() == Code::kUnavailable || id.status().code() == Code::kExhausted;
+  };
+  while (!id.ok() && is_short() && GiveUpOne()) {
     id = engine_.LoadAdapter(adapter);
   }
   MNW_TRY(id.status());

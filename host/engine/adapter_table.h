@@ -50,10 +50,10 @@ class AdapterTable {
  public:
   explicit AdapterTable(Engine& engine) : engine_(engine) {}
 
-  // Loads it if it is not there. kExhausted: all places are held.
+  // Loads it if it is not there. kUnavailable: all places are held, at this moment; kExhausted: no
+  // memory.
   Result<AdapterHold> Open(const std::string& path, float scale);
   AdapterHold Find(const std::string& path, float scale);  // null: it would have to be loaded
-  bool HasPlace();  // for one more, perhaps that of one which nobody holds
   // Forgets it, at whatever scales it is loaded: who opens it next gets what the file then is.
   // Those who hold it go on; when nobody does, its memory is free when this returns. False: not
   // loaded.
@@ -67,6 +67,7 @@ class AdapterTable {
   };
   using Entries = std::map<std::pair<std::string, float>, Entry>;
 
+  bool HasPlace();           // for one more, perhaps that of one which nobody holds
   Entries::iterator Idle();  // under mutex_: the one to give up, or end
   bool GiveUpOne();
 

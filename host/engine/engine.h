@@ -47,7 +47,8 @@ class Engine {
                                  const ReadColumn& read);
 
   // Puts an adapter, loaded for this instance, beside the model, between two steps. Requests that
-  // name it then run through it, in one batch with others. kExhausted: all places are taken.
+  // name it then run through it, in one batch with others. kUnavailable: all places are taken;
+  // kExhausted: no memory.
   Result<AdapterId> LoadAdapter(const model::Adapter& adapter);
   // No new request may use it; those that do run to their ends, and then its memory is free.
   // kNotFound if it is not loaded.

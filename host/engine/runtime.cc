@@ -167,8 +167,6 @@ Status Runtime::CloseAdapter(Engine& engine, const std::string& name) {
   return Error(Code::kNotFound, "adapter '{}' is not loaded", name);
 }
 
-bool Runtime::HasPlaceForAdapter(Engine& engine) { return AdaptersOf(engine).HasPlace(); }
-
 std::vector<AdapterStatus> Runtime::Adapters(Engine& engine) { return AdaptersOf(engine).List(); }
 
 void Runtime::Close(Engine& engine) {

@@ -54,7 +54,7 @@ class Runtime {
   Status Identify(Engine& engine);
 
   // Loads an adapter beside an open model, once for each scale; `name` as of a model. It has its
-  // place as long as it is held, and afterwards until another needs the place. kExhausted: all
+  // place as long as it is held, and afterwards until another needs the place. kUnavailable: all
   // places are held. Holds go before the model is closed.
   Result<AdapterHold> OpenAdapter(Engine& engine, const std::string& name, float scale = 1);
   // The same without reading anything: null if it is not loaded. `path`: as of Resolve.
@@ -64,7 +64,6 @@ class Runtime {
   // cached of its prompts are free. kNotFound: it is not loaded.
   Status CloseAdapter(Engine& engine, const std::string& name);
   std::vector<AdapterStatus> Adapters(Engine& engine);
-  bool HasPlaceForAdapter(Engine& engine);  // or are all of them held?
 
   // The file that Open or OpenAdapter takes for this name. `kind`, for messages: "model" or
   // "adapter".

@@ -113,7 +113,8 @@ class EngineModels::EngineModel : public ModelApi {
   static Request Through(engine::AdapterHold hold, Request request, std::function<void()> ended) {
     request.adapter = hold->id();
     request.on_done = [hold = std::move(hold), ended = std::move(ended),
-                       done = std::move(request.on_done)](auto result) {
+                       done = std::move(request.on_done)](auto result) mutable {
+      hold.reset();  // who hears of the end finds the place free
       ended();
       done(std::move(result));
     };
@@ -165,12 +166,13 @@ Result<ModelApi*> EngineModels::OpenAdapter(ModelApi& model, const std::string& 
   MNW_ASSIGN(const std::string path, runtime_.Resolve(name, "adapter"));
   // Documents that go through others come to their ends.
   const engine::Clock::time_point until = engine::Clock::now() + kAdapterPatience;
-  while (!runtime_.FindAdapter(base.engine(), path, scale) &&
-         !runtime_.HasPlaceForAdapter(base.engine()) && engine::Clock::now() < until) {
+  auto hold = runtime_.OpenAdapter(base.engine(), path, scale);
+  while (hold.status().code() == Code::kUnavailable && engine::Clock::now() < until) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    hold = runtime_.OpenAdapter(base.engine(), path, scale);
   }
-  MNW_ASSIGN(const engine::AdapterHold hold, runtime_.OpenAdapter(base.engine(), path, scale));
-  return Find(base.engine(), hold->path(), scale);
+  MNW_TRY(hold.status());
+  return Find(base.engine(), (*hold)->path(), scale);
 }
 
 Result<std::string> FolderModels::Find(const std::string& name, const char* kind) const {

@@ -80,11 +80,10 @@ bool LateCalls::Try(Waiting& waiting, bool stop) {
     if (calls_->states.at(waiting.id).cancelled) stop = true;
   }
   if (stop) return fail(Error(Code::kCancelled, "cancelled"));
-  if (!runtime_.HasPlaceForAdapter(call.engine) && engine::Clock::now() < waiting.until &&
-      !runtime_.FindAdapter(call.engine, call.path, call.scale)) {
+  auto hold = runtime_.OpenAdapter(call.engine, call.path, call.scale);
+  if (hold.status().code() == Code::kUnavailable && engine::Clock::now() < waiting.until) {
     return false;
   }
-  auto hold = runtime_.OpenAdapter(call.engine, call.path, call.scale);
   if (!hold.ok()) return fail(hold.status());
   const auto sent = call.send(*std::move(hold), end);
   if (!sent.ok()) return fail(sent.status());

@@ -156,10 +156,13 @@ engine::AdapterHold ModelTable::OpenAdapter(const Use& use, const std::string& n
   auto opened = runtime_.OpenAdapter(use.engine_, file, scale);
   if (opened.ok()) return *std::move(opened);
   const Status& why = opened.status();
+  if (why.code() == Code::kUnavailable) {
+    *failure = Failure(Status(Code::kExhausted, why.message()), "TOO_MANY_ADAPTERS");
+    failure->retry_seconds = 1;  // places that requests use come free
+    return nullptr;
+  }
   if (why.code() == Code::kExhausted) {
-    const bool full = !runtime_.HasPlaceForAdapter(use.engine_);
-    *failure = Failure(why, full ? "TOO_MANY_ADAPTERS" : nullptr);
-    failure->retry_seconds = full ? 1 : 0;  // those that requests use come free
+    *failure = why;
     return nullptr;
   }
   return refuse(Error(Code::kPrecondition, "adapter '{}' cannot be used with model '{}': {}", name,

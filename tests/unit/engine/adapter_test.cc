@@ -152,7 +152,7 @@ TEST(EngineAdapters, ACancelledRequestLetsGoOfIt) {
 TEST(EngineAdapters, PlacesAreLimitedAndUsedAgainUnderNewNumbers) {
   FakeEngine fake(WithAdapters(2));
   const AdapterId first = Load(fake, 100), second = Load(fake, 200);
-  CHECK_ERROR(Code::kExhausted, "all 2 places for adapters are taken; unload one",
+  CHECK_ERROR(Code::kUnavailable, "all 2 places for adapters are taken; unload one",
               fake.engine().LoadAdapter(FakeAdapter(fake.instance(), 300)).status());
   CHECK_OK(fake.engine().UnloadAdapter(first));
   const AdapterId third = Load(fake, 300);
@@ -207,7 +207,7 @@ TEST(EngineAdapters, LoadingAndUnloadingUnderLoadChangesNoAnswer) {
         if (mark) {
           auto loaded = fake.engine().LoadAdapter(FakeAdapter(fake.instance(), mark));
           // All places may be taken by what others unloaded and still use.
-          if (!loaded.ok()) CHECK(loaded.status().code() == Code::kExhausted);
+          if (!loaded.ok()) CHECK(loaded.status().code() == Code::kUnavailable);
           id = loaded.ok() ? *loaded : 0;
           if (!id) mark = 0;
         }
