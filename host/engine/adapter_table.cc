@@ -34,8 +34,7 @@ Result<AdapterHold> AdapterTable::Open(const std::string& path, float scale) {
   const std::string base = engine_.identity(0);
   std::string identity;
   if (!base.empty()) {
-    MNW_ASSIGN(const std::string hash,
-               model::ContentHash(model::FilesOf(path), CacheDirectory()));
+    MNW_ASSIGN(const std::string hash, model::ContentHash(model::FilesOf(path), CacheDirectory()));
     identity = AdapterIdentity(base, hash, scale);
   }
   Result<AdapterId> id = engine_.LoadAdapter(adapter);

@@ -136,7 +136,8 @@ class EngineModels::EngineModel : public ModelApi {
 
   Status CheckPins() const {
     if (!has_adapter()) return Status();
-    return Error(Code::kUnsupported, "contexts are pinned of a model itself, not through an adapter");
+    return Error(Code::kUnsupported,
+                 "contexts are pinned of a model itself, not through an adapter");
   }
 
   const model::Model& model() const { return engine_.instance().model(); }

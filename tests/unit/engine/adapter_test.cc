@@ -93,6 +93,8 @@ TEST(EngineAdapters, AnUnloadedOneServesWhatHasBegunAndNothingElse) {
   const GenerateRequest request = Through(id, Request(Prompt(5, 1), 240));
   const AskedGenerate asked = Ask(fake.engine(), request);
   CHECK(fake.backend.CompleteNext());  // it runs
+  UNSIGNED_LONGS_EQUAL(1, fake.engine().adapter_stats(id).requests);
+  CHECK(fake.engine().adapter_stats(id).bytes > 0);
   std::atomic<bool> unloaded = false;
   std::thread unload([&] {
     CHECK_OK(fake.engine().UnloadAdapter(id));

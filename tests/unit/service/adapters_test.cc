@@ -176,26 +176,17 @@ TEST(Adapters, ThoseOfRequestsGiveWayAndLoadedOnesStay) {
   CHECK_GRPC_OK(Ask("llama:c").status);
 }
 
-TEST(Adapters, OneThatAStreamUsesDoesNotGiveWay) {
+TEST(Adapters, OneThatIsInUseDoesNotGiveWay) {
   f.runtime_options.instance.adapter_slots = 1;
   Start();
-  Context context;
-  v1::GenerateRequest request = Generation(1500);
-  request.set_model("llama:a");
-  auto reader = inference->Generate(&context, request);
-  v1::GenerateResponse response;
-  CHECK(reader->Read(&response) && reader->Read(&response));
-  LONGS_EQUAL(1, Describe().adapters(0).requests());
-  CHECK_GRPC(RESOURCE_EXHAUSTED, "TOO_MANY_ADAPTERS", Ask("llama:b").status);
-  context.TryCancel();
-  while (reader->Read(&response)) {
-  }
-  (void)reader->Finish();
-  grpc::Status status;
-  do {
-    status = Ask("llama:b").status;  // the engine lets go within a step
-  } while (ReasonOf(status) == "TOO_MANY_ADAPTERS");
-  CHECK_GRPC_OK(status);
+  engine::Engine& engine = **f.runtime->Open(kGolden + "llama.gguf");
+  auto hold = *f.runtime->OpenAdapter(engine, "a");  // as a request has it
+  const grpc::Status refused = Ask("llama:b").status;
+  CHECK_GRPC(RESOURCE_EXHAUSTED, "TOO_MANY_ADAPTERS", refused);
+  CHECK(DetailOf<google::rpc::RetryInfo>(refused).has_retry_delay());
+  STRCMP_EQUAL("a", Names().c_str());
+  hold.reset();
+  CHECK_GRPC_OK(Ask("llama:b").status);
   STRCMP_EQUAL("b", Names().c_str());
 }
 
