@@ -1,0 +1,205 @@
+// Languages of byte strings, written as expressions: what an answer may be.
+//
+// A term is an expression over bytes, concatenation, choice, counted repetition, intersection,
+// complement and named rules, which may be recursive. Equal terms are one number. What may follow
+// after a byte is again a term, its derivative (Brzozowski 1964; Owens, Reppy, Turon 2009), so a
+// term is also the state of whoever reads or writes an answer: a rule that stands at the front is
+// replaced by its body, what stands behind it is the stack. No term that is reached is a dead end:
+// kNever is the only one without a string.
+//
+// Intersection and complement are of terms without rules, and of any that have none inside.
+// Everything is bounded: work beyond the limits makes status() fail for good, and from then on
+// every new term is kNever; whoever builds or derives looks at it at the end.
+//
+// Threads: one at a time; not even the const methods run beside others.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/status.h"
+#include "constrain/byte_set.h"
+
+namespace minnow::constrain {
+
+using Term = uint32_t;
+using RuleId = uint32_t;
+
+inline constexpr Term kNever = 0;  // no string at all
+inline constexpr Term kEmpty = 1;  // the empty string, and only it
+inline constexpr uint32_t kUnbounded = std::numeric_limits<uint32_t>::max();
+
+struct CharRange {  // of Unicode scalar values, both included; surrogates in between are left out
+  char32_t first, last;
+};
+
+// How many tokens a literal takes at least; null where there is no vocabulary: one for each byte.
+class TokenCounter {
+ public:
+  virtual ~TokenCounter() = default;
+  virtual uint32_t CountTokens(std::string_view bytes) const = 0;
+};
+
+// A language given by states and what bytes do to them, for what no expression describes well: the
+// spans of a document. Every state has a way to its end.
+class Automaton {
+ public:
+  static constexpr uint32_t kDead = std::numeric_limits<uint32_t>::max();
+  virtual ~Automaton() = default;
+  virtual uint32_t Next(uint32_t state, uint8_t byte) = 0;  // kDead: not that byte
+  virtual bool Accepts(uint32_t state) = 0;
+  virtual ByteSet First(uint32_t state) = 0;      // the bytes whose Next is not kDead
+  virtual uint32_t Distance(uint32_t state) = 0;  // bytes to the nearest end, as Cost below
+};
+
+struct TermLimits {
+  size_t max_terms = 1'000'000;  // in all, those met while answering too
+  size_t max_nesting = 400;      // of terms in terms at the front of one
+  size_t max_explored = 50'000;  // states looked at to find whether one intersection has a string
+};
+
+class Terms {
+ public:
+  explicit Terms(const TokenCounter* counter = nullptr, TermLimits limits = {});
+  ~Terms();
+  Terms(const Terms&) = delete;
+  Terms& operator=(const Terms&) = delete;
+
+  // --- building ---
+  Term Bytes(const ByteSet& set);                 // any one of them
+  Term Literal(std::string_view bytes);           // exactly this
+  Term Chars(std::span<const CharRange> ranges);  // one character, as UTF-8
+  Term Concat(Term first, Term second);
+  Term Concat(std::span<const Term> parts);
+  Term Or(Term a, Term b);
+  Term Or(std::span<const Term> alternatives);
+  Term And(Term a, Term b);
+  Term Not(Term a);                                 // every byte string but these
+  Term Repeat(Term a, uint32_t min, uint32_t max);  // max may be kUnbounded
+  Term Optional(Term a) { return Repeat(a, 0, 1); }
+  Term Strings(std::span<const std::string> strings);  // one of them; thousands are cheap
+  // Decimal digits, and dots, which are passed over, whose number is a multiple of `divisor` (not
+  // 0, below 2^32); at least one digit.
+  Term Multiple(uint32_t divisor);
+  Term States(std::shared_ptr<Automaton> automaton, uint32_t start);
+  // Any sequence of characters without quotation marks, backslashes and control characters is among
+  // the strings of the repetitions of `character`: LeadingRepeats then sees these.
+  void MarkWide(Term character);
+
+  // A rule is declared, used in terms, and defined once.
+  RuleId Declare(std::string name);
+  Term Rule(RuleId rule);
+  void Define(RuleId rule, Term body);
+  // After all rules are defined: those without any string become kNever in effect, and those that
+  // can begin with themselves are refused by name. Nothing may be derived before it.
+  Status Seal();
+
+  // --- reading ---
+  bool Nullable(Term t) const { return nodes_[t].nullable; }  // is the empty string one of it?
+  Term Derive(Term t, uint8_t byte);  // what may follow; kNever: that byte may not
+  Term Derive(Term t, std::string_view bytes);
+  ByteSet First(Term t);  // every byte that may come first
+  // Tokens that suffice to get to the end: an upper bound of the shortest way, and one that some
+  // next byte makes smaller unless it is 0.
+  uint32_t Cost(Term t);
+
+  // The same language for whoever reads no more than `bytes` bytes of it: counts that cannot be
+  // reached by then are forgotten, so that many states become one.
+  Term Clamp(Term t, uint32_t bytes);
+  // How many characters, each of any kind but quotation marks, backslashes and control characters,
+  // may certainly follow: what a repetition at the front of a wide character leaves. 0 if none.
+  uint32_t LeadingRepeats(Term t) const;
+
+  const Status& status() const { return status_; }
+  size_t size() const { return nodes_.size(); }
+  size_t bytes() const;             // of memory, about
+  std::string Print(Term t) const;  // for messages and tests; long ones are cut
+
+ private:
+  enum class Kind : uint8_t {
+    kNever,
+    kEmpty,
+    kBytes,
+    kLiteral,
+    kConcat,
+    kOr,
+    kAnd,
+    kNot,
+    kRepeat,
+    kRule,
+    kMultiple,
+    kStates
+  };
+  enum class Live : uint8_t { kUnknown, kYes, kNo };
+  // What a and b are: kBytes, an index into sets_; kLiteral, offset and length in pool_; kConcat,
+  // the two; kOr and kAnd, offset and number in lists_; kNot and kRepeat, the term; kRule, the
+  // rule; kMultiple, divisor and remainder, and in `min` whether there was a digit; kStates, an
+  // index into automata_ and the state.
+  struct Node {
+    Kind kind;
+    bool nullable = false;
+    bool has_rule = false;
+    Live live = Live::kYes;
+    uint16_t height = 0;
+    uint32_t a = 0, b = 0, min = 0, max = 0;
+    uint32_t cost = kUnbounded;  // kUnbounded: not known yet, or none
+  };
+  struct RuleInfo {
+    std::string name;
+    Term body = kNever;
+    Term reference = kNever;
+    bool defined = false;
+  };
+
+  std::string_view Text(const Node& n) const { return std::string_view(pool_).substr(n.a, n.b); }
+  std::span<const Term> List(const Node& n) const {
+    return std::span<const Term>(lists_).subspan(n.a, n.b);
+  }
+  bool Dead(Term t) const { return t == kNever || nodes_[t].live == Live::kNo; }
+  uint64_t Hash(const Node& n, std::string_view text, std::span<const Term> list) const;
+  bool Same(const Node& n, const Node& o, std::string_view text, std::span<const Term> list) const;
+  Term Intern(Node node, std::string_view text = {}, std::span<const Term> list = {});
+  void Grow();
+  Term Fail(Code code, std::string message);
+
+  Term LiteralTail(Term literal);
+  Term ConcatTwo(Term first, Term second);
+  Term RawAnd(std::vector<Term> parts);  // may be without a string: its liveness is not known
+  Term Checked(Term t);
+  bool IsLive(Term root);
+  std::vector<uint8_t> Representatives(Term root) const;
+  void CollectSets(Term t, std::vector<ByteSet>* sets, std::vector<uint8_t>* visited) const;
+  Term Compute(Term t, uint8_t byte, bool raw);
+  Term DeriveConcat(Term t, uint8_t byte, bool raw);
+  uint32_t CostNow(const Node& n);  // of what its parts cost
+  uint32_t NodeCost(Term t);
+  void CollectHeads(Term t, std::vector<RuleId>* heads) const;
+  void SolveRules();
+  Status RefuseLeftRecursion() const;
+
+  const TokenCounter* counter_;
+  const TermLimits limits_;
+  Status status_;
+  bool sealed_ = false;
+  std::vector<Node> nodes_;
+  std::vector<uint32_t*> rows_;  // by term; null: nothing derived yet
+  std::vector<std::unique_ptr<uint32_t[]>> row_blocks_;
+  size_t rows_used_ = 0;
+  std::vector<uint32_t> table_;  // open addressing over nodes_
+  std::string pool_;
+  std::vector<Term> lists_;
+  std::vector<ByteSet> sets_;
+  std::vector<RuleInfo> rules_;
+  std::vector<std::shared_ptr<Automaton>> automata_;
+  std::vector<Term> wide_;
+  std::unordered_map<uint64_t, Term> clamped_;
+  size_t depth_ = 0;  // of Compute
+};
+
+}  // namespace minnow::constrain
