@@ -109,8 +109,9 @@ class Terms {
   // next byte makes smaller unless it is 0.
   uint32_t Cost(Term t);
 
-  // The same language for whoever reads no more than `bytes` bytes of it: counts that cannot be
-  // reached by then are forgotten, so that many states become one.
+  // The same language for whoever reads no more than `bytes` bytes of it, at the same cost: what a
+  // repetition may have at most is forgotten where it cannot be reached by then, so that many
+  // states become one.
   Term Clamp(Term t, uint32_t bytes);
   // How many characters, each of any kind but quotation marks, backslashes and control characters,
   // may certainly follow: what a repetition at the front of a wide character leaves. 0 if none.

@@ -1,0 +1,74 @@
+// A vocabulary as a tree of bytes: which tokens a state allows is found in one walk.
+//
+// Control, unknown and unused pieces are no part of it: an answer's text cannot hold them. Tokens
+// of the same bytes are one entry; Spread gives the others their bits. Threads: immutable.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "constrain/terms.h"
+#include "text/vocabulary.h"
+
+namespace minnow::constrain {
+
+using text::TokenId;
+
+// One bit for each token, in words of 32, as mnw_sample_row wants it.
+using MaskWords = std::vector<uint32_t>;
+
+class TokenTrie final : public TokenCounter {
+ public:
+  explicit TokenTrie(const text::Vocabulary& vocabulary);
+
+  // In depth-first order; the children of a node come right after it, `skip` is the first node
+  // that is not below it.
+  struct Node {
+    uint32_t skip;
+    TokenId token;  // that ends here, or kNoToken
+    uint8_t byte;
+    uint8_t depth;  // 1: a token's first byte
+  };
+  static constexpr size_t kLongest = 255;  // longer tokens are left out
+
+  std::span<const Node> nodes() const { return nodes_; }
+  // Without the wide tokens.
+  std::span<const Node> narrow_nodes() const { return narrow_; }
+  // Wide tokens are whole characters, none of them a quotation mark, backslash or control
+  // character: those of at most so many characters, all if more.
+  const MaskWords& wide(uint32_t characters) const;
+
+  size_t n_tokens() const { return bytes_.size(); }
+  size_t n_words() const { return (bytes_.size() + 31) / 32; }
+  uint32_t longest() const { return longest_; }  // in bytes
+  // Empty for tokens that are no part of it.
+  std::string_view Bytes(TokenId token) const { return bytes_[static_cast<size_t>(token)]; }
+  // Tokens of the same bytes as an allowed one are allowed.
+  void Spread(MaskWords* mask) const;
+
+  // The fewest that spell it; kUnbounded if none do.
+  uint32_t CountTokens(std::string_view bytes) const override;
+  // These tokens. REQUIRES: CountTokens is not kUnbounded.
+  std::vector<TokenId> Spell(std::string_view bytes) const;
+
+ private:
+  struct Twin {
+    TokenId token, twin;
+  };
+  static std::vector<Node> Build(std::span<const std::pair<std::string_view, TokenId>> sorted);
+  uint32_t FirstChild(std::string_view bytes, size_t at, uint32_t from, uint32_t end) const;
+  std::vector<uint32_t> CountBackwards(std::string_view bytes) const;
+  template <class F>
+  void ForEachToken(std::string_view bytes, size_t at, F f) const;
+
+  std::vector<std::string_view> bytes_;  // by id, into the vocabulary
+  std::vector<Node> nodes_, narrow_;
+  std::array<uint32_t, 257> first_ = {};  // of nodes_, by first byte
+  std::vector<MaskWords> wide_;
+  std::vector<Twin> twins_;
+  uint32_t longest_ = 0;
+};
+
+}  // namespace minnow::constrain
