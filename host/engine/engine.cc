@@ -53,6 +53,10 @@ Result<RequestId> Engine::Generate(GenerateRequest request) {
     return Error(Code::kInvalid, "a stop string is empty");
   }
   MNW_TRY(CheckPrompt(request.prompt, request.max_tokens));
+  std::shared_ptr<constrain::Grammar> grammar;
+  if (request.constraint) {
+    MNW_ASSIGN(grammar, MakeGrammar(request));
+  }
   const AdapterId adapter = request.adapter;
   const Deadline deadline = request.deadline;
   if (std::string fingerprint = Fingerprint(identity(adapter), request); !fingerprint.empty()) {
@@ -63,8 +67,29 @@ Result<RequestId> Engine::Generate(GenerateRequest request) {
     };
   }
   return executor_.Submit(
-      queue_, MakeGenerateJob(std::move(request), instance_.has_model() ? &model() : nullptr),
+      queue_,
+      MakeGenerateJob(std::move(request), instance_.has_model() ? &model() : nullptr,
+                      std::move(grammar)),
       adapter, deadline);
+}
+
+Result<std::shared_ptr<constrain::Grammar>> Engine::MakeGrammar(const GenerateRequest& request) {
+  if (!request.stop.empty() || request.ignore_end) {
+    return Error(Code::kInvalid,
+                 "stop strings and a {} exclude each other: the answer ends where it is complete",
+                 constrain::KindName(request.constraint.kind));
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    if (!grammars_) grammars_ = std::make_unique<constrain::GrammarCache>(model().tokenizer());
+  }
+  MNW_ASSIGN(std::shared_ptr<constrain::Grammar> grammar, grammars_->Get(request.constraint));
+  if (grammar->shortest() > request.max_tokens) {
+    return Error(
+        Code::kInvalid, "max_tokens is {}, but the shortest answer that the {} allows takes {}",
+        request.max_tokens, constrain::KindName(request.constraint.kind), grammar->shortest());
+  }
+  return grammar;
 }
 
 // How many paths of the tree may run side by side: as many as it has, within a few blocks of the

@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 
+#include "constrain/constraint.h"
 #include "engine/executor.h"
 #include "engine/prefix_state.h"
 #include "engine/request.h"
@@ -76,6 +77,7 @@ class Engine {
 
  private:
   Status CheckGenerates() const;
+  Result<std::shared_ptr<constrain::Grammar>> MakeGrammar(const GenerateRequest& request);
   Status CheckHolds(std::span<const TokenId> tokens) const;
   Status CheckPrompt(std::span<const TokenId> prompt, uint64_t answer, uint32_t branches = 0) const;
   uint32_t Branches(const ScoreRequest& request) const;
@@ -85,6 +87,7 @@ class Engine {
   ModelQueue* queue_;
   mutable std::mutex mutex_;                     // guards what follows
   std::map<AdapterId, std::string> identities_;  // of adapters that are loaded
+  std::unique_ptr<constrain::GrammarCache> grammars_;
 };
 
 }  // namespace minnow::engine

@@ -396,10 +396,12 @@ void Executor::Deliver(ModelQueue& queue, std::span<const float> output) {
     Status& status = failed[row.part];
     if (status.ok()) status = CheckFinite(values, row.position);
     if (!status.ok()) continue;
+    const size_t before = job.tokens.size();
     status = row.node >= 0 && !drafted ? job.OnTreeLogits(row.node, values)
                                        : job.OnLogits(row.position, values);
-    if (drafted && status.ok() && !job.finished()) {
-      queue.speculation.Drew(*job.drafts, job.tokens.back());
+    if (!drafted || !status.ok() || job.finished()) continue;
+    for (size_t k = before; k < job.tokens.size(); ++k) {  // one, and those that it forces
+      queue.speculation.Drew(*job.drafts, job.tokens[k]);
     }
   }
   CommitDrafts(queue, failed);

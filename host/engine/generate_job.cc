@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "engine/constrained.h"
 #include "engine/job.h"
 #include "engine/ngram_draft.h"
 #include "engine/sampler.h"
@@ -51,37 +52,73 @@ class StopStrings {
   std::string held_;
 };
 
+// What a grammar expects, and else what another source thinks.
+class ExpectedDraft final : public DraftSource {
+ public:
+  ExpectedDraft(std::shared_ptr<DraftSource> other, const Constrained& answer)
+      : other_(std::move(other)), answer_(answer) {}
+
+  std::vector<DraftNode> Propose(std::span<const TokenId> tokens, size_t most) override {
+    std::vector<DraftNode> nodes = other_->Propose(tokens, most);  // which sees all tokens
+    if (answer_.likely().empty()) return nodes;
+    nodes.clear();
+    for (TokenId token : answer_.likely()) {
+      if (nodes.size() == most) break;
+      nodes.push_back({static_cast<int32_t>(nodes.size()) - 1, token, DraftKind::kOther});
+    }
+    return nodes;
+  }
+  bool insists() const override { return other_->insists(); }
+
+ private:
+  std::shared_ptr<DraftSource> other_;
+  const Constrained& answer_;
+};
+
 class GenerateJob final : public Job {
  public:
-  GenerateJob(GenerateRequest request, const model::Model* model)
+  GenerateJob(GenerateRequest request, const model::Model* model,
+              std::shared_ptr<constrain::Grammar> grammar)
       : Job(std::move(request.prompt), request.priority, request.max_tokens),
         request_(std::move(request)),
         model_(model),
         stop_(request_.stop) {
     if (model_) decoder_.emplace(model_->tokenizer(), text::DecodeOptions{}, tokens);
+    if (grammar) {
+      constrained_.emplace(std::move(grammar));
+      // What the answer certainly begins with is computed with the prompt.
+      if (auto forced = constrained_->Force(request_.max_tokens); forced.ok())
+        beginning_ = *std::move(forced);
+      tokens.insert(tokens.end(), beginning_.begin(), beginning_.end());
+    }
     if (!request_.speculate) return;
-    drafts = request_.draft
-                 ? std::make_unique<Drafts>(request_.draft)
-                 : std::make_unique<Drafts>(std::make_shared<NgramDraft>(), request_.sampling);
+    std::shared_ptr<DraftSource> source =
+        request_.draft ? request_.draft : std::make_shared<NgramDraft>();
+    if (constrained_) source = std::make_shared<ExpectedDraft>(std::move(source), *constrained_);
+    drafts = request_.draft ? std::make_unique<Drafts>(std::move(source))
+                            : std::make_unique<Drafts>(std::move(source), request_.sampling);
   }
 
   bool WantsLogits(size_t position) const override { return position + 1 == tokens.size(); }
 
   Status OnLogits(size_t position, std::span<const float> logits) override {
-    MNW_ASSIGN(Choice choice,
-               Choose(logits, request_.sampling, position + 1, request_.n_logprobs, scratch_));
-    if (usage.completion_tokens++ == 0) first_token = Clock::now();
-    GeneratedToken token{choice.token, choice.logprob, std::move(choice.top)};
-    const bool ends = model_ && model_->tokenizer().EndsTurn(token.token) && !request_.ignore_end;
-    if (ends) {
-      --usage.completion_tokens;  // the end of the turn is no part of the answer
+    if (first_token.time_since_epoch().count() == 0) first_token = Clock::now();
+    for (TokenId token : std::exchange(beginning_, {})) Take({token, 0, {}, true});
+    if (constrained_ && constrained_->finished()) {
       Stop(FinishReason::kStop);
       return Status();
     }
-    tokens.push_back(token.token);
-    Show(token);
-    result_.tokens.push_back(std::move(token));
-    if (!finished_ && usage.completion_tokens >= request_.max_tokens) Stop(FinishReason::kLength);
+    MNW_ASSIGN(Choice choice, Draw(position, logits));
+    const bool ends = model_ && model_->tokenizer().EndsTurn(choice.token) && !request_.ignore_end;
+    if (ends) {  // it is no part of the answer
+      Stop(FinishReason::kStop);
+      return Status();
+    }
+    tokens.push_back(choice.token);
+    Take({choice.token, choice.logprob, std::move(choice.top)});
+    if (constrained_) MNW_TRY(Constrain(choice.token));
+    // A grammar's answer is complete then.
+    if (!finished_ && Left() == 0) Stop(constrained_ ? FinishReason::kStop : FinishReason::kLength);
     return Status();
   }
 
@@ -99,6 +136,34 @@ class GenerateJob final : public Job {
   }
 
  private:
+  // Tokens that the answer may still have.
+  uint32_t Left() const { return request_.max_tokens - usage.completion_tokens; }
+
+  Result<Choice> Draw(size_t position, std::span<const float> logits) {
+    if (!constrained_)
+      return Choose(logits, request_.sampling, position + 1, request_.n_logprobs, scratch_);
+    return constrained_->Choose(logits, request_.sampling, position + 1, request_.n_logprobs,
+                                Left(), scratch_);
+  }
+
+  // The grammar's part of a token that was drawn: what has to follow, and the end.
+  Status Constrain(TokenId token) {
+    MNW_TRY(constrained_->Accept(token));
+    MNW_ASSIGN(const std::vector<TokenId> forced, constrained_->Force(Left()));
+    for (TokenId next : forced) {
+      tokens.push_back(next);
+      Take({next, 0, {}, true});
+    }
+    if (constrained_->finished()) Stop(FinishReason::kStop);
+    return Status();
+  }
+
+  void Take(GeneratedToken token) {
+    ++usage.completion_tokens;
+    Show(token);
+    result_.tokens.push_back(std::move(token));
+  }
+
   void Show(const GeneratedToken& token) {
     if (!decoder_) return;
     const std::string* met = nullptr;
@@ -134,6 +199,8 @@ class GenerateJob final : public Job {
   const model::Model* model_;  // null in tests without a file: no text, no end of turn
   StopStrings stop_;
   std::optional<text::StreamDecoder> decoder_;
+  std::optional<Constrained> constrained_;  // the answer obeys a grammar
+  std::vector<TokenId> beginning_;          // that it forces, until it is shown
   SamplerScratch scratch_;
   GenerateResult result_;
   bool finished_ = false;
@@ -155,8 +222,9 @@ void Job::StopClock() {
   usage.decode_seconds = spoke ? seconds(first_token, now) : 0;
 }
 
-std::unique_ptr<Job> MakeGenerateJob(GenerateRequest request, const model::Model* model) {
-  return std::make_unique<GenerateJob>(std::move(request), model);
+std::unique_ptr<Job> MakeGenerateJob(GenerateRequest request, const model::Model* model,
+                                     std::shared_ptr<constrain::Grammar> grammar) {
+  return std::make_unique<GenerateJob>(std::move(request), model, std::move(grammar));
 }
 
 }  // namespace minnow::engine

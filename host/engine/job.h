@@ -92,7 +92,9 @@ class Job {
 };
 
 // Each checks nothing: the engine has refused bad requests.
-std::unique_ptr<Job> MakeGenerateJob(GenerateRequest request, const model::Model* model);
+// `grammar`: made of request.constraint; null if it has none.
+std::unique_ptr<Job> MakeGenerateJob(GenerateRequest request, const model::Model* model,
+                                     std::shared_ptr<constrain::Grammar> grammar = nullptr);
 std::unique_ptr<Job> MakeScoreJob(ScoreRequest request, uint32_t branches);
 std::unique_ptr<Job> MakeLogitsJob(LogitsRequest request);
 std::unique_ptr<Job> MakeEmbedJob(EmbedRequest request);

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "constrain/constraint.h"
 
 namespace minnow::engine {
 
@@ -55,6 +56,7 @@ struct GeneratedToken {
   TokenId token;
   float logprob;
   std::vector<TokenLogprob> top;  // Request::n_logprobs of them, descending
+  bool forced = false;            // the grammar left no choice: the model was not asked
 };
 
 struct Usage {
@@ -83,10 +85,12 @@ struct GenerateRequest {
   uint32_t max_tokens = 256;
   Sampling sampling;
   uint32_t n_logprobs = 0;
-  std::vector<std::string> stop;       // strings; the model's end-of-turn tokens always stop
-  bool ignore_end = false;             // benchmarks: run to max_tokens
-  bool speculate = true;               // guess ahead where it pays; the answer is the same
-  std::shared_ptr<DraftSource> draft;  // who guesses, for this request alone; null: as speculation.h says
+  std::vector<std::string> stop;     // strings; the model's end-of-turn tokens always stop
+  bool ignore_end = false;           // benchmarks: run to max_tokens
+  constrain::Constraint constraint;  // what the answer has to be; it then ends within max_tokens
+  bool speculate = true;             // guess ahead where it pays; the answer is the same
+  std::shared_ptr<DraftSource>
+      draft;  // who guesses, for this request alone; null: as speculation.h says
   Priority priority = Priority::kInteractive;
   // Text that can no longer become part of a stop string or of an incomplete UTF-8 sequence. May be
   // null.

@@ -1,6 +1,7 @@
 #include "engine/sampler.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -18,6 +19,21 @@ struct Better {
     return la > lb || (la == lb && a < b);
   }
 };
+
+// Calls f for each token that may be chosen, in order.
+template <class F>
+void ForEachAllowed(size_t n, std::span<const uint32_t> mask, F f) {
+  if (mask.empty()) {
+    for (size_t i = 0; i < n; ++i) f(i);
+    return;
+  }
+  for (size_t w = 0; w < mask.size(); ++w) {
+    for (uint32_t bits = mask[w]; bits != 0; bits &= bits - 1) {
+      const size_t i = w * 32 + static_cast<size_t>(std::countr_zero(bits));
+      if (i < n) f(i);
+    }
+  }
+}
 
 void TopP(std::span<const float> logits, const Sampling& s, float best, std::vector<TokenId>& ids) {
   const auto weight = [&](TokenId id) {
@@ -38,16 +54,16 @@ void TopP(std::span<const float> logits, const Sampling& s, float best, std::vec
 // The ids that top_k, top_p and min_p leave, of those within kGumbelRange temperatures of the best:
 // noise cannot lift any other above it, and in top_p's sums they have no weight.
 void Candidates(std::span<const float> logits, const Sampling& s, float best,
-                std::vector<TokenId>& ids) {
+                std::span<const uint32_t> mask, std::vector<TokenId>& ids) {
   const auto below_best = [&](TokenId id) {
     return (double{best} - logits[static_cast<size_t>(id)]) / s.temperature;
   };
   ids.clear();
-  for (size_t i = 0; i < logits.size(); ++i) {
+  ForEachAllowed(logits.size(), mask, [&](size_t i) {
     // Neither NaN nor infinity passes.
     const TokenId id = static_cast<TokenId>(i);
     if (logits[i] <= best && below_best(id) <= kGumbelRange) ids.push_back(id);
-  }
+  });
   if (s.top_k > 0 && ids.size() > s.top_k) {
     std::nth_element(ids.begin(), ids.begin() + s.top_k, ids.end(), Better{logits});
     ids.resize(s.top_k);
@@ -60,8 +76,8 @@ void Candidates(std::span<const float> logits, const Sampling& s, float best,
 }
 
 TokenId Draw(std::span<const float> logits, const Sampling& s, uint64_t position, float best,
-             std::vector<TokenId>& ids) {
-  Candidates(logits, s, best, ids);
+             std::span<const uint32_t> mask, std::vector<TokenId>& ids) {
+  Candidates(logits, s, best, mask, ids);
   TokenId chosen = ids[0];
   double largest = -std::numeric_limits<double>::infinity();
   for (TokenId id : ids) {
@@ -101,16 +117,18 @@ Status Validate(const Sampling& s) {
 }
 
 Result<Choice> Choose(std::span<const float> logits, const Sampling& sampling, uint64_t position,
-                      uint32_t n_top, SamplerScratch& work) {
+                      uint32_t n_top, SamplerScratch& work, std::span<const uint32_t> mask) {
   size_t best = logits.size();
-  for (size_t i = 0; i < logits.size(); ++i) {
+  ForEachAllowed(logits.size(), mask, [&](size_t i) {
     if (std::isfinite(logits[i]) && (best == logits.size() || logits[i] > logits[best])) best = i;
-  }
-  if (best == logits.size()) return Error(Code::kInternal, "the model gave no finite logit");
+  });
+  if (best == logits.size())
+    return Error(Code::kInternal, "the model gave no finite logit{}",
+                 mask.empty() ? "" : " for a token that may come");
   Choice choice;
   choice.token = static_cast<TokenId>(best);
   if (sampling.temperature > 0)
-    choice.token = Draw(logits, sampling, position, logits[best], work.ids);
+    choice.token = Draw(logits, sampling, position, logits[best], mask, work.ids);
   if (n_top == 0) return choice;
 
   const double total = LogSumExp(logits);

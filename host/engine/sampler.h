@@ -19,10 +19,11 @@ struct SamplerScratch {
   std::vector<TokenId> ids;
 };
 
-// `position`: of the token to be chosen, the counter of the noise. What is not finite is never
-// chosen nor listed; a row without a finite logit is kInternal.
+// `position`: of the token to be chosen, the counter of the noise. `mask`: bit i set, token i may
+// be chosen; what it leaves out has no bit; empty: all may. What is not finite is never chosen nor
+// listed; a row without a finite logit that may be chosen is kInternal.
 Result<Choice> Choose(std::span<const float> logits, const Sampling& sampling, uint64_t position,
-                      uint32_t n_top, SamplerScratch& work);
+                      uint32_t n_top, SamplerScratch& work, std::span<const uint32_t> mask = {});
 
 // log(sum(exp(logits))) of the finite ones, in double; -infinity if there are none.
 double LogSumExp(std::span<const float> logits);
