@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <utility>
 
 namespace minnow::constrain {
@@ -54,6 +55,7 @@ void Grammar::Walk(std::span<const TokenTrie::Node> nodes, Term state, uint32_t 
       continue;
     }
     at[node.depth] = next;
+    mask->deepest = std::max<uint32_t>(mask->deepest, node.depth);
     ++i;
     if (node.token == text::kNoToken) continue;
     const uint32_t cost = terms_->Cost(next);
@@ -63,22 +65,15 @@ void Grammar::Walk(std::span<const TokenTrie::Node> nodes, Term state, uint32_t 
   }
 }
 
-const Grammar::Mask& Grammar::MaskOf(Term state) {
-  const Term key = terms_->Clamp(state, trie_->longest());
-  if (const auto it = masks_.find(key); it != masks_.end()) return it->second;
-  Mask mask;
-  const uint32_t wide = terms_->LeadingRepeats(key);
-  if (wide > 0) {
-    mask.words = trie_->wide(wide);
-    mask.worst = terms_->Cost(key);
-    Walk(trie_->narrow_nodes(), key, kUnbounded, &mask);
-  } else {
-    mask.words.assign(trie_->n_words(), 0);
-    Walk(trie_->nodes(), key, kUnbounded, &mask);
-  }
+const Grammar::Mask& Grammar::MaskOf(Term open) {
+  if (const auto it = masks_.find(open); it != masks_.end()) return it->second;
+  Mask mask{.words = MaskWords(trie_->n_words())};
+  const bool is_wide = terms_->LeadingRepeats(open) > 0;
+  if (is_wide) mask.worst = terms_->Cost(open);
+  Walk(is_wide ? trie_->narrow_nodes() : trie_->nodes(), open, kUnbounded, &mask);
   trie_->Spread(&mask.words);
   mask_bytes_ += mask.words.size() * sizeof(uint32_t) + sizeof(Mask);
-  return masks_.emplace(key, std::move(mask)).first->second;
+  return masks_.emplace(open, std::move(mask)).first->second;
 }
 
 Matcher::Matcher(std::shared_ptr<Grammar> grammar) : grammar_(std::move(grammar)) {}
@@ -116,9 +111,9 @@ Status Matcher::Allowed(uint32_t budget, MaskWords* mask) {
   mask->assign(trie().n_words(), 0);
   const bool complete = terms.Nullable(state_);
   if (budget > 0) {
-    const Grammar::Mask& all = grammar_->MaskOf(state_);
-    if (all.worst <= budget - 1) {
-      *mask = all.words;
+    const Grammar::Mask& open = grammar_->MaskOf(terms.Open(state_));
+    if (open.worst <= budget - 1) {
+      AllowAny(open, mask);
     } else {
       Grammar::Mask some{.words = std::move(*mask)};
       grammar_->Walk(trie().nodes(), state_, budget - 1, &some);
@@ -130,6 +125,23 @@ Status Matcher::Allowed(uint32_t budget, MaskWords* mask) {
     for (TokenId token : grammar_->tokenizer_.vocabulary().end_tokens) Set(mask, token);
   }
   return terms.status();
+}
+
+// From the mask of the same state without counts: tokens that are longer than a count are looked at
+// again.
+void Matcher::AllowAny(const Grammar::Mask& open, MaskWords* mask) {
+  Terms& terms = *grammar_->terms_;
+  *mask = open.words;
+  const uint32_t least = terms.LeastCount(state_);
+  for (size_t w = 0; open.deepest > least && w < mask->size(); ++w) {
+    for (uint32_t bits = (*mask)[w]; bits != 0; bits &= bits - 1) {
+      const size_t id = w * 32 + static_cast<size_t>(std::countr_zero(bits));
+      const std::string_view bytes = trie().Bytes(static_cast<TokenId>(id));
+      if (bytes.size() > least && terms.Derive(state_, bytes) == kNever)
+        (*mask)[w] &= ~(uint32_t{1} << id % 32);
+    }
+  }
+  if (const uint32_t wide = terms.LeadingRepeats(state_); wide > 0) trie().AddWide(wide, mask);
 }
 
 Status Matcher::Accept(TokenId token) {

@@ -5,7 +5,7 @@
 // Matcher is one answer on its way: which tokens may come next, such that the rest of the budget
 // is enough to end well, and which have to.
 //
-// The masks of states that look the same as far as one token reaches are computed once. All that is
+// The masks of states that look the same as far as a token reaches are computed once. All that is
 // remembered is bounded: where it grows beyond its limit it is forgotten and learned again.
 // Threads: a Grammar may be used from many at once, a Matcher from one at a time.
 #pragma once
@@ -42,8 +42,9 @@ class Grammar {
  private:
   friend class Matcher;
   struct Mask {
-    MaskWords words;
-    uint32_t worst = 0;  // the highest cost of what comes after an allowed token
+    MaskWords words;  // without the wide tokens, where the state begins with a repetition of them
+    uint32_t worst = 0;    // the highest cost of what comes after an allowed token
+    uint32_t deepest = 0;  // bytes of the longest beginning of a token that may come
   };
   static constexpr size_t kMaxBytes = 96 << 20;
 
@@ -51,7 +52,8 @@ class Grammar {
       : trie_(std::move(trie)), tokenizer_(tokenizer), write_(std::move(write)) {}
   Status Build();
 
-  const Mask& MaskOf(Term state);
+  // Of a state whose counts are forgotten.
+  const Mask& MaskOf(Term open);
   // Adds the tokens below these nodes that `state` allows and whose cost is at most `limit`.
   void Walk(std::span<const TokenTrie::Node> nodes, Term state, uint32_t limit, Mask* mask);
 
@@ -100,6 +102,7 @@ class Matcher {
  private:
   Status Catch();  // up with a grammar that forgot all. REQUIRES: its lock
   Status Check();  // forgets where too much is known. REQUIRES: its lock
+  void AllowAny(const Grammar::Mask& open, MaskWords* mask);
   bool CanCross(std::string_view end, Term after);
 
   const std::shared_ptr<Grammar> grammar_;

@@ -595,8 +595,6 @@ uint32_t Terms::NodeCost(Term t) {
   return nodes_[t].cost;
 }
 
-uint32_t Terms::Cost(Term t) { return NodeCost(t); }
-
 void Terms::CollectSets(Term root, std::vector<ByteSet>* sets, std::vector<uint8_t>* all) const {
   std::vector<Term> work = {root}, seen;
   while (!work.empty()) {
@@ -730,7 +728,7 @@ bool Terms::IsLive(Term root) {
 
 Term Terms::Checked(Term t) { return nodes_[t].kind != Kind::kAnd || IsLive(t) ? t : kNever; }
 
-Term Terms::Derive(Term t, uint8_t byte) {
+Term Terms::DeriveNew(Term t, uint8_t byte) {
   if (!rows_[t]) {
     if (rows_used_ % kRowsPerBlock == 0) {
       row_blocks_.push_back(std::make_unique_for_overwrite<uint32_t[]>(kRowsPerBlock * 256));
@@ -890,23 +888,41 @@ ByteSet Terms::First(Term t) {
   return set;
 }
 
-Term Terms::Clamp(Term t, uint32_t bytes) {
-  const uint64_t key = uint64_t{t} << 32 | bytes;
-  if (const auto it = clamped_.find(key); it != clamped_.end()) return it->second;
+Term Terms::Open(Term t) {
+  if (const auto it = opened_.find(t); it != opened_.end()) return it->second;
   const Node n = nodes_[t];
   Term result = t;
   if (n.kind == Kind::kRepeat) {
-    result = Repeat(n.a, n.min, n.max > bytes ? kUnbounded : n.max);
+    result = Repeat(n.a, n.min, kUnbounded);
   } else if (n.kind == Kind::kConcat) {
-    const Term head = Clamp(n.a, bytes);
-    if (head != n.a) result = Concat(head, n.b);
+    std::vector<Term> parts;
+    for (; parts.size() < kFirstParts && nodes_[result].kind == Kind::kConcat;
+         result = nodes_[result].b)
+      parts.push_back(Open(nodes_[result].a));
+    if (parts.size() < kFirstParts) result = Open(result);
+    for (size_t i = parts.size(); i-- > 0;) result = Concat(parts[i], result);
   } else if (n.kind == Kind::kOr) {
     std::vector<Term> alternatives;
-    for (uint32_t i = 0; i < n.b; ++i) alternatives.push_back(Clamp(lists_[n.a + i], bytes));
+    for (uint32_t i = 0; i < n.b; ++i) alternatives.push_back(Open(lists_[n.a + i]));
     result = Or(alternatives);
   }
-  clamped_.emplace(key, result);
+  opened_.emplace(t, result);
   return result;
+}
+
+uint32_t Terms::LeastCount(Term t) const {
+  const Node& n = nodes_[t];
+  uint32_t least = kUnbounded;
+  if (n.kind == Kind::kRepeat) return n.max;
+  if (n.kind == Kind::kOr) {
+    for (Term part : List(n)) least = std::min(least, LeastCount(part));
+  }
+  for (size_t i = 0; i <= kFirstParts && nodes_[t].kind == Kind::kConcat; ++i, t = nodes_[t].b) {
+    if (i < kFirstParts) least = std::min(least, LeastCount(nodes_[t].a));
+    if (i + 1 < kFirstParts && nodes_[nodes_[t].b].kind != Kind::kConcat)
+      least = std::min(least, LeastCount(nodes_[t].b));
+  }
+  return least;
 }
 
 uint32_t Terms::LeadingRepeats(Term t) const {

@@ -102,17 +102,22 @@ class Terms {
 
   // --- reading ---
   bool Nullable(Term t) const { return nodes_[t].nullable; }  // is the empty string one of it?
-  Term Derive(Term t, uint8_t byte);  // what may follow; kNever: that byte may not
+  // What may follow; kNever: that byte may not.
+  Term Derive(Term t, uint8_t byte) {
+    const uint32_t* row = rows_[t];
+    return row && row[byte] != kUnbounded ? row[byte] : DeriveNew(t, byte);
+  }
   Term Derive(Term t, std::string_view bytes);
   ByteSet First(Term t);  // every byte that may come first
   // Tokens that suffice to get to the end: an upper bound of the shortest way, and one that some
   // next byte makes smaller unless it is 0.
-  uint32_t Cost(Term t);
+  uint32_t Cost(Term t) { return nodes_[t].cost != kUnbounded ? nodes_[t].cost : NodeCost(t); }
 
-  // The same language for whoever reads no more than `bytes` bytes of it, at the same cost: what a
-  // repetition may have at most is forgotten where it cannot be reached by then, so that many
-  // states become one.
-  Term Clamp(Term t, uint32_t bytes);
+  // The same language at the same cost, but that what repetitions in its first parts may have at
+  // most is forgotten, so that many states become one. For whoever reads no more bytes than
+  // LeastCount, there is no difference.
+  Term Open(Term t);
+  uint32_t LeastCount(Term t) const;
   // How many characters, each of any kind but quotation marks, backslashes and control characters,
   // may certainly follow: what a repetition at the front of a wide character leaves. 0 if none.
   uint32_t LeadingRepeats(Term t) const;
@@ -123,6 +128,7 @@ class Terms {
   std::string Print(Term t) const;  // for messages and tests; long ones are cut
 
  private:
+  static constexpr size_t kFirstParts = 6;  // whose counts Open forgets
   enum class Kind : uint8_t {
     kNever,
     kEmpty,
@@ -176,6 +182,7 @@ class Terms {
   bool IsLive(Term root);
   std::vector<uint8_t> Representatives(Term root) const;
   void CollectSets(Term t, std::vector<ByteSet>* sets, std::vector<uint8_t>* visited) const;
+  Term DeriveNew(Term t, uint8_t byte);
   Term Compute(Term t, uint8_t byte, bool raw);
   Term DeriveConcat(Term t, uint8_t byte, bool raw);
   uint32_t CostNow(const Node& n);  // of what its parts cost
@@ -199,7 +206,7 @@ class Terms {
   std::vector<RuleInfo> rules_;
   std::vector<std::shared_ptr<Automaton>> automata_;
   std::vector<Term> wide_;
-  std::unordered_map<uint64_t, Term> clamped_;
+  std::unordered_map<Term, Term> opened_;
   size_t depth_ = 0;  // of Compute
 };
 

@@ -7,7 +7,7 @@ namespace minnow::constrain {
 
 namespace {
 
-constexpr size_t kWideSteps = 32;  // wide tokens are counted up to so many characters, then all
+constexpr size_t kWideSteps = 32;  // longer wide tokens are few, and asked one by one
 
 // The characters of a wide token; 0 if it is none.
 uint32_t WideCharacters(std::string_view bytes) {
@@ -100,18 +100,23 @@ TokenTrie::TokenTrie(const text::Vocabulary& vocabulary) {
   wide_.assign(kWideSteps + 1, MaskWords(n_words()));
   std::erase_if(sorted, [&](const auto& entry) {
     const uint32_t n = WideCharacters(entry.first);
-    if (n == 0) return false;
     const auto id = static_cast<size_t>(entry.second);
-    for (size_t i = std::min<size_t>(n, kWideSteps); i <= kWideSteps; ++i)
-      wide_[i][id / 32] |= uint32_t{1} << id % 32;
-    return n < kWideSteps;  // a longer one is looked at like any other where it may not fit
+    if (n > kWideSteps) long_wide_.emplace_back(n, entry.second);
+    for (size_t i = n; n > 0 && i <= kWideSteps; ++i) wide_[i][id / 32] |= uint32_t{1} << id % 32;
+    return n > 0;
   });
   narrow_ = Build(sorted);
   for (MaskWords& mask : wide_) Spread(&mask);
 }
 
-const MaskWords& TokenTrie::wide(uint32_t characters) const {
-  return wide_[std::min<size_t>(characters, kWideSteps)];
+void TokenTrie::AddWide(uint32_t characters, MaskWords* mask) const {
+  const MaskWords& wide = wide_[std::min<size_t>(characters, kWideSteps)];
+  for (size_t i = 0; i < wide.size(); ++i) (*mask)[i] |= wide[i];
+  if (characters <= kWideSteps) return;
+  for (const auto& [n, token] : long_wide_) {
+    const auto id = static_cast<size_t>(token);
+    if (n <= characters) (*mask)[id / 32] |= uint32_t{1} << id % 32;
+  }
 }
 
 void TokenTrie::Spread(MaskWords* mask) const {

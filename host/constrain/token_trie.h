@@ -37,8 +37,8 @@ class TokenTrie final : public TokenCounter {
   // Without the wide tokens.
   std::span<const Node> narrow_nodes() const { return narrow_; }
   // Wide tokens are whole characters, none of them a quotation mark, backslash or control
-  // character: those of at most so many characters, all if more.
-  const MaskWords& wide(uint32_t characters) const;
+  // character. Adds those of at most so many characters.
+  void AddWide(uint32_t characters, MaskWords* mask) const;
 
   size_t n_tokens() const { return bytes_.size(); }
   size_t n_words() const { return (bytes_.size() + 31) / 32; }
@@ -65,8 +65,9 @@ class TokenTrie final : public TokenCounter {
 
   std::vector<std::string_view> bytes_;  // by id, into the vocabulary
   std::vector<Node> nodes_, narrow_;
-  std::array<uint32_t, 257> first_ = {};  // of nodes_, by first byte
-  std::vector<MaskWords> wide_;
+  std::array<uint32_t, 257> first_ = {};                 // of nodes_, by first byte
+  std::vector<MaskWords> wide_;                          // by characters, as far as it goes
+  std::vector<std::pair<uint32_t, TokenId>> long_wide_;  // of more characters
   std::vector<Twin> twins_;
   uint32_t longest_ = 0;
 };

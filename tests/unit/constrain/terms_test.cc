@@ -310,14 +310,16 @@ TEST(Terms, EndWithAnErrorWhereTheyAreTooDeep) {
   STRCMP_CONTAINS("nested", terms.status().message().c_str());
 }
 
-TEST(Terms, ForgetCountsThatNobodyReaches) {
+TEST(Terms, ForgetCounts) {
   Terms terms;
   const Term any = terms.Bytes(ByteSet::Range('a', 'z'));
   const auto string = [&](uint32_t min, uint32_t max) {
     return terms.Concat(terms.Repeat(any, min, max), terms.Literal("\""));
   };
-  CHECK_EQUAL(terms.Clamp(string(0, 900), 100), terms.Clamp(string(0, 800), 100));
-  CHECK_EQUAL(terms.Cost(string(400, 900)), terms.Cost(terms.Clamp(string(400, 900), 100)));
-  CHECK_EQUAL(string(0, 100), terms.Clamp(string(0, 100), 100));
-  CHECK_TRUE(terms.Clamp(string(0, 99), 100) != terms.Clamp(string(0, 98), 100));
+  CHECK_EQUAL(terms.Open(string(0, 900)), terms.Open(string(0, 800)));
+  CHECK_EQUAL(terms.Cost(string(400, 900)), terms.Cost(terms.Open(string(400, 900))));
+  CHECK_EQUAL(900u, terms.LeastCount(string(400, 900)));
+  CHECK_EQUAL(kUnbounded, terms.LeastCount(terms.Open(string(400, 900))));
+  CHECK_EQUAL(7u, terms.LeastCount(
+                      terms.Or(string(0, 900), terms.Concat(terms.Literal("x"), string(1, 7)))));
 }

@@ -1,0 +1,279 @@
+#include "constrain/grammar.h"
+
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <random>
+
+#include "test_util.h"
+#include "text/tokenizer_files.h"
+
+using namespace minnow;
+using namespace minnow::constrain;
+
+namespace {
+
+// All bytes, a few words, and words that reach across the borders of what grammars write.
+std::unique_ptr<text::Tokenizer> SmallTokenizer() {
+  text::Vocabulary v;
+  v.kind = text::TokenizerKind::kByteLevel;
+  const auto add = [&](std::string bytes, text::PieceType type = text::PieceType::kNormal) {
+    v.pieces.push_back({.bytes = std::move(bytes), .type = type});
+    return static_cast<text::TokenId>(v.pieces.size() - 1);
+  };
+  for (int b = 0; b < 256; ++b) add(std::string(1, static_cast<char>(b)));
+  const auto merge = [&](const std::string& left, const std::string& right) {
+    const auto id = [&](const std::string& s) {
+      for (size_t i = 0; i < v.pieces.size(); ++i) {
+        if (v.pieces[i].bytes == s) return static_cast<text::TokenId>(i);
+      }
+      return add(s);
+    };
+    const text::TokenId l = id(left), r = id(right);
+    v.merges.push_back({l, r, id(left + right)});
+  };
+  merge("t", "r");
+  merge("tr", "u");
+  merge("tru", "e");
+  merge("a", "l");
+  merge("\"", ":");
+  merge("\":", " ");
+  merge("\"", "}");
+  merge("\"", ",");
+  merge(" ", "\"");
+  merge(" \"", "$");
+  merge("\xC3", "\xA9");
+  merge("a", "b");
+  merge("ab", "c");
+  merge("1", "2");
+  v.eos = add("<end>", text::PieceType::kControl);
+  if (!text::CompleteVocabulary(v).ok()) return nullptr;
+  auto tokenizer = text::Tokenizer::Create(std::move(v));
+  return tokenizer.ok() ? *std::move(tokenizer) : nullptr;
+}
+
+Term AnyString(Terms& terms, uint32_t min = 0, uint32_t max = kUnbounded) {
+  const std::vector<CharRange> plain = {{0x20, 0x21}, {0x23, 0x5B}, {0x5D, 0x10FFFF}};
+  ByteSet escapes;
+  for (char c : {'"', '\\', 'n', 't'}) escapes.Add(static_cast<uint8_t>(c));
+  const Term character =
+      terms.Or(terms.Chars(plain), terms.Concat(terms.Literal("\\"), terms.Bytes(escapes)));
+  terms.MarkWide(character);
+  const std::vector<Term> parts = {terms.Literal("\""), terms.Repeat(character, min, max),
+                                   terms.Literal("\"")};
+  return terms.Concat(parts);
+}
+
+// Objects, lists, strings and numbers in one another.
+Result<Term> WriteTree(Terms& terms) {
+  const RuleId value = terms.Declare("value");
+  const Term v = terms.Rule(value);
+  const Term digits = terms.Repeat(terms.Bytes(ByteSet::Range('0', '9')), 1, 5);
+  const auto list = [&](const char* open, Term item, const char* close) {
+    const std::vector<Term> parts = {
+        terms.Literal(open),
+        terms.Optional(
+            terms.Concat(item, terms.Repeat(terms.Concat(terms.Literal(", "), item), 0, 4))),
+        terms.Literal(close)};
+    return terms.Concat(parts);
+  };
+  const std::vector<Term> pair = {AnyString(terms, 1, 12), terms.Literal(": "), v};
+  const std::vector<Term> kinds = {terms.Literal("true"), digits, AnyString(terms, 0, 40),
+                                   list("[", v, "]"), list("{", terms.Concat(pair), "}")};
+  terms.Define(value, terms.Or(kinds));
+  const std::vector<Term> root = {terms.Literal("{\"name\": "), AnyString(terms, 3),
+                                  terms.Literal(", \"value\": "), v, terms.Literal("}")};
+  return terms.Concat(root);
+}
+
+std::shared_ptr<Grammar> Make(const text::Tokenizer& tokenizer, Grammar::Writer write) {
+  auto grammar = Grammar::Create(std::make_shared<TokenTrie>(tokenizer.vocabulary()), tokenizer,
+                                 std::move(write));
+  CHECK_OK(grammar.status());
+  return *grammar;
+}
+
+bool Has(const MaskWords& mask, size_t token) { return mask[token / 32] >> token % 32 & 1; }
+
+// Picks any token that may come, until the answer ends.
+std::string Play(Matcher& matcher, const text::Tokenizer& tokenizer, uint32_t budget,
+                 std::mt19937& random, uint32_t* used) {
+  for (*used = 0; !matcher.finished();) {
+    MaskWords mask;
+    CHECK_OK(matcher.Allowed(budget - *used, &mask));
+    std::vector<TokenId> ids;
+    for (size_t i = 0; i < tokenizer.size(); ++i) {
+      if (Has(mask, i)) ids.push_back(static_cast<TokenId>(i));
+    }
+    if (ids.empty()) {
+      // Only where the budget is spent, and then all is there.
+      CHECK_TRUE(matcher.complete());
+      break;
+    }
+    const TokenId token = ids[random() % ids.size()];
+    if (tokenizer.EndsTurn(token)) break;
+    CHECK_TRUE(matcher.Allows(token, budget - *used));
+    CHECK_OK(matcher.Accept(token));
+    ++*used;
+  }
+  CHECK_TRUE(matcher.complete());
+  return matcher.text();
+}
+
+}  // namespace
+
+TEST_GROUP(Grammar) { std::unique_ptr<text::Tokenizer> tokenizer = SmallTokenizer(); };
+
+// Against asking for each token by itself, with every budget.
+TEST(Grammar, MasksAreWhatEachTokenByItselfWouldBe) {
+  const auto grammar = Make(*tokenizer, WriteTree);
+  std::mt19937 random(5);
+  for (int i = 0; i < 40; ++i) {
+    Matcher matcher(grammar);
+    for (int step = 0; step < 40 && !matcher.finished(); ++step) {
+      const uint32_t cost = matcher.cost();
+      std::vector<TokenId> ids;
+      for (uint32_t budget : {cost, cost + 1, cost + 3, cost + 100, 100'000u}) {
+        MaskWords mask;
+        CHECK_OK(matcher.Allowed(budget, &mask));
+        ids.clear();
+        for (size_t t = 0; t < tokenizer->size(); ++t) {
+          CHECK_EQUAL(matcher.Allows(static_cast<TokenId>(t), budget), Has(mask, t));
+          if (Has(mask, t)) ids.push_back(static_cast<TokenId>(t));
+        }
+        CHECK_TRUE(!ids.empty());
+      }
+      CHECK_OK(matcher.Accept(ids[random() % ids.size()]));
+    }
+  }
+}
+
+TEST(Grammar, AnswersEndWellWithinAnyBudgetThatIsEnough) {
+  const auto grammar = Make(*tokenizer, WriteTree);
+  std::mt19937 random(6);
+  const uint32_t least = grammar->shortest();
+  for (int i = 0; i < 300; ++i) {
+    Matcher matcher(grammar);
+    const uint32_t budget = least + static_cast<uint32_t>(i) / 5;
+    uint32_t used = 0;
+    const std::string text = Play(matcher, *tokenizer, budget, random, &used);
+    CHECK_TRUE(used <= budget);
+    STRCMP_CONTAINS("{\"name\": \"", text.c_str());
+    CHECK_EQUAL('}', text.back());
+  }
+}
+
+TEST(Grammar, TellWhatHasToComeAndWhatIsLikely) {
+  const auto grammar = Make(*tokenizer, [](Terms& terms) -> Result<Term> {
+    const std::vector<Term> parts = {terms.Literal("{\"total\": "), AnyString(terms),
+                                     terms.Literal(", \"paid\": true}")};
+    return terms.Concat(parts);
+  });
+  Matcher matcher(grammar);
+  const auto spelled = [&](const std::vector<TokenId>& tokens) {
+    std::string out;
+    for (TokenId t : tokens) out += matcher.trie().Bytes(t);
+    return out;
+  };
+  Matcher::Forced forced = matcher.Next(100);
+  // A token joins the quotation mark with a colon, which a string may begin with.
+  STRCMP_EQUAL("{\"total\": ", spelled(forced.certain).c_str());
+  STRCMP_EQUAL("\"", spelled(forced.likely).c_str());
+  for (TokenId t : forced.certain) CHECK_OK(matcher.Accept(t));
+  for (TokenId t : forced.likely) CHECK_OK(matcher.Accept(t));
+  CHECK_TRUE(matcher.Next(100).certain.empty());
+  CHECK_OK(matcher.Accept('x'));
+  CHECK_OK(matcher.Accept('"'));
+  forced = matcher.Next(100);
+  STRCMP_EQUAL(", \"paid\": true}", spelled(forced.certain).c_str());
+  CHECK_TRUE(forced.likely.empty());
+  CHECK_TRUE(matcher.Next(matcher.cost()).certain.size() <= matcher.cost());
+  for (TokenId t : forced.certain) CHECK_OK(matcher.Accept(t));
+  CHECK_TRUE(matcher.finished());
+}
+
+TEST(Grammar, AnEndOfTurnMayComeWhereTheAnswerIsComplete) {
+  const auto grammar = Make(*tokenizer, [](Terms& terms) -> Result<Term> {
+    return terms.Repeat(terms.Bytes(ByteSet::Range('0', '9')), 1, 3);
+  });
+  Matcher matcher(grammar);
+  const TokenId end = tokenizer->vocabulary().eos;
+  CHECK_FALSE(matcher.Allows(end, 10));
+  CHECK_OK(matcher.Accept('1'));
+  CHECK_TRUE(matcher.Allows(end, 10));
+  CHECK_TRUE(matcher.complete());
+  CHECK_FALSE(matcher.finished());
+  CHECK_OK(matcher.Accept('1'));
+  CHECK_OK(matcher.Accept('1'));
+  CHECK_TRUE(matcher.finished());
+}
+
+TEST(Grammar, WithoutAnyAnswerIsRefused) {
+  const auto refused = Grammar::Create(std::make_shared<TokenTrie>(tokenizer->vocabulary()),
+                                       *tokenizer, [](Terms& terms) -> Result<Term> {
+                                         return terms.And(terms.Literal("a"), terms.Literal("b"));
+                                       });
+  CHECK_ERROR(Code::kInvalid, "no answer satisfies", refused.status());
+}
+
+// Every string of the language can be told in every way that tokens can be put together.
+TEST(Grammar, BordersOfTokensDoNotMatter) {
+  const auto grammar = Make(*tokenizer, WriteTree);
+  std::mt19937 random(9);
+  for (int i = 0; i < 200; ++i) {
+    uint32_t used = 0;
+    Matcher writer(grammar);
+    const std::string text = Play(writer, *tokenizer, 60, random, &used);
+    Matcher reader(grammar);
+    size_t at = 0;
+    while (at < text.size()) {
+      std::vector<TokenId> ids;
+      for (size_t t = 0; t < tokenizer->size(); ++t) {
+        const std::string_view bytes = reader.trie().Bytes(static_cast<TokenId>(t));
+        if (!bytes.empty() && std::string_view(text).substr(at).starts_with(bytes))
+          ids.push_back(static_cast<TokenId>(t));
+      }
+      const TokenId token = ids[random() % ids.size()];
+      CHECK_TRUE(reader.Allows(token, 100'000));
+      CHECK_OK(reader.Accept(token));
+      at += reader.trie().Bytes(token).size();
+    }
+    CHECK_TRUE(reader.complete());
+  }
+}
+
+// Real vocabularies have tokens of all kinds: the shortcuts of the masks see none of them wrongly,
+// and what the grammar allows can be written with each.
+TEST(Grammar, HoldsForTheVocabulariesOfTheField) {
+  for (const char* name : {"tokenizers/smollm2/tokenizer.json", "tokenizers/phi-3/tokenizer.json",
+                           "tokenizers/mistral-v0.3/sentencepiece-mistral03.model",
+                           "tokenizers/vocab-gguf/ggml-vocab-falcon.gguf"}) {
+    const std::string path = test::DataOrSkip(name, name);
+    if (path.empty()) continue;
+    auto loaded = text::LoadTokenizer(path);
+    CHECK_OK(loaded.status());
+    const text::Tokenizer& real = **loaded;
+    const auto grammar = Make(real, WriteTree);
+    std::mt19937 random(12);
+    for (int i = 0; i < 12; ++i) {
+      uint32_t used = 0;
+      Matcher writer(grammar);
+      const std::string text = Play(writer, real, 40 + random() % 40, random, &used);
+      Matcher reader(grammar);
+      auto tokens = real.Encode(text, false, {.add_bos = false});
+      CHECK_OK(tokens.status());
+      const bool is_exact = real.Decode(*tokens) == text;  // no added space
+      for (size_t k = 0; is_exact && k < tokens->size(); ++k) {
+        if (k % 5 == static_cast<size_t>(i) % 5) {
+          MaskWords mask;
+          CHECK_OK(reader.Allowed(100'000, &mask));
+          for (size_t t = 0; t < real.size(); ++t) {
+            if (reader.Allows(static_cast<TokenId>(t), 100'000) != Has(mask, t))
+              FAIL(fmt::format("{}: token {} after {}", name, t, reader.text()).c_str());
+          }
+        }
+        CHECK_OK(reader.Accept((*tokens)[k]));
+      }
+    }
+  }
+}
