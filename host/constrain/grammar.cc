@@ -45,13 +45,18 @@ size_t Grammar::bytes() const {
 }
 
 void Grammar::Walk(std::span<const TokenTrie::Node> nodes, Term state, uint32_t limit, Mask* mask) {
+  if (nodes.empty()) return;
+  // Nodes below another one begin at its depth, and their skips count from the first of all.
+  const size_t depth = nodes[0].depth - 1u;
+  size_t base = 0;
+  if (depth > 0) base = static_cast<size_t>(nodes.data() - trie_->nodes().data());
   std::array<Term, TokenTrie::kLongest + 1> at;
-  at[0] = state;
+  at[depth] = state;
   for (size_t i = 0; i < nodes.size();) {
     const TokenTrie::Node& node = nodes[i];
     const Term next = terms_->Derive(at[node.depth - 1], node.byte);
     if (next == kNever) {
-      i = node.skip;
+      i = node.skip - base;
       continue;
     }
     at[node.depth] = next;
@@ -156,24 +161,23 @@ Status Matcher::Accept(TokenId token) {
 
 // Is there a token that begins with `end` and goes on as `after` allows?
 bool Matcher::CanCross(std::string_view end, Term after) {
-  const std::span<const TokenTrie::Node> nodes = trie().nodes();
-  size_t i = 0, stop = nodes.size();
+  uint32_t node = TokenTrie::kNoNode;
   for (char c : end) {
-    while (i < stop && nodes[i].byte != static_cast<uint8_t>(c)) i = nodes[i].skip;
-    if (i >= stop) return false;
-    stop = nodes[i].skip;
-    ++i;
+    node = trie().Child(node, static_cast<uint8_t>(c));
+    if (node == TokenTrie::kNoNode) return false;
   }
+  const std::span<const TokenTrie::Node> below = trie().Below(node);
+  const uint32_t base = node + 1;  // skips count from the first node of all
   std::array<Term, TokenTrie::kLongest + 1> at;
   at[end.size()] = after;
-  while (i < stop) {
-    const Term next = grammar_->terms_->Derive(at[nodes[i].depth - 1], nodes[i].byte);
+  for (size_t i = 0; i < below.size();) {
+    const Term next = grammar_->terms_->Derive(at[below[i].depth - 1], below[i].byte);
     if (next == kNever) {
-      i = nodes[i].skip;
+      i = below[i].skip - base;
       continue;
     }
-    if (nodes[i].token != text::kNoToken) return true;
-    at[nodes[i].depth] = next;
+    if (below[i].token != text::kNoToken) return true;
+    at[below[i].depth] = next;
     ++i;
   }
   return false;

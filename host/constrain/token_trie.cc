@@ -90,12 +90,16 @@ TokenTrie::TokenTrie(const text::Vocabulary& vocabulary) {
   }
   sorted.resize(kept);
   nodes_ = Build(sorted);
-  uint32_t at = 0;
-  for (unsigned b = 0; b < 256; ++b) {
-    first_[b] = at;
-    if (at < nodes_.size() && nodes_[at].byte == b) at = nodes_[at].skip;
+  roots_.fill(kNoNode);
+  for (uint32_t i = 0; i < nodes_.size(); i = nodes_[i].skip) roots_[nodes_[i].byte] = i;
+  for (uint32_t i = 0; i < nodes_.size(); ++i) {
+    kids_begin_.push_back(static_cast<uint32_t>(kids_.size()));
+    for (uint32_t kid = i + 1; kid < nodes_[i].skip; kid = nodes_[kid].skip) {
+      kids_.push_back(kid);
+      kid_bytes_ += static_cast<char>(nodes_[kid].byte);
+    }
   }
-  first_[256] = at;
+  kids_begin_.push_back(static_cast<uint32_t>(kids_.size()));
 
   wide_.assign(kWideSteps + 1, MaskWords(n_words()));
   std::erase_if(sorted, [&](const auto& entry) {
@@ -126,19 +130,23 @@ void TokenTrie::Spread(MaskWords* mask) const {
   }
 }
 
+uint32_t TokenTrie::Child(uint32_t node, uint8_t byte) const {
+  if (node == kNoNode) return roots_[byte];
+  const auto* first = reinterpret_cast<const uint8_t*>(kid_bytes_.data()) + kids_begin_[node];
+  const auto* last = reinterpret_cast<const uint8_t*>(kid_bytes_.data()) + kids_begin_[node + 1];
+  const auto* found = std::lower_bound(first, last, byte);
+  if (found == last || *found != byte) return kNoNode;
+  return kids_[kids_begin_[node] + static_cast<size_t>(found - first)];
+}
+
 // Calls f(token, length) for each token that bytes[at...] begins with.
 template <class F>
 void TokenTrie::ForEachToken(std::string_view bytes, size_t at, F f) const {
-  uint32_t node = first_[static_cast<uint8_t>(bytes[at])];
-  uint32_t end = first_[static_cast<uint8_t>(bytes[at]) + 1u];
-  for (size_t i = at; i < bytes.size();) {
-    while (node < end && nodes_[node].byte != static_cast<uint8_t>(bytes[i]))
-      node = nodes_[node].skip;
-    if (node >= end) return;
-    ++i;
-    if (nodes_[node].token != text::kNoToken) f(nodes_[node].token, i - at);
-    end = nodes_[node].skip;
-    ++node;
+  uint32_t node = kNoNode;
+  for (size_t i = at; i < bytes.size(); ++i) {
+    node = Child(node, static_cast<uint8_t>(bytes[i]));
+    if (node == kNoNode) return;
+    if (nodes_[node].token != text::kNoToken) f(nodes_[node].token, i + 1 - at);
   }
 }
 

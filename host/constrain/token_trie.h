@@ -34,6 +34,13 @@ class TokenTrie final : public TokenCounter {
   static constexpr size_t kLongest = 255;  // longer tokens are left out
 
   std::span<const Node> nodes() const { return nodes_; }
+  // The child of a node, or of the root, kNoNode.
+  static constexpr uint32_t kNoNode = ~uint32_t{0};
+  uint32_t Child(uint32_t node, uint8_t byte) const;
+  std::span<const Node> Below(uint32_t node) const {
+    return node == kNoNode ? std::span(nodes_)
+                           : std::span(nodes_).subspan(node + 1, nodes_[node].skip - node - 1);
+  }
   // Without the wide tokens.
   std::span<const Node> narrow_nodes() const { return narrow_; }
   // Wide tokens are whole characters, none of them a quotation mark, backslash or control
@@ -58,14 +65,16 @@ class TokenTrie final : public TokenCounter {
     TokenId token, twin;
   };
   static std::vector<Node> Build(std::span<const std::pair<std::string_view, TokenId>> sorted);
-  uint32_t FirstChild(std::string_view bytes, size_t at, uint32_t from, uint32_t end) const;
   std::vector<uint32_t> CountBackwards(std::string_view bytes) const;
   template <class F>
   void ForEachToken(std::string_view bytes, size_t at, F f) const;
 
   std::vector<std::string_view> bytes_;  // by id, into the vocabulary
   std::vector<Node> nodes_, narrow_;
-  std::array<uint32_t, 257> first_ = {};                 // of nodes_, by first byte
+  std::array<uint32_t, 256> roots_ = {};  // of nodes_, by first byte
+  // Of a node's children, in order of their bytes.
+  std::vector<uint32_t> kids_begin_, kids_;
+  std::string kid_bytes_;
   std::vector<MaskWords> wide_;                          // by characters, as far as it goes
   std::vector<std::pair<uint32_t, TokenId>> long_wide_;  // of more characters
   std::vector<Twin> twins_;
