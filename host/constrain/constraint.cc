@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "constrain/regex.h"
 
 namespace minnow::constrain {
 

@@ -16,6 +16,114 @@ void Set(MaskWords* mask, TokenId token) {
   (*mask)[id / 32] |= uint32_t{1} << id % 32;
 }
 
+// Reads the written form of a document along the token tree, from many places at once: those that
+// have come to the same node go on together, so that the tree is asked once for all of them.
+class SpanReader {
+ public:
+  SpanReader(const TokenTrie& trie, const DocumentSpans& spans, uint32_t state)
+      : trie_(trie), spans_(spans), is_start_(state == DocumentSpans::kStart) {}
+
+  void Add(uint32_t at, uint32_t limit) { places_.push_back({at, limit}); }
+  void Read(MaskWords* words, std::vector<uint32_t>* ends) {
+    words->assign(trie_.n_words(), 0);
+    words_ = words;
+    ends_ = ends;
+    Read(TokenTrie::kNoNode, 0);
+    std::sort(ends->begin(), ends->end());
+    ends->erase(std::unique(ends->begin(), ends->end()), ends->end());
+  }
+
+ private:
+  static constexpr size_t kFew = 16;  // places that are read one by one
+  struct Place {
+    uint32_t at, limit;
+  };
+
+  // The places from `first` on stand at `node`; they are gone afterwards.
+  void Read(uint32_t node, size_t first) {
+    const std::string& written = spans_.written();
+    const bool begun = node != TokenTrie::kNoNode || !is_start_;
+    const size_t last = places_.size();
+    std::array<uint32_t, 256> count{};
+    bool ends = false;
+    for (size_t i = first; i < last; ++i) {
+      const Place place = places_[i];
+      ends |= begun && spans_.MayEnd(place.at);
+      if (place.at < written.size()) ++count[static_cast<uint8_t>(written[place.at])];
+      if (!begun) continue;
+      // Not counted where it stands: those of one space come last.
+      if (const DocumentSpans::Space run = spans_.SpaceAt(place.at); run.end > 0)
+        joined_.push_back({run.end, place.limit + run.gain});
+    }
+    if (ends) ends_->push_back(node);
+    const std::vector<Place> joined = std::exchange(joined_, {});
+    // By the next byte, as far as a token goes on with it.
+    std::array<uint32_t, 256> begin{};
+    uint32_t kept = 0;
+    std::vector<std::pair<uint8_t, uint32_t>> kids;  // in order
+    for (unsigned b = 0; b < 256; ++b) {
+      if (count[b] == 0 && !(b == ' ' && !joined.empty())) continue;
+      const uint32_t kid = trie_.Child(node, static_cast<uint8_t>(b));
+      if (kid == TokenTrie::kNoNode) {
+        count[b] = 0;
+        continue;
+      }
+      kids.emplace_back(static_cast<uint8_t>(b), kid);
+      begin[b] = kept;
+      kept += count[b];
+    }
+    std::vector<Place> next(kept);
+    std::array<uint32_t, 256> used{};
+    for (size_t i = first; i < last; ++i) {
+      const Place place = places_[i];
+      if (place.at >= written.size()) continue;
+      const auto byte = static_cast<uint8_t>(written[place.at]);
+      if (count[byte] == 0 || !spans_.Within(place.at + 1, place.limit)) continue;
+      next[begin[byte] + used[byte]++] = {place.at + 1, place.limit};
+    }
+    places_.resize(first);
+    for (const auto& [byte, kid] : kids) {
+      for (uint32_t i = 0; i < used[byte]; ++i) places_.push_back(next[begin[byte] + i]);
+      for (size_t i = 0; byte == ' ' && i < joined.size(); ++i) {
+        if (spans_.Within(joined[i].at, joined[i].limit)) places_.push_back(joined[i]);
+      }
+      if (places_.size() == first) continue;
+      if (trie_.nodes()[kid].token != text::kNoToken) Set(words_, trie_.nodes()[kid].token);
+      if (places_.size() - first <= kFew) {
+        for (; places_.size() > first; places_.pop_back()) ReadOne(kid, places_.back());
+      } else {
+        Read(kid, first);
+      }
+    }
+  }
+
+  void ReadOne(uint32_t node, Place place) {
+    const std::string& written = spans_.written();
+    for (;;) {
+      if (spans_.MayEnd(place.at)) ends_->push_back(node);
+      if (const DocumentSpans::Space run = spans_.SpaceAt(place.at); run.end > 0) {
+        const uint32_t kid = trie_.Child(node, ' ');
+        const Place joined = {run.end, place.limit + run.gain};
+        if (kid != TokenTrie::kNoNode && spans_.Within(joined.at, joined.limit)) {
+          if (trie_.nodes()[kid].token != text::kNoToken) Set(words_, trie_.nodes()[kid].token);
+          ReadOne(kid, joined);
+        }
+      }
+      if (place.at == written.size()) return;
+      node = trie_.Child(node, static_cast<uint8_t>(written[place.at++]));
+      if (node == TokenTrie::kNoNode || !spans_.Within(place.at, place.limit)) return;
+      if (trie_.nodes()[node].token != text::kNoToken) Set(words_, trie_.nodes()[node].token);
+    }
+  }
+
+  const TokenTrie& trie_;
+  const DocumentSpans& spans_;
+  const bool is_start_;
+  MaskWords* words_ = nullptr;
+  std::vector<uint32_t>* ends_ = nullptr;
+  std::vector<Place> places_, joined_;
+};
+
 }  // namespace
 
 Result<std::shared_ptr<Grammar>> Grammar::Create(std::shared_ptr<const TokenTrie> trie,
@@ -32,6 +140,7 @@ Result<std::shared_ptr<Grammar>> Grammar::Create(std::shared_ptr<const TokenTrie
 
 Status Grammar::Build() {
   masks_.clear();
+  starts_.clear();
   mask_bytes_ = 0;
   ++epoch_;
   terms_ = std::make_unique<Terms>(trie_.get());
@@ -45,7 +154,7 @@ size_t Grammar::bytes() const {
 }
 
 void Grammar::Walk(std::span<const TokenTrie::Node> nodes, Term state, uint32_t limit, Mask* mask) {
-  if (nodes.empty()) return;
+  if (nodes.empty() || state == kNever) return;
   // Nodes below another one begin at its depth, and their skips count from the first of all.
   const size_t depth = nodes[0].depth - 1u;
   size_t base = 0;
@@ -73,12 +182,57 @@ void Grammar::Walk(std::span<const TokenTrie::Node> nodes, Term state, uint32_t 
 const Grammar::Mask& Grammar::MaskOf(Term open) {
   if (const auto it = masks_.find(open); it != masks_.end()) return it->second;
   Mask mask{.words = MaskWords(trie_->n_words())};
+  std::vector<Terms::Front> fronts;
+  const Term rest = terms_->SplitStates(open, &fronts);
+  for (const Terms::Front& front : fronts) {
+    if (const auto* spans = dynamic_cast<const DocumentSpans*>(front.automaton))
+      WalkSpans(*spans, front.state, front.behind, &mask);
+  }
   const bool is_wide = terms_->LeadingRepeats(open) > 0;
-  if (is_wide) mask.worst = terms_->Cost(open);
-  Walk(is_wide ? trie_->narrow_nodes() : trie_->nodes(), open, kUnbounded, &mask);
+  if (is_wide) mask.worst = std::max(mask.worst, terms_->Cost(open));
+  Walk(is_wide ? trie_->narrow_nodes() : trie_->nodes(), rest, kUnbounded, &mask);
   trie_->Spread(&mask.words);
   mask_bytes_ += mask.words.size() * sizeof(uint32_t) + sizeof(Mask);
   return masks_.emplace(open, std::move(mask)).first->second;
+}
+
+void Grammar::WalkSpans(const DocumentSpans& spans, uint32_t state, Term behind, Mask* mask) {
+  // A span has to be brought to an end too: no token leaves it further away than a run of white
+  // space is long, and within this no budget is tight.
+  constexpr uint32_t kFar = 256;
+  mask->worst = std::max(mask->worst, terms_->Cost(behind) + kFar);
+  Reach fresh;
+  const Reach* reach = &fresh;
+  if (state == DocumentSpans::kStart) {
+    auto [it, is_new] = starts_.try_emplace(&spans);
+    if (is_new) {
+      it->second = ReachOf(spans, state);
+      mask_bytes_ +=
+          it->second.words.size() * sizeof(uint32_t) + it->second.ends.size() * sizeof(uint32_t);
+    }
+    reach = &it->second;
+  } else {
+    fresh = ReachOf(spans, state);
+  }
+  for (size_t i = 0; i < mask->words.size(); ++i) mask->words[i] |= reach->words[i];
+  const ByteSet first = terms_->First(behind);
+  for (uint32_t node : reach->ends) {
+    const std::span<const TokenTrie::Node> below = trie_->Below(node);
+    if (below.empty()) continue;
+    // A literal stands behind most spans: then there is one child to look at.
+    if (node != TokenTrie::kNoNode && first.Count() == 1 &&
+        trie_->Child(node, first.First()) == TokenTrie::kNoNode)
+      continue;
+    Walk(below, behind, kUnbounded, mask);
+  }
+}
+
+Grammar::Reach Grammar::ReachOf(const DocumentSpans& spans, uint32_t state) const {
+  SpanReader reader(*trie_, spans, state);
+  spans.ForEachPlace(state, [&](uint32_t place, uint32_t limit) { reader.Add(place, limit); });
+  Reach reach;
+  reader.Read(&reach.words, &reach.ends);
+  return reach;
 }
 
 Matcher::Matcher(std::shared_ptr<Grammar> grammar) : grammar_(std::move(grammar)) {}

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "constrain/spans.h"
 #include "constrain/terms.h"
 #include "constrain/token_trie.h"
 #include "text/tokenizer.h"
@@ -54,6 +55,14 @@ class Grammar {
 
   // Of a state whose counts are forgotten.
   const Mask& MaskOf(Term open);
+  // Adds what a span of a document allows, and what stands behind it.
+  void WalkSpans(const DocumentSpans& spans, uint32_t state, Term behind, Mask* mask);
+  // The tokens within a span, and the nodes at which it may end.
+  struct Reach {
+    MaskWords words;
+    std::vector<uint32_t> ends;
+  };
+  Reach ReachOf(const DocumentSpans& spans, uint32_t state) const;
   // Adds the tokens below these nodes that `state` allows and whose cost is at most `limit`.
   void Walk(std::span<const TokenTrie::Node> nodes, Term state, uint32_t limit, Mask* mask);
 
@@ -67,6 +76,7 @@ class Grammar {
   Term root_ = kNever;
   uint64_t epoch_ = 0;  // how often all was forgotten
   std::unordered_map<Term, Mask> masks_;
+  std::unordered_map<const DocumentSpans*, Reach> starts_;  // of whole documents
   size_t mask_bytes_ = 0;
 };
 

@@ -942,6 +942,32 @@ uint32_t Terms::LeadingRepeats(Term t) const {
   return most;
 }
 
+Term Terms::SplitStates(Term t, std::vector<Front>* fronts) {
+  const Node n = nodes_[t];
+  const auto split = [&](Term head, Term behind) {
+    std::vector<Front> inner;
+    const Term rest = SplitStates(head, &inner);
+    for (const Front& f : inner)
+      fronts->push_back({f.automaton, f.state, Concat(f.behind, behind)});
+    return inner.empty() ? std::pair(head, false) : std::pair(rest, true);
+  };
+  if (n.kind == Kind::kStates) {
+    fronts->push_back({automata_[n.a].get(), n.b, kEmpty});
+    return kNever;
+  }
+  if (n.kind == Kind::kConcat) {
+    const auto [rest, found] = split(n.a, n.b);
+    return found ? Concat(rest, n.b) : t;
+  }
+  if (n.kind == Kind::kOr) {
+    std::vector<Term> others;
+    const size_t before = fronts->size();
+    for (uint32_t i = 0; i < n.b; ++i) others.push_back(SplitStates(lists_[n.a + i], fronts));
+    return fronts->size() == before ? t : Or(others);
+  }
+  return t;
+}
+
 size_t Terms::bytes() const {
   return nodes_.capacity() * (sizeof(Node) + sizeof(uint32_t*)) + table_.size() * sizeof(uint32_t) +
          row_blocks_.size() * kRowsPerBlock * 1024 + pool_.capacity() +

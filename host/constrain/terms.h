@@ -122,6 +122,15 @@ class Terms {
   // may certainly follow: what a repetition at the front of a wide character leaves. 0 if none.
   uint32_t LeadingRepeats(Term t) const;
 
+  // Of a choice, the alternatives that begin with states of an automaton, each with what stands
+  // behind them; returns the rest of it.
+  struct Front {
+    Automaton* automaton;
+    uint32_t state;
+    Term behind;
+  };
+  Term SplitStates(Term t, std::vector<Front>* fronts);
+
   const Status& status() const { return status_; }
   size_t size() const { return nodes_.size(); }
   size_t bytes() const;             // of memory, about

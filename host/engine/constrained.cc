@@ -1,5 +1,7 @@
 #include "engine/constrained.h"
 
+#include <algorithm>
+
 namespace minnow::engine {
 
 Result<Choice> Constrained::Choose(std::span<const float> logits, const Sampling& sampling,
@@ -12,6 +14,10 @@ Result<Choice> Constrained::Choose(std::span<const float> logits, const Sampling
     if (matcher_.Allows(choice.token, budget)) return choice;
   }
   MNW_TRY(matcher_.Allowed(budget, &mask_));
+  if (std::ranges::all_of(mask_, [](uint32_t word) { return word == 0; })) {
+    return Error(Code::kUnsupported, "the model has no token for what has to come after '{}'",
+                 matcher_.text());
+  }
   return engine::Choose(logits, sampling, position, n_top, work, mask_);
 }
 

@@ -36,6 +36,10 @@ std::string Fingerprint(const std::string& identity, const GenerateRequest& requ
   std::string text = fmt::format("{} {} {} {} {} {} {}", s.temperature, s.top_k, s.top_p, s.min_p,
                                  s.seed, request.max_tokens, request.ignore_end);
   for (const std::string& stop : request.stop) text += fmt::format("\n{}:{}", stop.size(), stop);
+  const constrain::Constraint& c = request.constraint;
+  if (c)
+    text += fmt::format("\n{} {}:{} {}", constrain::KindName(c.kind), c.source.size(), c.source,
+                        c.document);
   return identity + "-" + Sha256Hex(text).substr(0, kOptionsDigits);
 }
 

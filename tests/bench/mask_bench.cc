@@ -2,10 +2,10 @@
 //
 //   mask_bench TOKENIZER FILE.jsonl
 //
-// Each line is {"kind": "json_schema", "source": TEXT, "text": TEXT}: the answer goes through the
-// grammar token by token, as the tokenizer writes it, and at every place the whole mask is made,
-// also where a generation would not need one. Grammars are made anew for each line, as for a schema
-// that nobody has asked for before.
+// Each line is {"kind": "json_schema", "source": TEXT, "text": TEXT, "valid": BOOLEAN}: the answer
+// goes through the grammar token by token, as the tokenizer writes it, until it is rejected, and at
+// every place the whole mask is made, also where a generation would not need one. Grammars are made
+// anew for each line, as for a schema that nobody has asked for before.
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
@@ -42,7 +42,7 @@ Status Run(const char* tokenizer_path, const char* file) {
               1e3 * (Now(true) - before));
   std::ifstream in(file);
   std::vector<double> masks, firsts, accepts;
-  size_t refused = 0, rejected = 0;
+  size_t refused = 0, wrong = 0;
   for (std::string line; std::getline(in, line);) {
     MNW_ASSIGN(const nlohmann::ordered_json record, ParseJson(line));
     MNW_ASSIGN(const constrain::Constraint::Kind kind, constrain::KindOf(record.value("kind", "")));
@@ -60,6 +60,7 @@ Status Run(const char* tokenizer_path, const char* file) {
     constrain::MaskWords mask;
     MNW_ASSIGN(const std::vector<text::TokenId> tokens,
                tokenizer->Encode(record.value("text", ""), false, {.add_bos = false}));
+    bool is_accepted = true;
     for (size_t i = 0; i <= tokens.size(); ++i) {
       const double at = Now(true);
       MNW_TRY(matcher.Allowed(100'000, &mask));
@@ -67,21 +68,25 @@ Status Run(const char* tokenizer_path, const char* file) {
       if (i == tokens.size()) break;
       const auto id = static_cast<size_t>(tokens[i]);
       if (!(mask[id / 32] >> id % 32 & 1)) {
-        std::fprintf(stderr, "rejected after '%s': %s\n", matcher.text().c_str(), line.c_str());
-        ++rejected;
+        is_accepted = false;
         break;
       }
       const double then = Now(true);
       MNW_TRY(matcher.Accept(tokens[i]));
       accepts.push_back(Now(true) - then);
     }
+    is_accepted = is_accepted && matcher.complete();
+    if (is_accepted == record.value("valid", true)) continue;
+    std::fprintf(stderr, "%s after '%s': %s\n", is_accepted ? "accepted" : "rejected",
+                 matcher.text().c_str(), line.c_str());
+    ++wrong;
   }
   std::printf(
       "| µs of | n | mean | median | p99 | p99.9 | most |\n|---|---|---|---|---|---|---|\n");
   Print("grammar and first mask", firsts);
   Print("mask", masks);
   Print("token taken", accepts);
-  std::printf("\n%zu refused, %zu rejected\n", refused, rejected);
+  std::printf("\n%zu refused, %zu wrong\n", refused, wrong);
   return Status();
 }
 
