@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "constrain/json_text.h"
+#include "constrain/value_patterns.h"
 #include "test_util.h"
 #include "text/utf8.h"
 
@@ -403,6 +404,54 @@ TEST(Spans, AreFoundAgainOverDifferingWhiteSpace) {
   CHECK(slices("a   b").empty());
   CHECK(slices("a\tb").empty());
   CHECK(slices("ab").empty());
+}
+
+TEST(Spans, MeetALanguageInTheSpansThatAreOfIt) {
+  std::mt19937 random(8);
+  const std::string letters[] = {"1", "23", ",", ".", " ", "-", "%", "x", "45", "\n", "/", "MAR"};
+  size_t found = 0, never = 0;
+  for (int round = 0; round < 150; ++round) {
+    SpanOptions options;
+    options.fuzzy_space = round % 2 == 0;
+    options.whole_words = round % 3 == 0;
+    const std::string document = RandomDocument(random, letters, random() % 16);
+    const auto spans = Spans(document, options);
+    Terms terms;
+    const Term pattern = round % 4 == 0 ? DatePattern(terms) : NumberPattern(terms);
+    const Term both = terms.And(SpanTerm(terms, spans), pattern);
+    CHECK_OK(terms.Seal());
+    Strings expected;
+    for (const auto& s : Expected(document, options)) {
+      if (terms.Nullable(terms.Derive(pattern, s))) expected.insert(s);
+    }
+    found += expected.size();
+    never += both == kNever ? 1 : 0;
+    CHECK_EQUAL(expected.empty(), both == kNever);
+    Strings written;
+    std::vector<std::pair<Term, std::string>> open;
+    if (both != kNever) open.emplace_back(both, "");
+    while (!open.empty()) {
+      const auto [state, text] = open.back();
+      open.pop_back();
+      if (terms.Nullable(state)) written.insert(text);
+      const ByteSet first = terms.First(state);
+      CHECK(terms.Nullable(state) || !first.empty());
+      bool nearer = terms.Nullable(state);
+      for (unsigned b = 0; b < 256; ++b) {
+        const auto byte = static_cast<uint8_t>(b);
+        const Term next = terms.Derive(state, byte);
+        CHECK_EQUAL(next != kNever, first.Has(byte));
+        if (next == kNever) continue;
+        nearer |= terms.Cost(next) < terms.Cost(state);
+        open.emplace_back(next, text + static_cast<char>(byte));
+      }
+      CHECK(nearer);
+    }
+    CheckSame(expected, written, document);
+    CHECK_OK(terms.status());
+  }
+  CHECK(found > 500);
+  CHECK(never > 5);
 }
 
 // --- an adversarial model ---
