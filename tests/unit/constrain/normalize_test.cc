@@ -1,8 +1,13 @@
 #include "constrain/normalize.h"
 
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <string>
 
+#include "constrain/json_text.h"
+#include "constrain/spans.h"
 #include "constrain/value_patterns.h"
 #include "test_util.h"
 
@@ -335,6 +340,55 @@ TEST(Normalize, PhoneNumbersByTheCountry) {
     CheckShown(none, "!", NormalizePhone(none));
   }
   CHECK_ERROR(Code::kUnsupported, "country \"XX\"", NormalizePhone("12345", {"XX"}).status());
+}
+
+TEST(Normalize, WhatPeopleMarkedOnRealReceipts) {
+  const std::string folder =
+      minnow::test::DataOrSkip("documents/receipts", "what people marked on real receipts");
+  if (folder.empty()) return;
+  Terms terms;
+  const Term date_pattern = DatePattern(terms);
+  CHECK_OK(terms.Seal());
+  SpanOptions fuzzy;
+  fuzzy.fuzzy_space = true;
+  int receipts = 0, dates = 0, companies = 0, totals = 0, addresses = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().extension() != ".json") continue;
+    const auto read = [](std::filesystem::path path) {
+      std::ifstream in(path);
+      return std::string(std::istreambuf_iterator<char>(in), {});
+    };
+    const auto fields = nlohmann::json::parse(read(entry.path()), nullptr, false);
+    const std::string text = read(std::filesystem::path(entry.path()).replace_extension(".txt"));
+    if (!fields.is_object() || text.empty()) continue;
+    ++receipts;
+    const auto spans = DocumentSpans::Create(text, fuzzy);
+    CHECK_OK(spans.status());
+    // A span of the automaton exactly where it is found again.
+    const auto spanned = [&](const std::string& value) {
+      uint32_t state = DocumentSpans::kStart;
+      for (const char c : JsonContent(value)) {
+        if (state != Automaton::kDead) state = (*spans)->Next(state, static_cast<uint8_t>(c));
+      }
+      const bool written =
+          state != Automaton::kDead && state != DocumentSpans::kStart && (*spans)->Accepts(state);
+      CHECK_EQUAL(written, !FindSpan(text, value, fuzzy).empty());
+      return written;
+    };
+    const std::string date = fields.value("date", "");
+    companies += spanned(fields.value("company", "")) ? 1 : 0;
+    addresses += spanned(fields.value("address", "")) ? 1 : 0;
+    totals += spanned(fields.value("total", "")) ? 1 : 0;
+    dates += spanned(date) ? 1 : 0;
+    CHECK_TEXT(NormalizeDate(date, {DateOrder::kDayFirst}).ok(), date.c_str());
+    CHECK_TEXT(Has(terms, date_pattern, date), date.c_str());
+  }
+  // What is not there was corrected by whoever marked it.
+  CHECK(receipts > 300);
+  CHECK(dates * 100 >= receipts * 99);
+  CHECK(totals * 100 >= receipts * 99);
+  CHECK(companies * 100 >= receipts * 95);
+  CHECK(addresses * 100 >= receipts * 75);
 }
 
 TEST(Normalize, EveryNumberOfThePatternIsOne) {
