@@ -233,7 +233,21 @@ Term Terms::Concat(Term first, Term second) {
 
 Term Terms::Concat(std::span<const Term> parts) {
   Term t = kEmpty;
-  for (size_t i = parts.size(); i-- > 0;) t = Concat(parts[i], t);
+  for (size_t i = parts.size(); i > 0;) {
+    // Literals side by side become one at once: in pairs, each would be copied for every other.
+    size_t first = i - 1;
+    if (nodes_[parts[first]].kind == Kind::kLiteral) {
+      while (first > 0 && nodes_[parts[first - 1]].kind == Kind::kLiteral) --first;
+    }
+    if (first + 1 == i) {
+      t = Concat(parts[first], t);
+    } else {
+      std::string text;
+      for (size_t k = first; k < i; ++k) text += Text(nodes_[parts[k]]);
+      t = Concat(Literal(text), t);
+    }
+    i = first;
+  }
   return t;
 }
 
@@ -491,9 +505,12 @@ void Terms::SolveRules() {
   }
   std::deque<Term> work;
   for (Term t = 0; t < nodes_.size(); ++t) work.push_back(t);
+  // Nothing waits twice: a choice of thousands of rules would be looked at once for each of them.
+  std::vector<bool> waits(nodes_.size(), true);
   while (!work.empty()) {
     const Term t = work.front();
     work.pop_front();
+    waits[t] = false;
     Node& n = nodes_[t];
     bool nullable = n.nullable;
     if (n.kind == Kind::kConcat) nullable = nodes_[n.a].nullable && nodes_[n.b].nullable;
@@ -506,7 +523,11 @@ void Terms::SolveRules() {
     if (cost == n.cost && nullable == n.nullable) continue;
     n.cost = cost;
     n.nullable = nullable;
-    for (Term user : users[t]) work.push_back(user);
+    for (Term user : users[t]) {
+      if (waits[user]) continue;
+      waits[user] = true;
+      work.push_back(user);
+    }
   }
   for (Node& n : nodes_) {
     const bool checked = n.kind == Kind::kAnd || n.kind == Kind::kNot;
