@@ -17,6 +17,7 @@ namespace {
 constexpr size_t kMaxNesting = 200;
 constexpr size_t kMaxRanges = 100'000;  // written for one pattern, each class once
 constexpr size_t kMaxProperties = 16;   // different ones
+constexpr size_t kMaxChoices = 1'000;   // of places for anchors
 
 // What a part of a pattern matches, by where the match stands: bit 0 of the index, at the beginning
 // of the text; bit 1, at its end. The assertions ^ and $ are the only ones, so a place at an edge
@@ -115,7 +116,10 @@ class Compiler {
       if (terms_.Nullable(first.at[where]) && terms_.Nullable(second.at[where])) {
         all.push_back(kEmpty);
       }
-      out.at[where] = terms_.Or(all);
+      std::erase(all, kNever);
+      // Where anchors may be met or passed over, each adds a choice to all that follow.
+      if (all.size() > 1 && ++n_choices_ > kMaxChoices) too_many_choices_ = true;
+      out.at[where] = too_many_choices_ ? kNever : terms_.Or(all);
     }
     return out;
   }
@@ -222,6 +226,11 @@ class Compiler {
         if (part) parts.push_back(*part);
       }
       alternatives.push_back(Sequence(parts));
+      if (too_many_choices_) {
+        return Refuse(at_,
+                      "too many anchors that may be met or not: write ^ and $ only where the "
+                      "pattern begins and ends");
+      }
       MNW_TRY(terms_.status());
     } while (Take("|"));
     return Either(alternatives);
@@ -637,7 +646,8 @@ class Compiler {
   bool ignore_case_, dot_all_;
   std::unordered_map<std::u32string, Term> written_;
   std::unordered_map<std::string_view, CharSet> properties_;
-  size_t n_ranges_ = 0, n_class_ranges_ = 0;
+  size_t n_ranges_ = 0, n_class_ranges_ = 0, n_choices_ = 0;
+  bool too_many_choices_ = false;
 };
 
 }  // namespace

@@ -4,7 +4,7 @@
 #include <CppUTest/TestHarness.h>
 #include <pcre2.h>
 
-#include <chrono>
+#include <ctime>
 #include <memory>
 #include <random>
 #include <string>
@@ -96,7 +96,7 @@ std::string RandomPattern(Random& random, int depth, bool anchors) {
       out += atom;
       // PCRE2 cuts loops over what can be empty short, so anchors in them are a test of their own.
       const bool anchored =
-          atom.find('$') != atom.npos || atom[0] == '(' && atom.find('^') != atom.npos;
+          atom.find('$') != atom.npos || (atom[0] == '(' && atom.find('^') != atom.npos);
       if (random.Below(3) == 0) out += anchored ? "?" : random.Of(quantifiers);
     }
     if (alternatives > 0) out += "|";
@@ -106,9 +106,9 @@ std::string RandomPattern(Random& random, int depth, bool anchors) {
 
 std::string RandomAtom(Random& random, int depth, bool anchors) {
   static const std::vector<std::string> atoms = {
-      "a",     "b",     "c",   "0",    "é",      "\\n",     ".",      "\\d",       "\\w",
-      "\\s",   "\\S",   "\\W", "\\D",  "[ab]",   "[^a]",    "[a-c0]", "[^\\d\\n]", "[\\wé]",
-      "\\xe9", "\\x61", "\\.", "[b-]", "\\p{L}", "\\P{Lu}", "\\p{N}"};
+      "a",     "b",     "c",   "0",    "é",      "\\n",    ".",      "\\d",       "\\w",
+      "\\s",   "\\S",   "\\W", "\\D",  "[ab]",   "[^a]",   "[a-c0]", "[^\\d\\n]", "[\\wé]",
+      "\\xe9", "\\x61", "\\.", "[b-]", "\\p{L}", "\\P{L}", "\\p{N}"};
   if (depth > 0 && random.Below(3) == 0) {
     static const std::vector<std::string> opens = {"(", "(?:", "(?<n>"};
     const std::string open = random.Below(12) == 0 ? "(?i:" : opens[random.Below(2)];
@@ -152,12 +152,11 @@ void CompareWithOracle(uint32_t seed, int n_patterns, bool anchors) {
   CHECK(n_matches > n_patterns);  // the comparison is of both answers
 }
 
-int64_t MillisecondsOf(const std::string& pattern) {
-  const auto start = std::chrono::steady_clock::now();
+// Of this thread: others may have the processor meanwhile.
+double SecondsOf(const std::string& pattern) {
+  const std::clock_t start = std::clock();
   (void)Refusal(pattern);
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() -
-                                                               start)
-      .count();
+  return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
 }
 
 std::string Times(size_t n, const std::string& text) {
@@ -170,9 +169,9 @@ std::string Times(size_t n, const std::string& text) {
 
 TEST_GROUP(Regex){};
 
-TEST(Regex, AgreesWithPcre2OnRandomPatterns) { CompareWithOracle(1, 3000, false); }
+TEST(Regex, AgreesWithPcre2OnRandomPatterns) { CompareWithOracle(1, 2000, false); }
 
-TEST(Regex, AgreesWithPcre2WhereAnchorsStandAnywhere) { CompareWithOracle(2, 3000, true); }
+TEST(Regex, AgreesWithPcre2WhereAnchorsStandAnywhere) { CompareWithOracle(2, 2000, true); }
 
 TEST(Regex, EscapesAreThoseOfEcma) {
   CHECK(Matches(R"(\t\n\v\f\r\0)", std::string("\t\n\v\f\r\0", 6)));
@@ -250,8 +249,8 @@ TEST(Regex, RepeatedGroupsMayHoldAnchors) {
   CHECK_FALSE(Matches("(^a|b){2,3}", "a"));
   CHECK(Matches("(^a|b|){3}", "ab"));
   CHECK(Matches("(^a|b){0}", ""));
-  CHECK_ERROR(Code::kUnsupported, "offset 7: a group that may be nothing but",
-              Refusal("a(b|^c|$){2}").code() == Code::kOk ? Status() : Refusal("(b|^|$){2}"));
+  CHECK_ERROR(Code::kUnsupported, "offset 8: a group that may be nothing but",
+              Refusal("a(b|^|$){2}"));
 }
 
 TEST(Regex, CountsAreNotUnrolled) {
@@ -322,11 +321,16 @@ TEST(Regex, HostilePatternsEndQuickly) {
   const std::string many = Times(60'000, "(");
   CHECK_ERROR(Code::kInvalid, "offset 200: more than 200 groups in groups", Refusal(many));
   CHECK_ERROR(Code::kInvalid, "too long", Refusal(Times(60'000, "(a)")));
-  std::string properties, cyrillic;
-  for (int i = 0; i < 20; ++i)
-    properties += fmt::format("\\p{{Script={}}}", i % 2 ? "Greek" : "Thai");
-  for (int i = 0; i < 6000; ++i) cyrillic += fmt::format("[\\w\\p{{L}}{:c}]", 'a' + i % 26);
-  CHECK_OK(Refusal(properties));
+  std::string letters, scripts;
+  for (int i = 0; i < 4000; ++i) letters += fmt::format("[\\p{{L}}\\u{{{:x}}}]", 0x1F000 + i);
+  CHECK_ERROR(Code::kUnsupported, "more than 100000 ranges together", Refusal(letters));
+  for (const char* name : {"Adlm", "Arab", "Armn", "Bali", "Beng", "Bopo", "Cher", "Copt", "Cyrl",
+                           "Deva", "Ethi", "Geor", "Goth", "Grek", "Gujr", "Guru", "Hang"}) {
+    scripts += fmt::format("\\p{{sc={}}}", name);
+  }
+  CHECK_ERROR(Code::kUnsupported, "more than 16 different properties", Refusal(scripts));
+  CHECK_ERROR(Code::kUnsupported, "too many anchors", Refusal(Times(5'000, "(^|a)b?($|)")));
+  CHECK_OK(Refusal(Times(5'000, "^ab$|")));
   const std::string hostile[] = {
       "(a+)+$",
       Times(30'000, "()"),
@@ -339,18 +343,20 @@ TEST(Regex, HostilePatternsEndQuickly) {
       "[" + Times(30'000, "[:") + "]",
       Times(30'000, "{1"),
       Times(10'000, "\\p{L}"),
-      cyrillic,
+      letters,
+      scripts,
+      Times(1000, "[\\w\\W\\d\\D\\p{L}\\P{L}]"),
       Times(200, "(") + Times(200, "a*)*"),
       Times(190, "(a|") + "b" + Times(190, ")"),
-      Times(6'000, "(^|a)b?$?"),
+      Times(5'000, "(^|a)b?($|)"),
       Times(4'000, "a{100000}"),
       Times(200, "(") + "a" + Times(200, "{100000})") + "{100000}",
       Times(3'000, "(?i)[^k-s]"),
-      Times(10'000, "(x+x+)+y|"),
+      Times(7'000, "(x+x+)+y|"),
   };
   for (const std::string& pattern : hostile) {
-    const int64_t ms = MillisecondsOf(pattern);
-    if (ms > 1000) FAIL(fmt::format("{} ms: {}", ms, pattern.substr(0, 40)).c_str());
+    const double seconds = SecondsOf(pattern);
+    if (seconds > 1) FAIL(fmt::format("{} s: {}", seconds, pattern.substr(0, 40)).c_str());
   }
 }
 
