@@ -19,7 +19,7 @@
 
 namespace minnow::constrain {
 
-inline constexpr size_t kMaxGrammarBytes = 1 << 20;
+inline constexpr size_t kMaxGrammarBytes = 512 << 10;
 inline constexpr size_t kMaxGroupNesting = 200;
 
 class GrammarSource {

@@ -15,9 +15,8 @@ namespace minnow::constrain {
 namespace {
 
 constexpr size_t kMaxNesting = 200;
-constexpr size_t kMaxRanges = 100'000;  // written for one pattern, each class once
-constexpr size_t kMaxProperties = 16;   // different ones
-constexpr size_t kMaxChoices = 1'000;   // of places for anchors
+constexpr size_t kMaxProperties = 16;  // different ones
+constexpr size_t kMaxChoices = 1'000;  // of places for anchors
 
 // What a part of a pattern matches, by where the match stands: bit 0 of the index, at the beginning
 // of the text; bit 1, at its end. The assertions ^ and $ are the only ones, so a place at an edge
@@ -38,7 +37,8 @@ class Compiler {
         pattern_(pattern),
         write_(write),
         ignore_case_(options.ignore_case),
-        dot_all_(options.dot_all) {}
+        dot_all_(options.dot_all),
+        ranges_left_(options.ranges_left ? options.ranges_left : &own_ranges_left_) {}
 
   Result<Term> Compile(bool search) {
     if (pattern_.size() > kMaxPatternBytes) {
@@ -201,11 +201,10 @@ class Compiler {
     for (const CharRange& r : ranges) key.append({r.first, r.last});
     const auto found = written_.find(key);
     if (found != written_.end()) return found->second;
-    n_ranges_ += ranges.size();
-    if (n_ranges_ > kMaxRanges) {
-      return Refuse(at_, "the character classes of this pattern hold more than {} ranges together",
-                    kMaxRanges);
+    if (ranges.size() > *ranges_left_) {
+      return Refuse(at_, "the character classes hold more than {} ranges together", kMaxRanges);
     }
+    *ranges_left_ -= ranges.size();
     const Term t = write_(terms_, ranges);
     written_.emplace(std::move(key), t);
     return t;
@@ -646,7 +645,9 @@ class Compiler {
   bool ignore_case_, dot_all_;
   std::unordered_map<std::u32string, Term> written_;
   std::unordered_map<std::string_view, CharSet> properties_;
-  size_t n_ranges_ = 0, n_class_ranges_ = 0, n_choices_ = 0;
+  size_t own_ranges_left_ = kMaxRanges;
+  size_t* const ranges_left_;
+  size_t n_class_ranges_ = 0, n_choices_ = 0;
   bool too_many_choices_ = false;
 };
 

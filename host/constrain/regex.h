@@ -23,6 +23,7 @@ namespace minnow::constrain {
 
 inline constexpr size_t kMaxPatternBytes = 64 << 10;
 inline constexpr uint32_t kMaxRepeat = 100'000;
+inline constexpr size_t kMaxRanges = 100'000;  // of characters: \p{L} has 650
 
 // One character out of these ranges as it is to be written: as UTF-8 (WriteRaw), or as a JSON
 // string has it.
@@ -33,6 +34,9 @@ struct RegexOptions {
   bool search = false;  // JSON Schema's meaning: the pattern may match anywhere in the text
   bool ignore_case = false;
   bool dot_all = false;  // `.` is line ends too
+  // How many more ranges of characters may be written, for patterns that share a limit because one
+  // source holds them all; null: kMaxRanges for this one alone.
+  size_t* ranges_left = nullptr;
 };
 
 Result<Term> CompileRegex(Terms& terms, std::string_view pattern, const CharWriter& write,
