@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "base/json.h"
+#include "constrain/gbnf.h"
+#include "constrain/lark.h"
 #include "constrain/regex.h"
 
 namespace minnow::constrain {

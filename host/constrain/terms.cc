@@ -731,7 +731,10 @@ bool Terms::IsLive(Term root) {
       const Term d = Compute(t, byte, true);
       if (!status_.ok()) return false;
       if (d == kNever || nodes_[d].live == Live::kNo) continue;
-      if (!needs_look(d)) return found(at, AddCost(1, NodeCost(d)));
+      if (!needs_look(d)) {
+        if (NodeCost(d) == kUnbounded) continue;  // an intersection in it has no string
+        return found(at, AddCost(1, NodeCost(d)));
+      }
       if (nodes_[d].live == Live::kYes && nodes_[d].cost != kUnbounded)
         return found(at, AddCost(1, nodes_[d].cost));
       if (!index.try_emplace(d, static_cast<uint32_t>(seen.size())).second) continue;
