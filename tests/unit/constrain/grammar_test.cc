@@ -277,3 +277,47 @@ TEST(Grammar, HoldsForTheVocabulariesOfTheField) {
     }
   }
 }
+
+// The masks of copied spans come from the document, not from states: against asking for each token.
+TEST(Grammar, MasksOfCopiedSpansAreWhatEachTokenByItselfWouldBe) {
+  const std::string document =
+      "abc \"tab\" true  true\n\nCaf\xC3\xA9 12 $12 \\ abc abcabc\ttr\xC3\xA9s 1 2 end";
+  for (const bool fuzzy : {false, true}) {
+    const auto grammar = Make(*tokenizer, [&](Terms& terms) -> Result<Term> {
+      MNW_ASSIGN(const auto spans,
+                 DocumentSpans::Create(document, {.fuzzy_space = fuzzy, .max_characters = 12}));
+      const Term any = SpanTerm(terms, spans);
+      const Term number = terms.And(any, terms.Repeat(terms.Bytes(ByteSet::Range('0', '9')), 1, 4));
+      const std::vector<Term> value = {terms.Literal("\""), terms.Or(any, terms.Literal("none")),
+                                       terms.Literal("\"")};
+      const std::vector<Term> parts = {terms.Literal("{\"a\": "), terms.Concat(value),
+                                       terms.Literal(", \"b\": \""), number, terms.Literal("\"}")};
+      return terms.Concat(parts);
+    });
+    std::mt19937 random(21);
+    for (int i = 0; i < 60; ++i) {
+      Matcher matcher(grammar);
+      while (!matcher.finished()) {
+        MaskWords mask;
+        CHECK_OK(matcher.Allowed(100'000, &mask));
+        std::vector<TokenId> ids;
+        for (size_t t = 0; t < tokenizer->size(); ++t) {
+          if (matcher.Allows(static_cast<TokenId>(t), 100'000) != Has(mask, t))
+            FAIL(fmt::format("token {} after {}", t, matcher.text()).c_str());
+          if (Has(mask, t)) ids.push_back(static_cast<TokenId>(t));
+        }
+        CHECK_OK(matcher.Accept(ids[random() % ids.size()]));
+      }
+      const std::string text = matcher.text();
+      CHECK_TRUE(text.ends_with("\"}"));
+    }
+    // The end comes in time also where a span is far from its own.
+    for (int i = 0; i < 60; ++i) {
+      Matcher matcher(grammar);
+      uint32_t used = 0;
+      const uint32_t budget = grammar->shortest() + static_cast<uint32_t>(i) % 12;
+      Play(matcher, *tokenizer, budget, random, &used);
+      CHECK_TRUE(used <= budget);
+    }
+  }
+}
