@@ -49,6 +49,12 @@ Result<Term> WriteConstraint(Terms& terms, const Constraint& constraint) {
   switch (constraint.kind) {
     case Constraint::Kind::kChoice:
       return WriteChoice(terms, constraint.source);
+    case Constraint::Kind::kRegex:
+      return CompileRegex(terms, constraint.source, WriteRaw);
+    case Constraint::Kind::kGbnf:
+      return CompileGbnf(terms, constraint.source);
+    case Constraint::Kind::kLark:
+      return CompileLark(terms, constraint.source);
     default:
       break;
   }

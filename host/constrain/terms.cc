@@ -699,6 +699,42 @@ std::vector<uint8_t> Terms::Representatives(Term root) const {
   return out;
 }
 
+// Appends the string that costs least; false where it cannot be read off, or is long.
+bool Terms::Shortest(Term t, std::string* out) {
+  constexpr size_t kLongest = 1024;
+  if (out->size() > kLongest || NodeCost(t) > kLongest) return false;
+  const Node n = nodes_[t];
+  switch (n.kind) {
+    case Kind::kEmpty:
+      return true;
+    case Kind::kBytes:
+      out->push_back(static_cast<char>(sets_[n.a].First()));
+      return true;
+    case Kind::kLiteral:
+      out->append(Text(n));
+      return true;
+    case Kind::kConcat:
+      for (; nodes_[t].kind == Kind::kConcat; t = nodes_[t].b) {
+        if (!Shortest(nodes_[t].a, out)) return false;
+      }
+      return Shortest(t, out);
+    case Kind::kOr: {
+      Term best = lists_[n.a];
+      for (uint32_t i = 1; i < n.b; ++i) {
+        if (NodeCost(lists_[n.a + i]) < NodeCost(best)) best = lists_[n.a + i];
+      }
+      return Shortest(best, out);
+    }
+    case Kind::kRepeat:
+      for (uint32_t i = 0; i < n.min; ++i) {
+        if (!Shortest(n.a, out)) return false;
+      }
+      return true;
+    default:
+      return false;
+  }
+}
+
 // Looks for the nearest end, by width. What lies on the way to it is alive; if there is none, all
 // that was seen is dead.
 bool Terms::IsLive(Term root) {
@@ -722,6 +758,22 @@ bool Terms::IsLive(Term root) {
       if (at == 0) return true;
     }
   };
+  // Mostly the shortest string of one part is one of them all.
+  for (uint32_t i = 0; nodes_[root].kind == Kind::kAnd && i < nodes_[root].b; ++i) {
+    std::string text;
+    if (!Shortest(lists_[nodes_[root].a + i], &text)) continue;
+    bool is_on = true;
+    for (size_t k = 0; k < text.size() && is_on && needs_look(seen[k].term); ++k) {
+      const Term next = Compute(seen[k].term, static_cast<uint8_t>(text[k]), true);
+      is_on = next != kNever && nodes_[next].live != Live::kNo;
+      if (is_on) seen.push_back({next, static_cast<uint32_t>(k)});
+    }
+    const auto last = static_cast<uint32_t>(seen.size() - 1);
+    const Term end = seen[last].term;
+    if (nodes_[end].nullable) return found(last, 0);
+    if (!needs_look(end) && NodeCost(end) != kUnbounded) return found(last, NodeCost(end));
+    seen.resize(1);
+  }
   for (uint32_t at = 0; at < seen.size(); ++at) {
     const Term t = seen[at].term;
     if (nodes_[t].nullable) return found(at, 0);
@@ -986,6 +1038,10 @@ Term Terms::Open(Term t) {
     std::vector<Term> alternatives;
     for (uint32_t i = 0; i < n.b; ++i) alternatives.push_back(Open(lists_[n.a + i]));
     result = Or(alternatives);
+  } else if (n.kind == Kind::kAnd) {
+    std::vector<Term> parts;
+    for (uint32_t i = 0; i < n.b; ++i) parts.push_back(Open(lists_[n.a + i]));
+    result = Checked(RawAnd(std::move(parts)));
   }
   opened_.emplace(t, result);
   return result;
@@ -995,7 +1051,7 @@ uint32_t Terms::LeastCount(Term t) const {
   const Node& n = nodes_[t];
   uint32_t least = kUnbounded;
   if (n.kind == Kind::kRepeat) return n.max;
-  if (n.kind == Kind::kOr) {
+  if (n.kind == Kind::kOr || n.kind == Kind::kAnd) {
     for (Term part : List(n)) least = std::min(least, LeastCount(part));
   }
   for (size_t i = 0; i <= kFirstParts && nodes_[t].kind == Kind::kConcat; ++i, t = nodes_[t].b) {

@@ -189,6 +189,7 @@ class Terms {
   Term RawAnd(std::vector<Term> parts);  // may be without a string: its liveness is not known
   Term Checked(Term t);
   bool IsLive(Term root);
+  bool Shortest(Term t, std::string* out);
   ByteSet Possible(Term t);
   std::vector<uint8_t> Representatives(Term root) const;
   void CollectSets(Term t, std::vector<ByteSet>* sets, std::vector<uint8_t>* visited) const;
