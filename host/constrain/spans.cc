@@ -298,7 +298,7 @@ uint32_t DocumentSpans::Child(uint32_t state, uint8_t byte) {
     scratch_.erase(std::unique(scratch_.begin(), scratch_.end()), scratch_.end());
   }
   // Characters end at the same bytes of what was written, wherever it stands.
-  const bool complete = leapt || characters_[scratch_[0]] != characters_[scratch_[0] - 1];
+  const bool complete = characters_[scratch_[0]] != characters_[scratch_[0] - 1];
   return AddNode(scratch_, node.used + (complete ? 1 : 0));
 }
 

@@ -210,6 +210,16 @@ TEST(Spans, OfALongRepetitionAreThoseOfAnyTextOfThatKind) {
     const auto spans = Spans(document, options);
     CheckSame(Expected(document, options), Language(*spans), document);
   }
+  // What looks the same for as long as a span may be, and is not: where it may end, and what comes
+  // behind white space that may be one space.
+  SpanOptions words;
+  words.whole_words = true;
+  words.max_characters = 3;
+  CheckSame(Expected("a1.5 a1.x", words), Language(*Spans("a1.5 a1.x", words)), "a1.5 a1.x");
+  SpanOptions fuzzy;
+  fuzzy.fuzzy_space = true;
+  fuzzy.max_characters = 3;
+  CheckSame(Expected("a    b a    c", fuzzy), Language(*Spans("a    b a    c", fuzzy)), "a  b");
   const std::string many(100'000, 'a');
   const auto spans = Spans(many);
   CHECK_EQUAL(1000u, spans->CountPlaces(DocumentSpans::kStart));
