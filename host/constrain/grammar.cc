@@ -197,10 +197,8 @@ const Grammar::Mask& Grammar::MaskOf(Term open) {
 }
 
 void Grammar::WalkSpans(const DocumentSpans& spans, uint32_t state, Term behind, Mask* mask) {
-  // A span has to be brought to an end too: no token leaves it further away than a run of white
-  // space is long, and within this no budget is tight.
-  constexpr uint32_t kFar = 256;
-  mask->worst = std::max(mask->worst, terms_->Cost(behind) + kFar);
+  // A span has to be brought to an end too.
+  mask->worst = std::max(mask->worst, terms_->Cost(behind) + spans.farthest());
   Reach fresh;
   const Reach* reach = &fresh;
   if (state == DocumentSpans::kStart) {

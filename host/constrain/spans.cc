@@ -166,6 +166,9 @@ void DocumentSpans::MeasureDistances() {
     if (distance_[next] == kUnreachable) continue;
     reach_[at] = reach_[next] - (leap ? runs_[runs - 1].gain : 0);
     distance_[at] = distance_[next] + 1;
+    if (reach_[at] - characters_[at] <= max_characters_) {
+      farthest_ = std::max(farthest_, distance_[at]);
+    }
   }
 }
 
@@ -367,18 +370,6 @@ void DocumentSpans::AddEdge(uint64_t key, uint32_t child) {
   }
   edges_[EdgeSlot(key)] = {key, child};
   ++edge_count_;
-}
-
-void DocumentSpans::Forget() {
-  status_ = Status();
-  nodes_ = std::vector<Node>(1, nodes_[0]);
-  nodes_[0].child = kDead;
-  firsts_ = std::vector<ByteSet>(1, firsts_[0]);
-  edges_ = std::vector<Edge>();
-  edge_count_ = 0;
-  blocks_.clear();
-  block_ = nullptr;
-  block_left_ = list_bytes_ = 0;
 }
 
 size_t DocumentSpans::bytes() const {

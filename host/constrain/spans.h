@@ -29,7 +29,7 @@
 // A place may come more than once where the walk forks; it does no harm.
 //
 // Memory: about 17 bytes for each byte of the written form, and the states; past max_bytes
-// status() fails, and states that were not there yet are not made: whoever derives looks at it.
+// status() fails for good, and states that were not there yet are not made.
 // Threads: one at a time, not even const methods run beside others.
 #pragma once
 
@@ -70,9 +70,8 @@ class DocumentSpans : public Automaton {
   ByteSet First(uint32_t state) override;
   uint32_t Distance(uint32_t state) override { return nodes_[state].distance; }
 
-  const Status& status() const { return status_; }
-  void Forget();         // all states but kStart, and that there were too many
-  size_t bytes() const;  // of memory, about
+  Status status() const override { return status_; }
+  size_t bytes() const override;
   size_t states() const { return nodes_.size(); }
 
   // --- for token masks ---
@@ -84,6 +83,7 @@ class DocumentSpans : public Automaton {
   const std::string& written() const { return written_; }
   bool MayEnd(uint32_t at) const { return ends_[at >> 6] >> (at & 63) & 1; }
   bool Within(uint32_t at, uint32_t limit) const { return reach_[at] <= limit; }
+  uint32_t farthest() const { return farthest_; }  // no state is farther from its end, in bytes
   Space SpaceAt(uint32_t at) const;
   size_t CountPlaces(uint32_t state) const {
     return state == kStart ? begins_.size() : nodes_[state].count;
@@ -140,7 +140,8 @@ class DocumentSpans : public Automaton {
   std::vector<uint32_t> characters_;  // that are complete before it
   std::vector<uint32_t> reach_;       // the same of the nearest end, as a fuzzy reader counts it
   std::vector<uint32_t> distance_;    // bytes to the nearest end
-  std::vector<Run> runs_;             // that one space may stand for, ascending
+  uint32_t farthest_ = 0;
+  std::vector<Run> runs_;  // that one space may stand for, ascending
   std::vector<uint32_t> begins_;
 
   std::vector<Node> nodes_;

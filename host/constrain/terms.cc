@@ -911,7 +911,11 @@ Term Terms::Compute(Term t, uint8_t byte, bool raw) {
       break;
     case Kind::kStates: {
       const uint32_t next = automata_[n.a]->Next(n.b, byte);
-      if (next != Automaton::kDead) result = States(automata_[n.a], next);
+      if (next != Automaton::kDead) {
+        result = States(automata_[n.a], next);
+      } else if (Status status = automata_[n.a]->status(); !status.ok()) {
+        Fail(status.code(), status.message());
+      }
       break;
     }
   }
@@ -1106,9 +1110,11 @@ Term Terms::SplitStates(Term t, std::vector<Front>* fronts) {
 }
 
 size_t Terms::bytes() const {
-  return nodes_.capacity() * (sizeof(Node) + sizeof(uint32_t*)) + table_.size() * sizeof(uint32_t) +
-         row_blocks_.size() * kRowsPerBlock * 1024 + pool_.capacity() +
-         lists_.capacity() * sizeof(Term) + sets_.capacity() * sizeof(ByteSet);
+  size_t automata = 0;
+  for (const auto& automaton : automata_) automata += automaton->bytes();
+  return automata + nodes_.capacity() * (sizeof(Node) + sizeof(uint32_t*)) +
+         table_.size() * sizeof(uint32_t) + row_blocks_.size() * kRowsPerBlock * 1024 +
+         pool_.capacity() + lists_.capacity() * sizeof(Term) + sets_.capacity() * sizeof(ByteSet);
 }
 
 std::string Terms::Print(Term root) const {

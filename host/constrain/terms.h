@@ -56,6 +56,8 @@ class Automaton {
   virtual bool Accepts(uint32_t state) = 0;
   virtual ByteSet First(uint32_t state) = 0;      // the bytes whose Next is not kDead
   virtual uint32_t Distance(uint32_t state) = 0;  // bytes to the nearest end, as Cost below
+  virtual Status status() const = 0;  // not ok: kDead may be for want of memory; that of the terms
+  virtual size_t bytes() const = 0;   // of memory, about
 };
 
 struct TermLimits {

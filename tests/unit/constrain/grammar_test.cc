@@ -321,3 +321,24 @@ TEST(Grammar, MasksOfCopiedSpansAreWhatEachTokenByItselfWouldBe) {
     }
   }
 }
+
+// A long word that may not be cut is begun only where the budget suffices for all of it.
+TEST(Grammar, SpansThatAreFarFromTheirEndAreBegunWithinABudget) {
+  const std::string document = std::string(600, '1') + " abc " + std::string(300, '1') + "2";
+  const auto grammar = Make(*tokenizer, [&](Terms& terms) -> Result<Term> {
+    MNW_ASSIGN(const auto spans, DocumentSpans::Create(document, {.whole_words = true}));
+    const std::vector<Term> parts = {terms.Literal("\""), SpanTerm(terms, spans),
+                                     terms.Literal("\"")};
+    return terms.Concat(parts);
+  });
+  std::mt19937 random(22);
+  for (const uint32_t budget : {5u, 100u, 270u, 304u, 500u, 700u}) {
+    for (int i = 0; i < 8; ++i) {
+      Matcher matcher(grammar);
+      uint32_t used = 0;
+      const std::string text = Play(matcher, *tokenizer, budget, random, &used);
+      CHECK_TRUE(used <= budget);
+      CHECK_TRUE(document.find(text.substr(1, text.size() - 2)) != std::string::npos);
+    }
+  }
+}
