@@ -1,6 +1,5 @@
 #include "script/grants.h"
 
-#include <curl/curl.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -10,7 +9,6 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <memory>
 #include <utility>
 
 namespace minnow::script {
@@ -92,16 +90,6 @@ Status ReadGrant(std::string_view entry, Grants* grants) {
   return {};
 }
 
-using Url = std::unique_ptr<CURLU, decltype(&curl_url_cleanup)>;
-
-std::string UrlPart(const Url& url, CURLUPart part, unsigned flags = 0) {
-  char* text = nullptr;
-  if (curl_url_get(url.get(), part, &text, flags) != CURLUE_OK) return "";
-  std::string out = text;
-  curl_free(text);
-  return out;
-}
-
 }  // namespace
 
 Status ReadGrants(std::string_view text, Grants* grants) {
@@ -150,25 +138,6 @@ Result<std::vector<std::string>> ListGrantedFolder(const Grants& grants, const s
   }
   std::sort(names.begin(), names.end());
   return names;
-}
-
-Status CheckGrantedUrl(const Grants& grants, const std::string& url) {
-  const Url parsed(curl_url(), &curl_url_cleanup);
-  if (!parsed || curl_url_set(parsed.get(), CURLUPART_URL, url.c_str(), 0) != CURLUE_OK) {
-    return Error(Code::kInvalid, "'{}' is no URL", url);
-  }
-  const std::string scheme = UrlPart(parsed, CURLUPART_SCHEME);
-  const std::string host = UrlPart(parsed, CURLUPART_HOST);
-  const std::string port = UrlPart(parsed, CURLUPART_PORT, CURLU_DEFAULT_PORT);
-  if (scheme != "http" && scheme != "https") {
-    return Error(Code::kInvalid, "'{}': only http and https are there", url);
-  }
-  const bool is_granted =
-      std::any_of(grants.net.begin(), grants.net.end(),
-                  [&](const std::string& net) { return net == host || net == host + ":" + port; });
-  if (is_granted) return {};
-  return Error(Code::kPrecondition,
-               "'{}': this script may not reach {}; grant it with --allow net={}", url, host, host);
 }
 
 }  // namespace minnow::script

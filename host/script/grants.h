@@ -26,7 +26,4 @@ Result<std::string> ReadGrantedFile(const Grants& grants, const std::string& pat
                                     size_t max_bytes);
 Result<std::vector<std::string>> ListGrantedFolder(const Grants& grants, const std::string& path);
 
-// Whether http and https requests to this URL are granted.
-Status CheckGrantedUrl(const Grants& grants, const std::string& url);
-
 }  // namespace minnow::script

@@ -4,14 +4,19 @@
 
 #include <algorithm>
 #include <cctype>
+#include <map>
+#include <mutex>
 #include <string_view>
+#include <thread>
+#include <vector>
 
 namespace minnow::script {
+namespace {
 
-struct HttpClient::Transfer {
-  Id id;
+struct Transfer {
+  HttpClient::Id id;
   HttpRequest request;
-  OnDone on_done;
+  HttpClient::OnDone on_done;
   HttpResponse response;
   CURL* easy = nullptr;
   CURLM* multi = nullptr;
@@ -97,9 +102,42 @@ struct HttpClient::Transfer {
   }
 };
 
-HttpClient::HttpClient() : multi_(curl_multi_init()), thread_([this] { Run(); }) {}
+using Url = std::unique_ptr<CURLU, decltype(&curl_url_cleanup)>;
 
-HttpClient::~HttpClient() {
+std::string UrlPart(const Url& url, CURLUPart part, unsigned flags = 0) {
+  char* text = nullptr;
+  if (curl_url_get(url.get(), part, &text, flags) != CURLUE_OK) return "";
+  std::string out = text;
+  curl_free(text);
+  return out;
+}
+
+class CurlClient final : public HttpClient {
+ public:
+  explicit CurlClient(const Grants& grants)
+      : grants_(grants), multi_(curl_multi_init()), thread_([this] { Run(); }) {}
+  ~CurlClient() override;
+  Result<Id> Start(HttpRequest request, OnDone on_done) override;
+  void Cancel(Id id) override;
+
+ private:
+  void Run();
+  void TakeNew();
+  void DropCancelled();
+  void FinishDone();
+
+  const Grants grants_;
+  CURLM* multi_;
+  std::mutex mutex_;
+  Id last_id_ = 0;  // this and those below: guarded by mutex_
+  std::vector<std::unique_ptr<Transfer>> submitted_;
+  std::vector<Id> cancelled_;
+  bool stopping_ = false;
+  std::map<Id, std::unique_ptr<Transfer>> transfers_;  // the thread's
+  std::thread thread_;                                 // last: uses all of the above
+};
+
+CurlClient::~CurlClient() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -110,7 +148,8 @@ HttpClient::~HttpClient() {
   curl_multi_cleanup(multi_);
 }
 
-HttpClient::Id HttpClient::Start(HttpRequest request, OnDone on_done) {
+Result<HttpClient::Id> CurlClient::Start(HttpRequest request, OnDone on_done) {
+  MNW_TRY(CheckGrantedUrl(grants_, request.url));
   auto transfer = std::make_unique<Transfer>();
   transfer->request = std::move(request);
   transfer->on_done = std::move(on_done);
@@ -124,7 +163,7 @@ HttpClient::Id HttpClient::Start(HttpRequest request, OnDone on_done) {
   return id;
 }
 
-void HttpClient::Cancel(Id id) {
+void CurlClient::Cancel(Id id) {
   {
     std::lock_guard lock(mutex_);
     cancelled_.push_back(id);
@@ -132,7 +171,7 @@ void HttpClient::Cancel(Id id) {
   curl_multi_wakeup(multi_);
 }
 
-void HttpClient::Run() {
+void CurlClient::Run() {
   for (;;) {
     {
       std::lock_guard lock(mutex_);
@@ -148,7 +187,7 @@ void HttpClient::Run() {
   }
 }
 
-void HttpClient::TakeNew() {
+void CurlClient::TakeNew() {
   std::vector<std::unique_ptr<Transfer>> taken;
   {
     std::lock_guard lock(mutex_);
@@ -163,7 +202,7 @@ void HttpClient::TakeNew() {
   }
 }
 
-void HttpClient::DropCancelled() {
+void CurlClient::DropCancelled() {
   std::vector<Id> cancelled;
   {
     std::lock_guard lock(mutex_);
@@ -172,7 +211,7 @@ void HttpClient::DropCancelled() {
   for (const Id id : cancelled) transfers_.erase(id);
 }
 
-void HttpClient::FinishDone() {
+void CurlClient::FinishDone() {
   int n_left;
   while (const CURLMsg* message = curl_multi_info_read(multi_, &n_left)) {
     if (message->msg != CURLMSG_DONE) continue;
@@ -182,6 +221,31 @@ void HttpClient::FinishDone() {
     transfer->Finish(code);
     transfers_.erase(transfer->id);
   }
+}
+
+}  // namespace
+
+Status CheckGrantedUrl(const Grants& grants, const std::string& url) {
+  const Url parsed(curl_url(), &curl_url_cleanup);
+  if (!parsed || curl_url_set(parsed.get(), CURLUPART_URL, url.c_str(), 0) != CURLUE_OK) {
+    return Error(Code::kInvalid, "'{}' is no URL", url);
+  }
+  const std::string scheme = UrlPart(parsed, CURLUPART_SCHEME);
+  const std::string host = UrlPart(parsed, CURLUPART_HOST);
+  const std::string port = UrlPart(parsed, CURLUPART_PORT, CURLU_DEFAULT_PORT);
+  if (scheme != "http" && scheme != "https") {
+    return Error(Code::kInvalid, "'{}': only http and https are there", url);
+  }
+  const bool is_granted =
+      std::any_of(grants.net.begin(), grants.net.end(),
+                  [&](const std::string& net) { return net == host || net == host + ":" + port; });
+  if (is_granted) return {};
+  return Error(Code::kPrecondition,
+               "'{}': this script may not reach {}; grant it with --allow net={}", url, host, host);
+}
+
+std::unique_ptr<HttpClient> MakeHttpClient(const Grants& grants) {
+  return std::make_unique<CurlClient>(grants);
 }
 
 }  // namespace minnow::script

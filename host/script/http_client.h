@@ -1,21 +1,18 @@
-// HTTP requests of scripts, by libcurl, on a thread of its own that begins with the first request.
+// HTTP requests of scripts.
 //
 // Redirects are not followed: where they lead may not be granted. Threads: any; `on_done` is called
 // on the client's thread and returns at once.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/status.h"
+#include "script/grants.h"
 
 namespace minnow::script {
 
@@ -37,26 +34,17 @@ class HttpClient {
   using OnDone = std::function<void(Result<HttpResponse>)>;
   using Id = uint64_t;  // never reused
 
-  HttpClient();
-  ~HttpClient();  // ends what is under way, without a word
-  Id Start(HttpRequest request, OnDone on_done);
-  void Cancel(Id id);  // on_done may still come, or not
-
- private:
-  struct Transfer;
-  void Run();
-  void TakeNew();
-  void DropCancelled();
-  void FinishDone();
-
-  void* multi_;  // CURLM
-  std::mutex mutex_;
-  Id last_id_ = 0;  // this and those below: guarded by mutex_
-  std::vector<std::unique_ptr<Transfer>> submitted_;
-  std::vector<Id> cancelled_;
-  bool stopping_ = false;
-  std::map<Id, std::unique_ptr<Transfer>> transfers_;  // the thread's
-  std::thread thread_;                                 // last: uses all of the above
+  virtual ~HttpClient() = default;  // ends what is under way, without a word
+  // kInvalid: no URL; kPrecondition: not granted.
+  virtual Result<Id> Start(HttpRequest request, OnDone on_done) = 0;
+  virtual void Cancel(Id id) = 0;  // on_done may still come, or not
 };
+
+// By libcurl, on a thread of its own. Null in the process of untrusted scripts, which may ask
+// nobody and starts sooner without libcurl: untrusted/main.cc has one in the place of this.
+std::unique_ptr<HttpClient> MakeHttpClient(const Grants& grants);
+
+// Whether http and https requests to this URL are granted, as libcurl reads it.
+Status CheckGrantedUrl(const Grants& grants, const std::string& url);
 
 }  // namespace minnow::script

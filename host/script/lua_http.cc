@@ -33,15 +33,20 @@ Result<Json> ResponseJson(const Result<HttpResponse>& response) {
 
 Status Start(State& state, State::CallId id, HttpRequest request) {
   Environment& environment = state.environment();
-  MNW_TRY(CheckGrantedUrl(environment.grants, request.url));
+  if (environment.grants.net.empty()) {
+    return Error(Code::kPrecondition,
+                 "'{}': this script may reach no host; grant one with --allow net=HOST",
+                 request.url);
+  }
   request.max_bytes = std::min(request.max_bytes, environment.budget.memory_bytes);
-  if (!environment.http) environment.http = std::make_unique<HttpClient>();
-  const HttpClient::Id transfer = environment.http->Start(
-      std::move(request),
-      state.Receiver<Result<HttpResponse>>(
-          id, [](State& state, State::CallId id, Result<HttpResponse> response) {
-            state.Complete(id, ResponseJson(response));
-          }));
+  if (!environment.http) environment.http = MakeHttpClient(environment.grants);
+  MNW_ASSIGN(const HttpClient::Id transfer,
+             environment.http->Start(
+                 std::move(request),
+                 state.Receiver<Result<HttpResponse>>(
+                     id, [](State& state, State::CallId id, Result<HttpResponse> response) {
+                       state.Complete(id, ResponseJson(response));
+                     })));
   state.Find(id)->cancel = [&environment, transfer] { environment.http->Cancel(transfer); };
   return {};
 }

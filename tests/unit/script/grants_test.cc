@@ -11,6 +11,7 @@
 #include <mutex>
 #include <thread>
 
+#include "script/http_client.h"
 #include "script/script_fixture.h"
 
 using minnow::Code;
@@ -145,7 +146,8 @@ TEST(Grants, AreNoneByDefault) {
   CHECK_ERROR(Code::kPrecondition, "may read no files; grant a folder with --allow read=DIR",
               Read(granted.path() + "/a.txt"));
   CHECK_ERROR(Code::kPrecondition,
-              "may not reach example.org; grant it with --allow net=example.org",
+              "'https://example.org/x': this script may reach no host; grant one with --allow "
+              "net=HOST",
               f.RunToStatus("require('minnow').http.get('https://example.org/x')"));
 }
 
