@@ -3,9 +3,12 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <future>
+#include <nlohmann/json.hpp>
 #include <thread>
 
+#include "script/pipeline.h"
 #include "test_util.h"
 
 namespace minnow::test {
@@ -17,16 +20,19 @@ using script::EngineModels;
 using script::ModelApi;
 
 TEST_GROUP(EngineModels) {
+  const std::string golden = MINNOW_SOURCE_DIR "/tests/golden/models/";
   TempDir dir;
   std::unique_ptr<engine::Runtime> runtime;
   std::unique_ptr<EngineModels> models;
   ModelApi* base = nullptr;
 
   void setup() override {
-    const std::string golden = MINNOW_SOURCE_DIR "/tests/golden/models/";
     for (const char* name : {"a", "b"}) {
       fs::copy_file(golden + "llama.lora.gguf", dir / (std::string(name) + ".gguf"));
     }
+    Start();
+  }
+  void Start() {
     engine::RuntimeOptions options;
     options.plugin_dirs = {MINNOW_BINARY_DIR "/plugins"};
     options.n_threads = 1;
@@ -41,10 +47,11 @@ TEST_GROUP(EngineModels) {
     CHECK_OK(opened.status());
     base = *opened;
   }
-  void teardown() override {
+  void Stop() {
     models.reset();
     runtime.reset();
   }
+  void teardown() override { Stop(); }
 
   ModelApi& Adapter(const std::string& name, float scale = 1) {
     auto opened = models->OpenAdapter(*base, name, scale);
@@ -175,6 +182,50 @@ TEST(EngineModels, ACallThatCameLateCanBeCancelledWhenItRuns) {
     reason = call.answer.get().finish_reason;
   }
   CHECK(reason == engine::FinishReason::kCancelled);
+}
+
+// What a run is known by, and what answers are kept under, names adapters by what the script and
+// the files say, and not by where they lie in memory.
+TEST(EngineModels, APipelineWithAdaptersIsTheSameAfterARestart) {
+  std::ofstream(dir / "p.lua") << R"(
+    local minnow = require "minnow"
+    local m = minnow.model "llama"
+    local weak = m:adapter("a", { scale = 0.25 })
+    return minnow.pipeline { name = "p", run = function(doc)
+      local late = m:adapter "b"
+      local options = { max_tokens = 6, temperature = 0.8, seed = 3, logprobs = 1 }
+      return { m:generate(doc.text, options), weak:generate(doc.text, options),
+               late:generate(doc.text, options), late:score(doc.text, { "x", "yz" }) }
+    end })";
+  const auto run = [&](bool untrusted) {
+    auto loop = *script::Loop::Create();
+    script::PipelineOptions options;
+    if (untrusted) options.untrusted.emplace();
+    script::FolderModels folders(*models, *runtime);
+    auto pipeline = script::Pipeline::Load(
+        dir / "p.lua", untrusted ? static_cast<script::Models&>(folders) : *models, *loop, options);
+    CHECK_OK(pipeline.status());
+    std::string all;
+    (*pipeline)->Run({"1", "", "abc", {}}, [&](const script::DocumentResult& result) {
+      CHECK_OK(result.status);
+      all = result.value.dump();
+      loop->Stop();
+    });
+    loop->Run();
+    const auto parts = (*pipeline)->Parts();
+    CHECK_OK(parts.status());
+    for (const auto& [name, hash] : *parts) all += "\n" + name + " " + hash;
+    return all;
+  };
+  const std::string first = run(false);
+  STRCMP_CONTAINS("model \nllama\n0.25\na ", first.c_str());
+  STRCMP_CONTAINS("model \nllama\n1\nb ", first.c_str());
+  Stop();
+  std::vector<std::string> elsewhere(1000, std::string(300, 'x'));  // so that addresses differ
+  Start();
+  Hold("b").reset();  // and the adapters' numbers
+  STRCMP_EQUAL(first.c_str(), run(false).c_str());
+  if (!::getenv("MINNOW_SANITIZED")) STRCMP_EQUAL(first.c_str(), run(true).c_str());
 }
 
 TEST(EngineModels, AnAdapterWhoseFileIsGoneFailsTheCall) {
