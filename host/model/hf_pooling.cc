@@ -33,8 +33,10 @@ Result<int64_t> PoolingOf(const Json& config) {
   for (const auto& [key, value] : config.items()) {
     const bool by_flag = key.starts_with("pooling_mode_") && value == true;
     if (!by_flag && key != "pooling_mode") continue;
-    const auto* found = std::ranges::find_if(
-        kPoolings, [&](const Pooling& p) { return by_flag ? key == p.key : value == p.name; });
+    const auto* found =
+        std::ranges::find_if(kPoolings, [&, &key = key, &value = value](const Pooling& p) {
+          return by_flag ? key == p.key : value == p.name;
+        });
     if (found == std::end(kPoolings) || type) {
       return Error(Code::kUnsupported, "'{}' is not supported; known are mean, cls and lasttoken",
                    Printable(by_flag ? key : value.dump()));

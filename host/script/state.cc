@@ -204,6 +204,10 @@ int State::Raise(lua_State* L) {
 }
 
 Status State::ErrorAt(lua_State* L) const {
+  // The function that failed may have left no room above its own variables.
+  if (!lua_checkstack(L, LUA_MINSTACK)) {
+    return Error(Code::kExhausted, "the script failed, and there is no memory for its error");
+  }
   if (lua_type(L, -1) == LUA_TSTRING) return Error(Code::kInvalid, "{}", lua_tostring(L, -1));
   if (lua_istable(L, -1)) {
     const std::string message = Field(L, "message");
@@ -228,7 +232,7 @@ Status State::Restart() {
   breach_ = end_status_ = Status();
   instructions_ = tokens_ = output_bytes_ = 0;
   run_seconds_ = 0;
-  told_of_delay_ = ended_ = false;
+  told_of_delay_ = ended_ = system_had_none_ = false;
   lua_pushcfunction(L_, AddMain);
   if (lua_pcall(L_, 0, 0, 0) == LUA_OK) return {};
   lua_pop(L_, 1);
@@ -492,8 +496,10 @@ void State::CountUsage(CallId id, const engine::Usage& usage) {
 
 bool State::Breached(int lua_status) {
   if (lua_status == LUA_ERRMEM && breach_.ok()) {
-    breach_ = Error(Code::kExhausted, "the script used up its memory budget of {} bytes",
-                    environment_.budget.memory_bytes);
+    breach_ = system_had_none_
+                  ? Error(Code::kExhausted, "the script's process has no memory left")
+                  : Error(Code::kExhausted, "the script used up its memory budget of {} bytes",
+                          environment_.budget.memory_bytes);
   }
   return !breach_.ok();
 }
@@ -519,6 +525,7 @@ void* State::Allocate(void* self, void* block, size_t old_size, size_t new_size)
   }
   void* moved = std::realloc(block, new_size);
   if (moved) state.memory_ = others + new_size;
+  state.system_had_none_ |= !moved;
   return moved;
 }
 

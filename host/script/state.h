@@ -204,6 +204,7 @@ class State {
   const Loop::Address address_;
   uint64_t tag_ = 0;
   size_t memory_ = 0;
+  bool system_had_none_ = false;  // memory within the budget
   uint64_t instructions_ = 0;
   uint64_t tokens_ = 0;
   StepUsages steps_;

@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -18,9 +20,14 @@ using minnow::Status;
 namespace engine = minnow::engine;
 namespace script = minnow::script;
 
-// Answers at once: what it was asked, a letter of it a token.
+// Answers with what it was asked, a letter of it a token. How a text begins says when: "later" in a
+// turn of the loop of its own, "hang" when it is cancelled, "refuse" not at all; else at once.
 class EchoModel : public script::ModelApi {
  public:
+  explicit EchoModel(script::Loop& loop) : loop_(loop) {}
+
+  size_t n_held() const { return held_.size(); }
+
   const std::string& name() const override { return name_; }
   Result<std::string> Fingerprint() const override { return name_; }
   Result<uint32_t> Longest() const override { return 1000; }
@@ -32,48 +39,96 @@ class EchoModel : public script::ModelApi {
   }
   Result<std::vector<engine::TokenId>> EncodeChat(
       const nlohmann::ordered_json& messages) const override {
-    return EncodeText(messages.dump());
+    return EncodeText(messages.back().value("content", ""));
   }
   Result<engine::RequestId> Generate(engine::GenerateRequest request) override {
-    engine::GenerateResult result;
-    result.finish_reason = engine::FinishReason::kStop;
-    for (const engine::TokenId token : request.prompt) {
-      if (result.tokens.size() == request.max_tokens) break;
-      result.tokens.push_back({token, -1, {}});
-      result.text += static_cast<char>(token);
-      if (request.on_token)
-        request.on_token(result.text.substr(result.text.size() - 1), result.tokens.back());
-    }
-    request.on_done(std::move(result));
-    return 1;
+    return Submit(request.prompt, [request](Status status, bool cancelled) {
+      engine::GenerateResult result;
+      result.status = std::move(status);
+      result.finish_reason =
+          cancelled ? engine::FinishReason::kCancelled : engine::FinishReason::kStop;
+      for (const engine::TokenId token : request.prompt) {
+        if (result.tokens.size() == request.max_tokens) break;
+        result.tokens.push_back({token, -1, {}});
+        result.text += static_cast<char>(token);
+        if (request.on_token)
+          request.on_token(result.text.substr(result.text.size() - 1), result.tokens.back());
+      }
+      result.usage.prompt_tokens = static_cast<uint32_t>(request.prompt.size());
+      result.usage.completion_tokens = static_cast<uint32_t>(result.tokens.size());
+      request.on_done(std::move(result));
+    });
   }
   Result<engine::RequestId> Classify(engine::ClassifyRequest request) override {
-    engine::ClassifyResult result;
-    for (const std::string& label : request.labels) result.labels.push_back({label, -1, 0.5});
-    if (result.labels.empty()) return minnow::Error(minnow::Code::kInvalid, "no labels");
-    request.on_done(std::move(result));
-    return 1;
+    if (request.labels.empty()) return minnow::Error(minnow::Code::kInvalid, "no labels");
+    return Submit(request.prompt, [request](Status status, bool) {
+      engine::ClassifyResult result;
+      result.status = std::move(status);
+      for (const std::string& label : request.labels) result.labels.push_back({label, -1, 0.5});
+      request.on_done(std::move(result));
+    });
   }
   Result<engine::RequestId> Score(engine::ContinuationsRequest request) override {
-    engine::ScoreResult result;
-    for (auto& tokens : request.continuations)
-      result.continuations.push_back({-1, std::move(tokens), {}});
-    request.on_done(std::move(result));
-    return 1;
+    return Submit(request.prompt, [request](Status status, bool) {
+      engine::ScoreResult result;
+      result.status = std::move(status);
+      for (const auto& tokens : request.continuations)
+        result.continuations.push_back({-1, tokens, {}});
+      request.on_done(std::move(result));
+    });
   }
   Result<engine::RequestId> Embed(engine::EmbedRequest request) override {
-    request.on_done(Status(), {1, 0}, {});
-    return 1;
+    return Submit(request.tokens, [request](Status status, bool) {
+      request.on_done(status, {1, 0}, {});
+    });
   }
-  void Cancel(engine::RequestId) override {}
+  Result<std::vector<engine::TokenId>> DocumentPrefix(std::string_view text) const override {
+    return EncodeText(text);
+  }
+  Result<engine::RequestId> Hold(engine::HoldRequest request) override {
+    const engine::RequestId id = ++last_id_;
+    held_[id] = [](Status, bool) {};
+    request.on_done(Status(), id, {});
+    return id;
+  }
+  void Cancel(engine::RequestId id) override {
+    const auto node = held_.extract(id);
+    if (node) loop_.Post([end = node.mapped()] { end({}, true); });
+  }
 
  private:
+  using End = std::function<void(Status, bool cancelled)>;
+
+  Result<engine::RequestId> Submit(const std::vector<engine::TokenId>& prompt, End end) {
+    const std::string text(prompt.begin(), prompt.end());
+    if (text.starts_with("refuse")) return minnow::Error(minnow::Code::kExhausted, "full");
+    const engine::RequestId id = ++last_id_;
+    Status status;
+    if (text.starts_with("fail")) status = minnow::Error(minnow::Code::kInternal, "failed");
+    if (text.starts_with("hang")) {
+      held_[id] = std::move(end);
+    } else if (text.starts_with("later")) {
+      loop_.Post([end, status] { end(status, false); });
+    } else {
+      end(std::move(status), false);
+    }
+    return id;
+  }
+
+  script::Loop& loop_;
   const std::string name_ = "echo";
+  engine::RequestId last_id_ = 0;
+  std::map<engine::RequestId, End> held_;
 };
 
 class EchoModels : public script::Models {
  public:
-  Result<script::ModelApi*> Open(const std::string&) override { return &model_; }
+  explicit EchoModels(script::Loop& loop) : model_(loop) {}
+  const EchoModel& model() const { return model_; }
+  Result<script::ModelApi*> Open(const std::string& name) override {
+    if (name != "echo") return minnow::Error(minnow::Code::kNotFound, "no model '{}'", name);
+    return &model_;
+  }
   Result<script::ModelApi*> OpenAdapter(script::ModelApi&, const std::string&, float) override {
     return &model_;
   }
@@ -84,7 +139,7 @@ class EchoModels : public script::Models {
 
 struct Host {
   std::unique_ptr<script::Loop> loop = *script::Loop::Create();
-  EchoModels models;
+  EchoModels models{*loop};
   std::unique_ptr<script::Pipeline> pipeline;
 
   // The body of run is what the document's text says.
@@ -101,8 +156,8 @@ struct Host {
     script::PipelineOptions options;
     options.budget = {.memory_bytes = 8 << 20,
                       .instructions = 300'000,
-                      .lua_seconds = 5,
-                      .seconds = 0.05,
+                      .lua_seconds = 1,
+                      .seconds = 0.02,
                       .tokens = 10'000,
                       .output_bytes = 100};
     auto loaded = script::Pipeline::Load(path, models, *loop, options);
@@ -120,6 +175,8 @@ struct Host {
       loop->Stop();
     });
     loop->Run();
+    // What a document waited for goes with it.
+    if (loop->n_timers() > 0 || models.model().n_held() > 0) std::abort();
     return result;
   }
 };
@@ -129,8 +186,10 @@ struct Host {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static Host& host = *new Host;
   host.Run(std::string(reinterpret_cast<const char*>(data), size));
-  const script::DocumentResult next =
-      host.Run("return { m:ask('a', 'b').text:upper(), #('x'):rep(3) }");
+  script::DocumentResult next;
+  do {  // on a busy machine it may need longer than a document is given here
+    next = host.Run("return { m:ask('a', 'b').text:upper(), #('x'):rep(3) }");
+  } while (next.status.code() == minnow::Code::kDeadline);
   if (!next.status.ok() || next.value.size() != 2) std::abort();
   return 0;
 }

@@ -1,0 +1,1 @@
+local v =minnow .json .decode "v" , ( '{"a":[1,2.5,null,"x"],"b":{}}' )return minnow .ordered { {v } , { "n" ,minnow .null , } , { "a" ,minnow .array { } } , { "s" ,mode (v ) } }
