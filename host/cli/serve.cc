@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "cli/cli.h"
+#include "service/listener.h"
 #include "service/service.h"
 
 namespace minnow::cli {
@@ -145,6 +146,7 @@ void TellAddresses(const Options& o, const service::Service& service) {
     const int port = service.ports()[i];
     Tell("gRPC on {}", port > 0 ? fmt::format("{}:{}", host, port) : address);
   }
+  Tell("at most {} connections (open files: ulimit -n)", service.most_connections());
   if (service.http_port() > 0) {
     const std::string host = o.service.http.substr(0, o.service.http.rfind(':'));
     Tell("metrics and health on http://{}:{}", host, service.http_port());
@@ -156,6 +158,7 @@ VerbResult Run(Options& o) {
   MNW_TRY(ReadScriptOptions(o.script, &o.service.scripts.budget, &o.service.scripts.grants));
   if (o.untrusted) o.service.scripts.untrusted.emplace();
   std::signal(SIGPIPE, SIG_IGN);  // of clients that are gone
+  service::RaiseDescriptorLimit();
   MNW_ASSIGN(const std::unique_ptr<script::Loop> loop, script::Loop::Create());
   MNW_ASSIGN(engine::RuntimeOptions runtime_options, ToRuntimeOptions(o.model));
   runtime_options.engine.max_queued = o.max_queued;

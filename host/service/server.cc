@@ -1,7 +1,12 @@
 #include "service/server.h"
 
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+
 #include <thread>
 
+#include "service/listener.h"
 #include "service/rpc.h"
 
 namespace minnow::service {
@@ -20,6 +25,37 @@ class Door final : public grpc::CallbackGenericService {
   RpcHost& host_;
   const Router& router_;
 };
+
+template <class T, void (*free)(T*)>
+using Owned = std::unique_ptr<T, decltype([](T* t) { free(t); })>;
+
+Owned<X509, X509_free> ReadCertificate(const std::string& pem) {
+  const Owned<BIO, BIO_free_all> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  return Owned<X509, X509_free>(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
+}
+
+// gRPC would say so to nobody, and refuse each client.
+Status CheckTls(const TlsOptions& tls) {
+  if (tls.certificate.empty()) return {};
+  const auto certificate = ReadCertificate(tls.certificate);
+  const Owned<BIO, BIO_free_all> bio(
+      BIO_new_mem_buf(tls.key.data(), static_cast<int>(tls.key.size())));
+  const auto no_password = [](char*, int, int, void*) { return -1; };
+  const Owned<EVP_PKEY, EVP_PKEY_free> key(
+      PEM_read_bio_PrivateKey(bio.get(), nullptr, no_password, nullptr));
+  const char* wrong = nullptr;
+  if (!certificate) {
+    wrong = "the TLS certificate is no certificate in PEM";
+  } else if (!key) {
+    wrong = "the TLS key is no private key in PEM, or has a password";
+  } else if (X509_check_private_key(certificate.get(), key.get()) != 1) {
+    wrong = "the TLS key is not that of the certificate";
+  } else if (!tls.client_ca.empty() && !ReadCertificate(tls.client_ca)) {
+    wrong = "the certificates of clients are no certificate in PEM";
+  }
+  ERR_clear_error();
+  return wrong ? Error(Code::kInvalid, "cannot serve: {}", wrong) : Status();
+}
 
 std::shared_ptr<grpc::ServerCredentials> Credentials(const TlsOptions& tls) {
   if (tls.certificate.empty()) return grpc::InsecureServerCredentials();
@@ -47,8 +83,6 @@ void SetLimits(grpc::ServerBuilder& builder, const ServerOptions& o) {
   set(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
   set(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   set(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
-  // A second server on the same port is a mistake, not a way to share it.
-  set(GRPC_ARG_ALLOW_REUSEPORT, 0);
   // What all connections together may hold in messages that are not read yet.
   grpc::ResourceQuota quota("minnow");
   quota.Resize(size_t{512} << 20);
@@ -60,9 +94,11 @@ void SetLimits(grpc::ServerBuilder& builder, const ServerOptions& o) {
 struct Server::Rep {
   RpcHost host;
   std::unique_ptr<Door> door;
+  std::unique_ptr<Listener> listener;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor;
   std::unique_ptr<grpc::Server> server;
-  std::vector<int> ports;
-  bool down = false;
+  bool down = false;                // guarded by host.mutex
+  std::condition_variable go_down;  // its own: each end of a call would wake the watchdog
   std::thread watchdog;
 
   void Watch();
@@ -81,6 +117,7 @@ Server::~Server() { Shutdown(); }
 Result<std::unique_ptr<Server>> Server::Start(ServerOptions options, const Router& router,
                                               std::function<void(const CallEnd&)> on_end) {
   MNW_TRY(router.CheckComplete());
+  MNW_TRY(CheckTls(options.tls));
   std::unique_ptr<Server> server(new Server);
   Rep& rep = *server->rep_;
   rep.host.options = std::move(options);
@@ -90,22 +127,17 @@ Result<std::unique_ptr<Server>> Server::Start(ServerOptions options, const Route
   grpc::ServerBuilder builder;
   SetLimits(builder, o);
   builder.RegisterCallbackGenericService(rep.door.get());
-  const auto credentials = Credentials(o.tls);
-  rep.ports.resize(o.listen.size());
-  for (size_t i = 0; i < o.listen.size(); ++i) {
-    builder.AddListeningPort(o.listen[i], credentials, &rep.ports[i]);
-  }
+  using FromFd = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
+  rep.acceptor =
+      builder.experimental().AddExternalConnectionAcceptor(FromFd::FROM_FD, Credentials(o.tls));
+  MNW_ASSIGN(rep.listener, Listener::Open(o.listen));
   rep.server = builder.BuildAndStart();
-  // gRPC says which address it could not have in its own log only; that of a socket is no port.
-  if (rep.server == nullptr) {
-    return Error(Code::kPrecondition,
-                 "cannot listen on {}: the address is taken or not this machine's, or the "
-                 "certificate and key do not fit",
-                 fmt::join(o.listen, ", "));
-  }
-  for (size_t i = 0; i < o.listen.size(); ++i) {
-    if (o.listen[i].starts_with("unix:")) rep.ports[i] = 0;
-  }
+  if (rep.server == nullptr) return Error(Code::kInternal, "gRPC cannot start its server");
+  rep.listener->Start([&rep](int fd) {
+    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+    connection.fd = fd;
+    rep.acceptor->HandleNewConnection(&connection);
+  });
   rep.watchdog = std::thread([&rep] { rep.Watch(); });
   return server;
 }
@@ -117,7 +149,7 @@ void Server::Rep::Watch() {
   constexpr std::chrono::seconds kGrace(2);
   std::unique_lock lock(host.mutex);
   while (!down) {
-    host.ended.wait_for(lock, kPeriod, [this] { return down; });
+    go_down.wait_for(lock, kPeriod, [this] { return down; });
     const auto now = engine::Clock::now();
     std::vector<std::shared_ptr<Rpc>> late;
     for (const auto& [key, weak] : host.live) {
@@ -132,7 +164,9 @@ void Server::Rep::Watch() {
   }
 }
 
-const std::vector<int>& Server::ports() const { return rep_->ports; }
+const std::vector<int>& Server::ports() const { return rep_->listener->ports(); }
+
+size_t Server::most_connections() const { return rep_->listener->most_connections(); }
 
 uint32_t Server::requests() const { return rep_->host.n_work; }
 
@@ -141,13 +175,14 @@ void Server::StopAdmitting() { rep_->host.draining = true; }
 void Server::Shutdown() {
   if (!rep_->server) return;
   StopAdmitting();
+  rep_->listener->Stop();
   rep_->server->Shutdown(std::chrono::system_clock::now());
   {
     std::unique_lock lock(rep_->host.mutex);
     rep_->host.ended.wait(lock, [this] { return rep_->host.live.empty(); });
     rep_->down = true;
   }
-  rep_->host.ended.notify_all();
+  rep_->go_down.notify_all();
   rep_->watchdog.join();
   rep_->server->Wait();
   rep_->server.reset();

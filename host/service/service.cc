@@ -143,6 +143,8 @@ uint32_t Service::requests() const { return rep_->server->requests(); }
 
 const std::vector<int>& Service::ports() const { return rep_->server->ports(); }
 
+size_t Service::most_connections() const { return rep_->server->most_connections(); }
+
 int Service::http_port() const { return rep_->http ? rep_->http->port() : 0; }
 
 void Service::Rep::Ended(const CallEnd& end) {

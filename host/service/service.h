@@ -50,6 +50,7 @@ class Service {
   uint32_t requests() const;  // work under way
 
   const std::vector<int>& ports() const;
+  size_t most_connections() const;
   int http_port() const;  // 0: none
 
  private:

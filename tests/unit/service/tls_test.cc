@@ -131,11 +131,20 @@ TEST(Tls, AClientCertificateOpensAnAddressForOtherMachines) {
 }
 
 TEST(Tls, ACertificateAndAKeyThatDoNotFitAreRefused) {
+  const service::TlsOptions good = f.options.server.tls;
+  const auto refused = [&](const char* why) {
+    CHECK_ERROR(Code::kInvalid, why, f.TryStart());
+    f.Stop();
+    f.options.server.tls = good;
+  };
   f.options.server.tls.key = Identity("another", &authority).key();
-  CHECK_ERROR(Code::kPrecondition, "certificate and key do not fit", f.TryStart());
-  f.Stop();
+  refused("the TLS key is not that of the certificate");
   f.options.server.tls.certificate = "no certificate";
-  CHECK_ERROR(Code::kPrecondition, "certificate and key do not fit", f.TryStart());
+  refused("the TLS certificate is no certificate in PEM");
+  f.options.server.tls.key = f.options.server.tls.certificate;  // the other way round
+  refused("the TLS key is no private key in PEM");
+  f.options.server.tls.client_ca = good.key;
+  refused("the certificates of clients are no certificate in PEM");
 }
 
 TEST_GROUP(ConnectionAge) { ServiceFixture f; };
