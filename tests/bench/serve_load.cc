@@ -85,10 +85,13 @@ class OneCall final : public grpc::ClientReadReactor<v1::GenerateResponse> {
       } else {
         ++totals_.failed[std::to_string(status.error_code()) + " " + status.error_message()];
       }
-      --totals_.open;
     }
     if (next_) next_();
-    totals_.ended.notify_all();
+    {  // after that: between two calls it may not look as if all had ended
+      const std::lock_guard lock(totals_.mutex);
+      --totals_.open;
+      totals_.ended.notify_all();
+    }
     delete this;
   }
 
