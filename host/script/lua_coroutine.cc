@@ -91,8 +91,9 @@ int StepWrapped(lua_State* L, lua_State* coroutine, int n_arguments) {
   if (status == State::kWaits) return state.PassWaitOn(L, coroutine, 0, ContinueWrapped);
   if (status != LUA_OK && status != LUA_YIELD) {
     // What is to be closed is closed, unless a budget is used up: hooks may be off in this
-    // coroutine.
-    if (!state.Breached(status)) (void)state.Breached(lua_resetthread(coroutine));
+    // coroutine. One that could not even begin, for want of C's stack, has nothing to close.
+    const bool has_failed = lua_status(coroutine) != LUA_OK && lua_status(coroutine) != LUA_YIELD;
+    if (!state.Breached(status) && has_failed) (void)state.Breached(lua_resetthread(coroutine));
     lua_xmove(coroutine, L, 1);
     return lua_error(L);
   }

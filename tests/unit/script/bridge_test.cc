@@ -126,6 +126,16 @@ TEST(Bridge, ReportsErrorsInsideCoroutines) {
       "return { ok, e.code, ok2, e2 }");
 }
 
+// Where an error is handled there may be some of C's stack left for functions, and none for
+// coroutines.
+TEST(Bridge, TellsWhyACoroutineCouldNotBegin) {
+  STRCMP_EQUAL(R"([false,[false,"C stack overflow"]])",
+               f.RunToJson("local function deep() return (('x'):gsub('x', deep)) end "
+                           "return { xpcall(deep, function() "
+                           "  return { pcall(coroutine.wrap(function() return 1 end)) } end) }")
+                   .c_str());
+}
+
 TEST(Bridge, StreamsPiecesInOrder) {
   CheckJson(R"(["<","h","e","y",">"])",
             "local t = {} for piece in m:stream('hey') do t[#t + 1] = piece end return t");
