@@ -234,21 +234,12 @@ TEST(Speculate, WhatFindsNoPageIsComputedLater) {
   CHECK(fake.backend.counters().rows_committed < accepted);
 }
 
-TEST(Speculate, NothingIsGuessedWhereItCouldNotBeTakenBack) {
-  FakeEngineOptions options;
-  options.model.recurrent = true;
-  FakeEngine fake(options);
-  const GenerateRequest request = Request(Prompt(30, 1), 40);
-  const auto asked = Ask(fake.engine(), Guessed(request, Expected(request), {}));
-  CheckTokens(Expected(request), asked.Wait());
-  UNSIGNED_LONGS_EQUAL(0, asked.Wait().usage.drafted_tokens);
-  fake.CheckAtRest();
-}
-
-TEST(Speculate, NothingIsGuessedWhereItWouldChangeBits) {
-  for (const char level : {'A', '\0'}) {
-    FakeEngineOptions options;
-    options.backend.repeatability = level;
+TEST(Speculate, NothingIsGuessedWhereItCouldNotBeTakenBackOrWouldChangeBits) {
+  FakeEngineOptions recurrent, level_a, no_level;
+  recurrent.model.recurrent = true;
+  level_a.backend.repeatability = 'A';
+  no_level.backend.repeatability = '\0';
+  for (const FakeEngineOptions& options : {recurrent, level_a, no_level}) {
     FakeEngine fake(options);
     const GenerateRequest request = Request(Prompt(30, 1), 40);
     const auto asked = Ask(fake.engine(), Guessed(request, Expected(request), {}));
