@@ -226,8 +226,9 @@ function Context:ask(question, options) end
 function Context:classify(question, labels, options) end
 
 ---Reads the document now, and keeps its part of the model's cache until unpin, or until the run of
----this document ends. Waits. Raises exhausted when pins would take more than half the cache,
----unsupported when the model keeps nothing that questions could share.
+---this document ends; of a model through an adapter, the adapter's place too. Waits. Raises exhausted
+---when pins would take more than half the cache, unsupported when the model keeps nothing that
+---questions could share.
 ---@return minnow.Context  -- itself
 function Context:pin() end
 

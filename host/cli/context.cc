@@ -37,7 +37,7 @@ VerbResult Run(const Options& o) {
                return opened.engine->Hold(std::move(request));
              }));
   MNW_TRY(held.status);
-  MNW_TRY(engine::SaveContext(*opened.engine, held.hold, opened.adapter_id(), document, o.save));
+  MNW_TRY(engine::SaveContext(*opened.engine, held.hold, document, o.save));
   if (o.json) {
     PrintJson({{"context", o.save},
                {"tokens", held.usage.prompt_tokens},

@@ -1,10 +1,12 @@
 // Which adapter lies in which slot of a model's pool, and how many requests use it.
 //
 // A request holds an AdapterUse from its submission to its end, so an adapter that is unloaded
-// stays in its slot until the last one is gone. Threads: under the executor's mutex, but for giving
-// back a use, which any thread may.
+// stays in its slot until the last one is gone. So does a pinned prefix (holds.h), but it goes with
+// the adapter. Threads: under the executor's mutex, but for giving back a use and for counting
+// holds, which any thread may.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <deque>
@@ -24,6 +26,7 @@ struct AdapterSlot {
   AdapterId id = 0;
   uint64_t bytes = 0;
   std::atomic<uint32_t> uses = 0;
+  std::atomic<uint32_t> holds = 0;  // of the uses, those of pinned prefixes
 };
 
 struct GiveBackAdapter {
@@ -60,6 +63,13 @@ class AdapterSlots {
     MNW_ASSIGN(AdapterSlot * slot, Find(id));
     slot->uses.fetch_add(1, std::memory_order_relaxed);
     return AdapterUse(slot);
+  }
+
+  // Is a prefix pinned through an adapter that was unloaded?
+  bool HasLostHolds() const {
+    return std::ranges::any_of(slots_, [](const AdapterSlot& slot) {
+      return slot.state == AdapterSlot::kLeaving && slot.holds.load(std::memory_order_relaxed) > 0;
+    });
   }
 
   // A slot whose adapter was unloaded and is no longer used; null if there is none.

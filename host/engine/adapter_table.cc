@@ -25,7 +25,7 @@ Result<AdapterHold> AdapterTable::Open(const std::string& path, float scale) {
   if (!HasPlace()) {
     return Error(Code::kUnavailable,
                  "all {} places for adapters are in use; unload one, or make more with "
-                 "--adapter-slots",
+                 "--adapter-slots (a pinned context keeps that of its adapter)",
                  engine_.instance().options().adapter_slots);
   }
   // Nobody loses a place to a file that cannot be used.
@@ -67,6 +67,7 @@ AdapterTable::Entries::iterator AdapterTable::Idle() {
   auto idle = entries_.end();
   for (auto it = entries_.begin(); it != entries_.end(); ++it) {
     if (it->second.adapter.use_count() > 1) continue;
+    if (engine_.adapter_stats(it->second.adapter->id()).holds > 0) continue;
     if (idle == entries_.end() || it->second.last_use < idle->second.last_use) idle = it;
   }
   return idle;

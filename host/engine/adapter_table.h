@@ -1,8 +1,9 @@
 // The adapters of one open model, by file and scale.
 //
 // Whoever uses one holds it. One that nobody holds keeps its place, so that the next request finds
-// it there, until another wants the place: then the one that was asked for longest ago goes.
-// Threads: any. Open waits for the file, for a step, and for others who open.
+// it there, until another wants the place: then the one that was asked for longest ago goes, but
+// none through which a context is pinned. Threads: any. Open waits for the file, for a step, and
+// for others who open.
 #pragma once
 
 #include <map>
@@ -50,13 +51,13 @@ class AdapterTable {
  public:
   explicit AdapterTable(Engine& engine) : engine_(engine) {}
 
-  // Loads it if it is not there. kUnavailable: all places are held, at this moment; kExhausted: no
-  // memory.
+  // Loads it if it is not there. kUnavailable: all places are held, at this moment, by requests or
+  // pinned contexts; kExhausted: no memory.
   Result<AdapterHold> Open(const std::string& path, float scale);
   AdapterHold Find(const std::string& path, float scale);  // null: it would have to be loaded
   // Forgets it, at whatever scales it is loaded: who opens it next gets what the file then is.
-  // Those who hold it go on; when nobody does, its memory is free when this returns. False: not
-  // loaded.
+  // Those who hold it go on; when nobody does, its memory is free when this returns. What is pinned
+  // through it is given up then. False: not loaded.
   bool Close(const std::string& path);
   std::vector<AdapterStatus> List() const;
 

@@ -155,10 +155,13 @@ Result<std::string> ContextPath(const std::string& folder, std::string_view name
   return fmt::format("{}/{}.ctx", folder, name);
 }
 
-Status SaveContext(Engine& engine, RequestId hold, AdapterId adapter, std::string_view document,
+Status SaveContext(Engine& engine, RequestId hold, std::string_view document,
                    const std::string& path) {
-  MNW_ASSIGN(const std::vector<TokenId> tokens, engine.HeldTokens(hold));
-  const Json header = {{"identity", engine.identity(adapter)},
+  MNW_ASSIGN(const Held held, engine.FindHeld(hold));
+  const std::vector<TokenId>& tokens = held.tokens;
+  const std::string identity = engine.identity(held.adapter);
+  if (held.adapter != 0 && identity.empty()) return HoldGivenUp();  // the adapter goes just now
+  const Json header = {{"identity", identity},
                        {"model", engine.model().name()},
                        {"document", document},
                        {"tokens", tokens}};

@@ -21,9 +21,9 @@ Result<std::vector<TokenId>> DocumentPrefix(const model::Model& model, std::stri
 // The file of a context that a stranger calls so. kInvalid: no plain name.
 Result<std::string> ContextPath(const std::string& folder, std::string_view name);
 
-// REQUIRES: a hold of this engine, through this adapter, of the document's prefix; an engine that
-// is identified (Runtime::Identify). The file is this user's alone.
-Status SaveContext(Engine& engine, RequestId hold, AdapterId adapter, std::string_view document,
+// REQUIRES: a hold of this engine, of the document's prefix; an engine that is identified
+// (Runtime::Identify). The file is this user's alone. kNotFound: the hold was given up.
+Status SaveContext(Engine& engine, RequestId hold, std::string_view document,
                    const std::string& path);
 
 struct RestoredContext {

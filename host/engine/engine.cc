@@ -179,9 +179,7 @@ Result<RequestId> Engine::Hold(HoldRequest request) {
   return executor_.Submit(queue_, MakeHoldJob(std::move(request)), adapter, deadline);
 }
 
-Result<std::vector<TokenId>> Engine::HeldTokens(RequestId hold) {
-  return engine::HeldTokens(executor_, *queue_, hold);
-}
+Result<Held> Engine::FindHeld(RequestId hold) { return engine::FindHeld(executor_, *queue_, hold); }
 
 Status Engine::ExportColumn(RequestId hold, size_t column, std::span<float> out) {
   return engine::ExportColumn(executor_, *queue_, hold, column, out);

@@ -42,7 +42,7 @@ class Engine {
   Result<RequestId> Hold(HoldRequest request);
 
   // What a hold has in the cache, and the way back (prefix_state.h).
-  Result<std::vector<TokenId>> HeldTokens(RequestId hold);
+  Result<Held> FindHeld(RequestId hold);
   Status ExportColumn(RequestId hold, size_t column, std::span<float> out);
   Result<RequestId> ImportPrefix(std::vector<TokenId> tokens, AdapterId adapter,
                                  const ReadColumn& read);
@@ -51,8 +51,8 @@ class Engine {
   // name it then run through it, in one batch with others. kUnavailable: all places are taken;
   // kExhausted: no memory.
   Result<AdapterId> LoadAdapter(const model::Adapter& adapter);
-  // No new request may use it; those that do run to their ends, and then its memory is free.
-  // kNotFound if it is not loaded.
+  // No new request may use it; those that do run to their ends, and then its memory is free. What
+  // is held through it is given up. kNotFound if it is not loaded.
   Status UnloadAdapter(AdapterId id);
   // The same without waiting, for callbacks; nothing if it is not loaded.
   void UnloadAdapterSoon(AdapterId id);

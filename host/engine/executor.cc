@@ -147,12 +147,18 @@ AdapterStats Executor::adapter_stats(const ModelQueue* queue, AdapterId id) cons
   const std::lock_guard lock(mutex_);
   const auto slot = const_cast<ModelQueue*>(queue)->adapters.Find(id);
   if (!slot.ok()) return {};
-  return {(*slot)->bytes, (*slot)->uses.load(std::memory_order_relaxed)};
+  const uint32_t uses = (*slot)->uses.load(std::memory_order_relaxed);
+  const uint32_t holds = (*slot)->holds.load(std::memory_order_relaxed);
+  return {(*slot)->bytes, uses - std::min(uses, holds), holds};
 }
 
-// Empties the slots whose adapter was unloaded and is no longer used.
+// Empties the slots whose adapter was unloaded and is no longer used; what is pinned is no use.
 void Executor::FreeAdapters(ModelQueue& queue) {
   std::unique_lock lock(mutex_);
+  const std::vector<RequestId> lost = LostHolds(queue);
+  lock.unlock();
+  for (const RequestId id : lost) DropHold(queue, id);
+  lock.lock();
   while (AdapterSlot* slot = queue.adapters.Unused()) {
     lock.unlock();
     queue.cache.DropAdapter(slot->id);
@@ -482,7 +488,7 @@ void Executor::EndJob(ModelQueue& queue, size_t index, Status status) {
   }
   if (status.ok() && job->holds()) status = MayHold(queue, job->tokens.size());
   if (status.ok() && job->holds()) {
-    Hold(queue, *job);
+    Hold(queue, job->id, {job->tokens, std::exchange(job->pages, {}), std::move(job->adapter)});
   } else {
     queue.cache.Release(&job->pages);
   }

@@ -43,6 +43,7 @@ struct EngineStats {
 struct AdapterStats {
   uint64_t bytes = 0;     // memory of the backends' own
   uint32_t requests = 0;  // that go through it, from submission to end
+  uint32_t holds = 0;     // prefixes that are pinned through it
 };
 
 // One model's requests. Only the executor looks inside.

@@ -21,14 +21,17 @@ Status MayHold(const ModelQueue& queue, size_t n_tokens) {
                n_tokens, queue.held.size(), held * model::kPageTokens, half * model::kPageTokens);
 }
 
-void Hold(ModelQueue& queue, Job& job) {
-  queue.held[job.id] = {job.tokens, std::exchange(job.pages, {}), std::move(job.adapter)};
+void Hold(ModelQueue& queue, RequestId id, HeldPrefix prefix) {
+  if (prefix.adapter) prefix.adapter->holds.fetch_add(1, std::memory_order_relaxed);
+  queue.held[id] = std::move(prefix);
 }
 
 bool DropHold(ModelQueue& queue, RequestId id) {
   const auto held = queue.held.find(id);
   if (held == queue.held.end()) return false;
   queue.cache.Release(&held->second.pages);
+  const AdapterUse& adapter = held->second.adapter;
+  if (adapter) adapter->holds.fetch_sub(1, std::memory_order_relaxed);
   queue.held.erase(held);
   return true;
 }
@@ -39,6 +42,14 @@ bool DropOldestHold(ModelQueue& queue) {
   LogWarning("a pinned context of {} tokens gave way to a request that had no room without it",
              prefix.tokens.size());
   return DropHold(queue, id);
+}
+
+std::vector<RequestId> LostHolds(const ModelQueue& queue) {
+  std::vector<RequestId> lost;
+  for (const auto& [id, prefix] : queue.held) {
+    if (prefix.adapter && prefix.adapter->state == AdapterSlot::kLeaving) lost.push_back(id);
+  }
+  return lost;
 }
 
 void DropHolds(ModelQueue& queue) {

@@ -53,7 +53,8 @@ struct ModelQueue {
 
   bool HasWork() {  // under the mutex
     return leaving || !arrived.empty() || !cancelled.empty() || !running.empty() ||
-           !waiting[0].empty() || !waiting[1].empty() || adapters.Unused();
+           !waiting[0].empty() || !waiting[1].empty() || adapters.Unused() ||
+           adapters.HasLostHolds();
   }
 };
 

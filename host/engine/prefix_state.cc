@@ -53,13 +53,13 @@ std::vector<float> PageOf(const model::StateLayer& layer) {
   return std::vector<float>(kTokens * (layer.key_floats + layer.value_floats), 0.0f);
 }
 
-Status GivenUp() {
-  return Error(Code::kNotFound,
-               "the pinned context is gone: it was unpinned, or a request needed "
-               "its memory; ask about it again");
-}
-
 }  // namespace
+
+Status HoldGivenUp() {
+  return Error(Code::kNotFound,
+               "the pinned context is gone: it was unpinned, a request needed its memory, or its "
+               "adapter was unloaded; ask about it again");
+}
 
 std::vector<size_t> ColumnSizes(const model::Instance& instance, size_t n_tokens) {
   std::vector<size_t> sizes((n_tokens + kTokens - 1) / kTokens);
@@ -72,18 +72,20 @@ std::vector<size_t> ColumnSizes(const model::Instance& instance, size_t n_tokens
   return sizes;
 }
 
-Result<std::vector<TokenId>> HeldTokens(Executor& executor, ModelQueue& queue, RequestId hold) {
-  Result<std::vector<TokenId>> tokens = GivenUp();
+Result<Held> FindHeld(Executor& executor, ModelQueue& queue, RequestId hold) {
+  Result<Held> found = HoldGivenUp();
   executor.Call([&] {
     const auto held = queue.held.find(hold);
-    if (held != queue.held.end()) tokens = held->second.tokens;
+    if (held == queue.held.end()) return;
+    const HeldPrefix& prefix = held->second;
+    found = Held{prefix.tokens, prefix.adapter ? prefix.adapter->id : 0};
   });
-  return tokens;
+  return found;
 }
 
 Status ExportColumn(Executor& executor, ModelQueue& queue, RequestId hold, size_t column,
                     std::span<float> out) {
-  Status status = GivenUp();
+  Status status = HoldGivenUp();
   executor.Call([&] {
     const auto held = queue.held.find(hold);
     if (held == queue.held.end()) return;
@@ -142,7 +144,7 @@ Result<RequestId> ImportPrefix(Executor& executor, ModelQueue& queue, std::vecto
     if (status.ok()) status = MayHold(queue, n);  // others may have come in between
     if (!status.ok()) return queue.cache.Release(&prefix.pages);
     queue.cache.Insert(adapter, prefix.tokens, &prefix.pages);
-    queue.held[id] = std::move(prefix);
+    Hold(queue, id, std::move(prefix));
   });
   MNW_TRY(std::move(status));
   return id;

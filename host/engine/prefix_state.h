@@ -18,8 +18,13 @@ namespace minnow::engine {
 // How many floats the columns of so many tokens have, one after another.
 std::vector<size_t> ColumnSizes(const model::Instance& instance, size_t n_tokens);
 
-// The tokens of a hold. kNotFound: it was given up.
-Result<std::vector<TokenId>> HeldTokens(Executor& executor, ModelQueue& queue, RequestId hold);
+struct Held {
+  std::vector<TokenId> tokens;
+  AdapterId adapter;
+};
+Status HoldGivenUp();  // kNotFound
+// kNotFound: it was given up.
+Result<Held> FindHeld(Executor& executor, ModelQueue& queue, RequestId hold);
 Status ExportColumn(Executor& executor, ModelQueue& queue, RequestId hold, size_t column,
                     std::span<float> out);
 

@@ -11,6 +11,22 @@
 
 namespace minnow::script {
 
+namespace {
+
+// Documents that go through other adapters come to their ends, and places free.
+Result<engine::AdapterHold> OpenPatiently(engine::Runtime& runtime, engine::Engine& engine,
+                                          const std::string& path, float scale) {
+  const engine::Clock::time_point until = engine::Clock::now() + kAdapterPatience;
+  auto hold = runtime.OpenAdapter(engine, path, scale);
+  while (hold.status().code() == Code::kUnavailable && engine::Clock::now() < until) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    hold = runtime.OpenAdapter(engine, path, scale);
+  }
+  return hold;
+}
+
+}  // namespace
+
 class EngineModels::EngineModel : public ModelApi {
  public:
   EngineModel(engine::Runtime& runtime, LateCalls& late, engine::Engine& engine,
@@ -74,18 +90,20 @@ class EngineModels::EngineModel : public ModelApi {
   Result<std::vector<engine::TokenId>> DocumentPrefix(std::string_view document) const override {
     return engine::DocumentPrefix(model(), document);
   }
-  // An adapter may have to give up its place, and what is pinned through it with that.
   Result<engine::RequestId> Hold(engine::HoldRequest request) override {
-    MNW_TRY(CheckPins());
-    return engine_.Hold(std::move(request));
+    return Send(std::move(request), [](engine::Engine& engine, engine::HoldRequest r) {
+      return engine.Hold(std::move(r));
+    });
   }
   Status SaveContext(engine::RequestId hold, std::string_view document,
                      const std::string& path) override {
-    return engine::SaveContext(engine_, hold, 0, document, path);
+    return engine::SaveContext(engine_, hold, document, path);
   }
   Result<engine::RestoredContext> RestoreContext(const std::string& path) override {
-    MNW_TRY(CheckPins());
-    return engine::RestoreContext(engine_, 0, path);
+    if (!has_adapter()) return engine::RestoreContext(engine_, 0, path);
+    MNW_ASSIGN(const engine::AdapterHold adapter,
+               OpenPatiently(runtime_, engine_, adapter_path_, scale_));
+    return engine::RestoreContext(engine_, adapter->id(), path);
   }
 
   engine::Engine& engine() const { return engine_; }
@@ -113,12 +131,16 @@ class EngineModels::EngineModel : public ModelApi {
   static Request Through(engine::AdapterHold hold, Request request, std::function<void()> ended) {
     request.adapter = hold->id();
     request.on_done = [hold = std::move(hold), ended = std::move(ended),
-                       done = std::move(request.on_done)](auto result) mutable {
+                       done = std::move(request.on_done)](auto... result) mutable {
       hold.reset();  // who hears of the end finds the place free
       ended();
-      done(std::move(result));
+      done(std::move(result)...);
     };
     return request;
+  }
+
+  static void Fail(const decltype(engine::HoldRequest::on_done)& done, Status status) {
+    done(std::move(status), 0, {});
   }
 
   template <class R>
@@ -132,12 +154,6 @@ class EngineModels::EngineModel : public ModelApi {
     }
     result.status = std::move(status);
     done(std::move(result));
-  }
-
-  Status CheckPins() const {
-    if (!has_adapter()) return Status();
-    return Error(Code::kUnsupported,
-                 "contexts are pinned of a model itself, not through an adapter");
   }
 
   const model::Model& model() const { return engine_.instance().model(); }
@@ -165,15 +181,8 @@ Result<ModelApi*> EngineModels::OpenAdapter(ModelApi& model, const std::string& 
                  base.name());
   }
   MNW_ASSIGN(const std::string path, runtime_.Resolve(name, "adapter"));
-  // Documents that go through others come to their ends.
-  const engine::Clock::time_point until = engine::Clock::now() + kAdapterPatience;
-  auto hold = runtime_.OpenAdapter(base.engine(), path, scale);
-  while (hold.status().code() == Code::kUnavailable && engine::Clock::now() < until) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    hold = runtime_.OpenAdapter(base.engine(), path, scale);
-  }
-  MNW_TRY(hold.status());
-  return Find(base.engine(), (*hold)->path(), scale);
+  MNW_ASSIGN(const engine::AdapterHold hold, OpenPatiently(runtime_, base.engine(), path, scale));
+  return Find(base.engine(), hold->path(), scale);
 }
 
 Result<std::string> FolderModels::Find(const std::string& name, const char* kind) const {

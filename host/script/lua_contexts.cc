@@ -37,18 +37,20 @@ Status StartPin(lua_State* L, State& state, State::CallId id) {
   request.priority = state.priority();
   struct Held {
     Status status;
-    engine::RequestId hold;
+    std::shared_ptr<Untaken> hold;
     engine::Usage usage;
     ModelApi* model;
   };
   auto receive = state.Receiver<Held>(id, [](State& state, State::CallId id, Held held) {
     state.CountUsage(id, held.usage);
     if (!held.status.ok()) return state.Complete(id, held.status);
-    state.Complete(id, Json(state.AddPin(*held.model, held.hold)));
+    if (!state.Find(id)) return;  // nobody waits for it any more
+    state.Complete(id, Json(state.AddPin(*held.model, held.hold->Take())));
   });
   request.on_done = [receive = std::move(receive), model](Status status, engine::RequestId hold,
                                                           engine::Usage usage) {
-    receive({std::move(status), hold, usage, model});
+    if (!status.ok()) hold = 0;
+    receive({std::move(status), std::make_shared<Untaken>(*model, hold), usage, model});
   };
   MNW_ASSIGN(const engine::RequestId submitted, model->Hold(std::move(request)));
   state.Submitted(id, *model, submitted);

@@ -40,7 +40,8 @@ class ContextTable {
   };
 
   struct Context {
-    std::string model;  // the one it was made for
+    std::string model;      // the one it was made for,
+    std::string full_name;  // and with the adapter
     std::shared_ptr<const std::string> document;
     std::shared_ptr<const Pin> pin{};  // null: it is not pinned
   };

@@ -1,6 +1,6 @@
 // minnow.v1.Inference, what is about contexts: documents that are sent once.
 #include "engine/context_file.h"
-#include "minnow/v1/inference.pb.h"
+#include "service/inference_work.h"
 #include "service/services.h"
 
 namespace minnow::service {
@@ -8,14 +8,13 @@ namespace minnow::service {
 namespace {
 
 using engine::Clock;
-using ModelUse = std::shared_ptr<const ModelTable::Use>;
 using Context = ContextTable::Context;
 
 constexpr const char* kService = "minnow.v1.Inference";
 constexpr uint32_t kDefaultTtl = 600;
 
-// Of a pinned context. The model may be gone by then, and its pins with it; another's are never
-// meant, since no number is used twice.
+// Of a pinned context. The model or its adapter may be gone by then, and its pins with it;
+// another's are never meant, since no number is used twice.
 std::shared_ptr<const ContextTable::Pin> MakePin(ModelTable& models, std::string model,
                                                  engine::RequestId hold) {
   return std::make_shared<const ContextTable::Pin>(hold, [&models, model, hold] {
@@ -36,11 +35,11 @@ Failure Keep(ContextTable& contexts, const CallPtr& call, const ModelUse& use, C
   Failure failure = contexts.Add(std::move(context), std::chrono::seconds(ttl), Clock::now(),
                                  response.mutable_id());
   if (!failure.ok()) return failure;
-  response.set_model(use->name());
+  response.set_model(use->full_name());
   response.set_document_tokens(n_tokens);
   response.set_ttl_seconds(ttl);
   call->Send(response);
-  call->Finish({}, {use->name(), {}, usage});
+  call->Finish({}, {use->full_name(), {}, usage});
   return {};
 }
 
@@ -57,16 +56,17 @@ void FinishPinned(const Making& m, Status status, engine::RequestId hold,
                   const engine::Usage& usage) {
   Failure failure = PinRefused(status);
   if (status.ok()) {
-    failure = Keep(m.contexts, m.call, m.use,
-                   {m.use->name(), m.document, MakePin(m.models, m.use->name(), hold)}, m.n_tokens,
-                   m.ttl, usage);
+    failure = Keep(
+        m.contexts, m.call, m.use,
+        {m.use->name(), m.use->full_name(), m.document, MakePin(m.models, m.use->name(), hold)},
+        m.n_tokens, m.ttl, usage);
   }
-  if (!failure.ok()) m.call->Finish(failure, {m.use->name(), {}, usage});
+  if (!failure.ok()) m.call->Finish(failure, {m.use->full_name(), {}, usage});
 }
 
 Failure Create(ModelTable& models, ContextTable& contexts, const CallPtr& call,
                const v1::CreateContextRequest& request) {
-  const ModelTable::Taken taken = models.Take(request.model());
+  const ModelTable::Taken taken = models.TakeWithAdapter(request.model());
   if (!taken.use) return taken.failure;
   const model::Model& model = taken.use->model();
   auto tokens = model.EncodeContinuation(request.document());
@@ -79,7 +79,8 @@ Failure Create(ModelTable& models, ContextTable& contexts, const CallPtr& call,
                       static_cast<uint32_t>(tokens->size()),
                       request.has_ttl_seconds() ? request.ttl_seconds() : kDefaultTtl};
   if (!request.pin()) {
-    return Keep(contexts, call, taken.use, {taken.use->name(), making.document}, making.n_tokens,
+    return Keep(contexts, call, taken.use,
+                {taken.use->name(), taken.use->full_name(), making.document}, making.n_tokens,
                 making.ttl, {});
   }
   engine::HoldRequest hold;
@@ -87,6 +88,7 @@ Failure Create(ModelTable& models, ContextTable& contexts, const CallPtr& call,
   if (!prefix.ok()) return Failure::AtField("document", prefix.status());
   hold.tokens = *std::move(prefix);
   hold.deadline = call->info().deadline;
+  hold.adapter = taken.use->adapter();
   hold.on_done = [making](Status status, engine::RequestId id, const engine::Usage& usage) {
     FinishPinned(making, std::move(status), id, usage);
   };
@@ -136,9 +138,9 @@ Failure Inference::SaveContext(const CallPtr& call, const v1::SaveContextRequest
   if (!taken.use) return taken.failure;
   files_.Post([call, context, use = taken.use, path = *path] {
     const Status status =
-        engine::SaveContext(use->engine(), context.pin->hold(), 0, *context.document, path);
+        engine::SaveContext(use->engine(), context.pin->hold(), *context.document, path);
     if (status.ok()) call->Send(v1::SaveContextResponse());
-    call->Finish(status, {use->name(), {}, {}});
+    call->Finish(status, {context.full_name, {}, {}});
   });
   return {};
 }
@@ -147,19 +149,20 @@ Failure Inference::RestoreContext(const CallPtr& call, const v1::RestoreContextR
   if (context_dir_.empty()) return NoFolder();
   const auto path = engine::ContextPath(context_dir_, request.name());
   if (!path.ok()) return Failure::AtField("name", path.status());
-  const ModelTable::Taken taken = models_.Take(request.model());
+  const ModelTable::Taken taken = models_.TakeWithAdapter(request.model());
   if (!taken.use) return taken.failure;
   const uint32_t ttl = request.has_ttl_seconds() ? request.ttl_seconds() : kDefaultTtl;
   files_.Post([this, call, use = taken.use, path = *path, ttl] {
-    auto restored = engine::RestoreContext(use->engine(), 0, path);
+    auto restored = engine::RestoreContext(use->engine(), use->adapter(), path);
     Failure failure = restored.ok() ? Failure() : PinRefused(restored.status());
     if (restored.ok()) {
-      failure = Keep(contexts_, call, use,
-                     {use->name(), std::make_shared<const std::string>(restored->document),
-                      MakePin(models_, use->name(), restored->hold)},
-                     restored->n_tokens, ttl, {});
+      failure = Keep(
+          contexts_, call, use,
+          {use->name(), use->full_name(), std::make_shared<const std::string>(restored->document),
+           MakePin(models_, use->name(), restored->hold)},
+          restored->n_tokens, ttl, {});
     }
-    if (!failure.ok()) call->Finish(failure, {use->name(), {}, {}});
+    if (!failure.ok()) call->Finish(failure, {use->full_name(), {}, {}});
   });
   return {};
 }
@@ -168,7 +171,9 @@ void Inference::AddContexts(Router& router) {
   router.Add<v1::CreateContextRequest>(
       kService, "CreateContext", Kind::kWork,
       [this](const CallPtr& call, const v1::CreateContextRequest& request) {
-        return Create(models_, contexts_, call, request);
+        return WithAdapter(
+            models_, request.model(), call, request,
+            [this](const auto& c, const auto& r) { return Create(models_, contexts_, c, r); });
       });
   router.Add<v1::DeleteContextRequest>(
       kService, "DeleteContext", Kind::kWork,
@@ -183,7 +188,8 @@ void Inference::AddContexts(Router& router) {
   router.Add<v1::RestoreContextRequest>(
       kService, "RestoreContext", Kind::kWork,
       [this](const CallPtr& call, const v1::RestoreContextRequest& request) {
-        return RestoreContext(call, request);
+        return WithAdapter(models_, request.model(), call, request,
+                           [this](const auto& c, const auto& r) { return RestoreContext(c, r); });
       });
 }
 

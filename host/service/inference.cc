@@ -163,30 +163,11 @@ Failure Detokenize(ModelTable& models, const CallPtr& call, const v1::Detokenize
 
 }  // namespace
 
-// Where a request's adapter is not loaded, the rest is done when it is, by the thread that loads
-// them: reading a file must not hold up other calls.
-template <class Request, class Handle>
-Failure Inference::WithAdapter(const CallPtr& call, const Request& request, Handle handle) {
-  Failure failure = handle(call, request);
-  if (!ModelTable::MustLoad(failure)) return failure;
-  models_.adapter_loader().Post([this, call, request, handle] {
-    Failure failure;
-    try {
-      const ModelTable::Taken loaded = models_.LoadForRequest(request.model());
-      failure = loaded.use ? handle(call, request) : loaded.failure;
-    } catch (const std::exception& e) {  // as where handlers run otherwise
-      failure = Error(Code::kInternal, "{}", e.what());
-    }
-    if (!failure.ok()) call->Finish(failure);
-  });
-  return {};
-}
-
 void Inference::AddTo(Router& router) {
   const auto add = [&]<class Request>(const char* name, auto handle) {
     router.Add<Request>(kService, name, Kind::kWork,
                         [this, handle](const CallPtr& call, const Request& request) -> Failure {
-                          return WithAdapter(call, request,
+                          return WithAdapter(models_, request.model(), call, request,
                                              [this, handle](const auto& c, const auto& r) {
                                                return handle(models_, metrics_, c, r);
                                              });
@@ -196,7 +177,9 @@ void Inference::AddTo(Router& router) {
   const auto add_about = [&]<class Request>(const char* name, auto handle) {
     router.Add<Request>(kService, name, Kind::kWork,
                         [this, handle](const CallPtr& call, const Request& request) -> Failure {
-                          return WithAdapter(call, request,
+                          const std::string model =
+                              ModelOf(contexts_, request.context(), request.model());
+                          return WithAdapter(models_, model, call, request,
                                              [this, handle](const auto& c, const auto& r) {
                                                return handle(models_, metrics_, contexts_, c, r);
                                              });

@@ -108,7 +108,7 @@ About TakeAbout(ModelTable& models, ContextTable& contexts, const std::string& i
                     "CONTEXT_NOT_FOUND"),
             nullptr, nullptr};
   }
-  const ModelTable::Taken taken = models.TakeWithAdapter(model.empty() ? context.model : model);
+  const ModelTable::Taken taken = models.TakeWithAdapter(model.empty() ? context.full_name : model);
   if (!taken.use) return {taken.failure, nullptr, nullptr};
   if (taken.use->name() != context.model) {
     return {std::vector<Violation>{
@@ -116,6 +116,11 @@ About TakeAbout(ModelTable& models, ContextTable& contexts, const std::string& i
             nullptr, nullptr};
   }
   return {{}, taken.use, context.document};
+}
+
+std::string ModelOf(ContextTable& contexts, const std::string& id, const std::string& model) {
+  ContextTable::Context context;
+  return model.empty() && contexts.Find(id, Clock::now(), &context) ? context.full_name : model;
 }
 
 }  // namespace minnow::service

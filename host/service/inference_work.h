@@ -73,6 +73,28 @@ struct About {
 
 About TakeAbout(ModelTable& models, ContextTable& contexts, const std::string& id,
                 const std::string& model);
+// What such a call goes to: `model`, or if that is empty what the context was made for.
+std::string ModelOf(ContextTable& contexts, const std::string& id, const std::string& model);
+
+// Handles a request to `model`. Where its adapter is not loaded that is done when it is, by the
+// thread that loads them: reading a file must not hold up other calls.
+template <class Request, class Handle>
+Failure WithAdapter(ModelTable& models, const std::string& model, const CallPtr& call,
+                    const Request& request, Handle handle) {
+  Failure failure = handle(call, request);
+  if (!ModelTable::MustLoad(failure)) return failure;
+  models.adapter_loader().Post([&models, model, call, request, handle] {
+    Failure failure;
+    try {
+      const ModelTable::Taken loaded = models.LoadForRequest(model);
+      failure = loaded.use ? handle(call, request) : loaded.failure;
+    } catch (const std::exception& e) {  // as where handlers run otherwise
+      failure = Error(Code::kInternal, "{}", e.what());
+    }
+    if (!failure.ok()) call->Finish(failure);
+  });
+  return {};
+}
 
 // The methods that have files of their own.
 Failure Generate(ModelTable& models, Metrics& metrics, const CallPtr& call,

@@ -35,8 +35,6 @@ class Inference {
   void AddContexts(Router& router);  // contexts.cc
   Failure SaveContext(const CallPtr& call, const v1::SaveContextRequest& request);
   Failure RestoreContext(const CallPtr& call, const v1::RestoreContextRequest& request);
-  template <class Request, class Handle>
-  Failure WithAdapter(const CallPtr& call, const Request& request, Handle handle);
 
   ModelTable& models_;
   Metrics& metrics_;

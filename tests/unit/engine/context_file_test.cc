@@ -8,8 +8,10 @@
 
 #include "build_tree.h"
 #include "engine/answer.h"
+#include "engine/random_adapter.h"
 
 using minnow::Code;
+using minnow::engine::AdapterId;
 using minnow::engine::Engine;
 using minnow::engine::GenerateRequest;
 using minnow::engine::RestoreContext;
@@ -23,6 +25,7 @@ using minnow::test::GoldenPath;
 using minnow::test::Hold;
 using minnow::test::LoadModel;
 using minnow::test::LogitsOf;
+using minnow::test::RandomAdapter;
 using minnow::test::TempDir;
 
 namespace {
@@ -60,10 +63,10 @@ TEST_GROUP(ContextFile) {
   const std::string path = dir / "saved.ctx";
   const Tokens document = Text(77, 1);
 
-  void Save(Engine & engine, const Tokens& tokens) {
-    const AskedHold hold = Hold(engine, tokens);
+  void Save(Engine & engine, const Tokens& tokens, AdapterId adapter = 0) {
+    const AskedHold hold = Hold(engine, tokens, adapter);
     CHECK_OK(hold.Wait());
-    CHECK_OK(SaveContext(engine, hold.id, 0, "the document", path));
+    CHECK_OK(SaveContext(engine, hold.id, "the document", path));
     engine.Cancel(hold.id);
   }
 };
@@ -100,6 +103,56 @@ TEST(ContextFile, ComesBackWithItsBits) {
       CHECK(std::memcmp(expected.data(), got.data(), got.size() * sizeof(float)) == 0);
     }
   }
+}
+
+TEST(ContextFile, ThroughAnAdapterComesBackThroughThatOneAlone) {
+  const auto model = LoadModel(GoldenPath("llama.gguf"));
+  Tokens asked = document;
+  const Tokens question = Text(20, 2);
+  asked.insert(asked.end(), question.begin() + 1, question.end());
+  const auto load = [](Engine& engine, uint32_t seed, const char* identity) {
+    const auto id = engine.LoadAdapter(RandomAdapter(engine.instance(), seed));
+    CHECK_OK(id.status());
+    engine.SetIdentity(*id, identity);
+    return *id;
+  };
+  std::vector<float> expected;
+  {
+    CpuEngine cpu(model, Options());
+    const AdapterId adapter = load(cpu.engine(), 1, "one");
+    expected = LogitsOf(cpu.engine(), asked, 19, adapter);
+    Save(cpu.engine(), document, adapter);
+  }
+  CpuEngine cpu(model, Options());
+  cpu.engine().SetIdentity(0, "base");
+  const AdapterId other = load(cpu.engine(), 2, "two"), adapter = load(cpu.engine(), 1, "one");
+  for (const AdapterId wrong : {AdapterId{0}, other}) {
+    CHECK_ERROR(Code::kPrecondition, "as one, and this is",
+                RestoreContext(cpu.engine(), wrong, path).status());
+  }
+  CHECK_OK(RestoreContext(cpu.engine(), adapter, path).status());
+  GenerateRequest request;
+  request.prompt = asked;
+  request.max_tokens = 1;
+  UNSIGNED_LONGS_EQUAL(0, Ask(cpu.engine(), request).Wait().usage.cached_tokens);
+  request.adapter = adapter;
+  UNSIGNED_LONGS_EQUAL(77, Ask(cpu.engine(), request).Wait().usage.cached_tokens);
+  const std::vector<float> got = LogitsOf(cpu.engine(), asked, 19, adapter);
+  UNSIGNED_LONGS_EQUAL(expected.size(), got.size());
+  CHECK(std::memcmp(expected.data(), got.data(), got.size() * sizeof(float)) == 0);
+}
+
+TEST(ContextFile, OfAnAdapterThatWasUnloadedIsNotWritten) {
+  CpuEngine cpu(LoadModel(GoldenPath("llama.gguf")), Options());
+  const auto adapter = cpu.engine().LoadAdapter(RandomAdapter(cpu.engine().instance(), 1));
+  CHECK_OK(adapter.status());
+  cpu.engine().SetIdentity(*adapter, "one");
+  const AskedHold hold = Hold(cpu.engine(), document, *adapter);
+  CHECK_OK(hold.Wait());
+  CHECK_OK(cpu.engine().UnloadAdapter(*adapter));
+  CHECK_ERROR(Code::kNotFound, "adapter was unloaded",
+              SaveContext(cpu.engine(), hold.id, "", path));
+  CHECK(!std::filesystem::exists(path));
 }
 
 TEST(ContextFile, IsRefusedWhenItWasCutOrChanged) {
@@ -150,7 +203,7 @@ TEST(ContextFile, IsItsOwnersAloneAndWrittenAsAWhole) {
   const AskedHold hold = Hold(cpu.engine(), document);
   CHECK_OK(hold.Wait());
   CHECK_ERROR(Code::kInvalid, "cannot write",
-              SaveContext(cpu.engine(), hold.id, 0, "", dir / "no/such/folder"));
+              SaveContext(cpu.engine(), hold.id, "", dir / "no/such/folder"));
   cpu.engine().Cancel(hold.id);
-  CHECK_ERROR(Code::kNotFound, "gone", SaveContext(cpu.engine(), hold.id, 0, "", path));
+  CHECK_ERROR(Code::kNotFound, "gone", SaveContext(cpu.engine(), hold.id, "", path));
 }

@@ -137,13 +137,13 @@ TEST(Hold, GivesWayToARequestThatCannotRunOtherwise) {
   const GenerateRequest large = Request(Prompt(200, 7), 40);
   CheckTokens(Expected(large), Ask(fake.engine(), large).Wait());
   UNSIGNED_LONGS_EQUAL(0, fake.engine().stats().holds);
-  CHECK_ERROR(Code::kNotFound, "gone", fake.engine().HeldTokens(hold.id).status());
+  CHECK_ERROR(Code::kNotFound, "gone", fake.engine().FindHeld(hold.id).status());
   // What it held is computed again, and nobody is told anything wrong.
   CachedOf(fake.engine(), About(document, 1));
   fake.CheckAtRest();
 }
 
-TEST(Hold, OfAnAdapterKeepsItUntilItIsGivenUp) {
+TEST(Hold, ThroughAnAdapterGoesWithIt) {
   FakeEngineOptions options = Pages(12);
   options.model.adapters = true;
   FakeEngine fake(options);
@@ -151,17 +151,71 @@ TEST(Hold, OfAnAdapterKeepsItUntilItIsGivenUp) {
   CHECK_OK(adapter.status());
   const AskedHold hold = Hold(fake.engine(), document, *adapter);
   CHECK_OK(hold.Wait());
+  UNSIGNED_LONGS_EQUAL(*adapter, fake.engine().FindHeld(hold.id)->adapter);
   UNSIGNED_LONGS_EQUAL(0, CachedOf(fake.engine(), About(document, 1)));
   GenerateRequest request = Request(About(document, 1), 4);
   request.adapter = *adapter;
   const AskedGenerate asked = Ask(fake.engine(), request);
   CheckTokens(Expected(request, 64, AnswerThrough(9)), asked.Wait());
   UNSIGNED_LONGS_EQUAL(100, asked.Wait().usage.cached_tokens);
+  UNSIGNED_LONGS_EQUAL(1, fake.engine().adapter_stats(*adapter).holds);
   CHECK_OK(fake.engine().UnloadAdapter(*adapter));
-  UNSIGNED_LONGS_EQUAL(1, fake.engine().stats().adapters);
-  GiveUp(fake.engine(), hold.id);
   fake.CheckAtRest();
   UNSIGNED_LONGS_EQUAL(0, fake.engine().stats().adapters);
+  UNSIGNED_LONGS_EQUAL(0, fake.engine().stats().holds);
+  CHECK_ERROR(Code::kNotFound, "its adapter was unloaded",
+              fake.engine().FindHeld(hold.id).status());
+  GiveUp(fake.engine(), hold.id);  // whoever pinned it need not know
+  fake.CheckAtRest();
+}
+
+TEST(Hold, OfAnAdapterThatIsUnloadedInAnyWayLeavesItsPlace) {
+  FakeEngineOptions options = Pages(12);
+  options.model.adapters = true;
+  options.instance.adapter_slots = 1;
+  options.backend.manual = true;
+  FakeEngine fake(options);
+  const auto finish = [&](const AskedHold& hold) {
+    while (hold.answer->count() == 0) {
+      if (fake.backend.InFlight()) fake.backend.CompleteNext();
+      std::this_thread::yield();
+    }
+  };
+  const auto load = [&] {  // the place comes free between two steps
+    auto adapter = fake.engine().LoadAdapter(FakeAdapter(fake.instance(), 9));
+    while (adapter.status().code() == Code::kUnavailable) {
+      adapter = fake.engine().LoadAdapter(FakeAdapter(fake.instance(), 9));
+    }
+    CHECK_OK(adapter.status());
+    return *adapter;
+  };
+  // Unloaded while it is held, and while it is computed.
+  const AdapterId first = load();
+  const AskedHold held = Hold(fake.engine(), document, first);
+  finish(held);
+  CHECK_OK(held.Wait());
+  fake.engine().UnloadAdapterSoon(first);
+  const AdapterId second = load();
+  const AskedHold computed = Hold(fake.engine(), document, second);
+  while (!fake.backend.InFlight()) std::this_thread::yield();
+  fake.engine().UnloadAdapterSoon(second);
+  finish(computed);
+  CHECK_OK(computed.Wait());
+  load();
+  UNSIGNED_LONGS_EQUAL(0, fake.engine().stats().holds);
+  fake.CheckAtRest();
+}
+
+TEST(Hold, ThatGivesWayLetsGoOfItsAdapter) {
+  FakeEngineOptions options = Pages(8);
+  options.model.adapters = true;
+  FakeEngine fake(options);
+  const auto adapter = fake.engine().LoadAdapter(FakeAdapter(fake.instance(), 9));
+  CHECK_OK(adapter.status());
+  CHECK_OK(Hold(fake.engine(), document, *adapter).Wait());
+  const GenerateRequest large = Request(Prompt(200, 7), 40);
+  CheckTokens(Expected(large), Ask(fake.engine(), large).Wait());
+  UNSIGNED_LONGS_EQUAL(0, fake.engine().adapter_stats(*adapter).holds);
 }
 
 TEST(Hold, CancelledWhileItIsComputedLeavesNothing) {
@@ -200,9 +254,9 @@ TEST(Hold, LeavesTheCacheAndComesBack) {
       const Tokens prefix = Prompt(n, 1);
       const AskedHold hold = Hold(fake.engine(), prefix);
       CHECK_OK(hold.Wait());
-      const auto tokens = fake.engine().HeldTokens(hold.id);
-      CHECK_OK(tokens.status());
-      CHECK(*tokens == prefix);
+      const auto held = fake.engine().FindHeld(hold.id);
+      CHECK_OK(held.status());
+      CHECK(held->tokens == prefix);
       const Columns columns = Export(fake.engine(), hold.id, n);
       fake.engine().Cancel(hold.id);
       const auto other = fake.Create();

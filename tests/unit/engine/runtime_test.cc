@@ -21,6 +21,7 @@ using minnow::engine::RuntimeOptions;
 using minnow::engine::TokenId;
 using minnow::test::Ask;
 using minnow::test::AskedGenerate;
+using minnow::test::AskedHold;
 using minnow::test::GoldenPath;
 using minnow::test::TempDir;
 using minnow::test::TokensOf;
@@ -300,6 +301,34 @@ TEST(RuntimeAdapters, NoneThatIsHeldGivesWay) {
   Hold(3);
   CHECK(!IsLoaded(1));
   CHECK_ERROR(Code::kNotFound, "is not loaded", engine->Generate(Through(id, 1)).status());
+}
+
+TEST(RuntimeAdapters, NoneThroughWhichAContextIsPinnedGivesWay) {
+  Open(1);
+  minnow::engine::RequestId pin = 0;
+  {
+    const AdapterHold hold = Hold(1);
+    const AskedHold asked = minnow::test::Hold(*engine, {1, 5, 9}, hold->id());
+    CHECK_OK(asked.Wait());
+    pin = asked.id;
+  }
+  CHECK_ERROR(Code::kUnavailable, "a pinned context keeps that of its adapter",
+              runtime->OpenAdapter(*engine, path, 2).status());
+  CHECK(IsLoaded(1));
+  engine->Cancel(pin);
+  Ask(*engine, Through(0, 1)).Wait();  // what comes after a cancellation is seen after it
+  Hold(2);
+  CHECK(!IsLoaded(1));
+}
+
+TEST(RuntimeAdapters, ClosingOneGivesUpWhatIsPinnedThroughIt) {
+  Open(1);
+  const AskedHold asked = minnow::test::Hold(*engine, {1, 5, 9}, Hold(1)->id());
+  CHECK_OK(asked.Wait());
+  CHECK_OK(runtime->CloseAdapter(*engine, path));
+  CheckNoneLoaded();
+  UNSIGNED_LONGS_EQUAL(0, engine->stats().holds);
+  CHECK_ERROR(Code::kNotFound, "adapter was unloaded", engine->FindHeld(asked.id).status());
 }
 
 TEST(RuntimeAdapters, NoneGivesWayToAFileThatCannotBeUsed) {

@@ -85,6 +85,18 @@ TEST_GROUP(EngineModels) {
     call.id = *id;
     return call;
   }
+  engine::RequestId Pin(ModelApi & model) {
+    std::promise<std::pair<Status, engine::RequestId>> promise;
+    engine::HoldRequest request;
+    request.tokens = {1, 5, 9, 11};
+    request.on_done = [&](Status status, engine::RequestId hold, engine::Usage) {
+      promise.set_value({std::move(status), hold});
+    };
+    CHECK_OK(model.Hold(std::move(request)).status());
+    const auto [status, hold] = promise.get_future().get();
+    CHECK_OK(status);
+    return hold;
+  }
   std::string Text(Call call) {
     const GenerateResult result = call.answer.get();
     CHECK_OK(result.status);
@@ -152,6 +164,36 @@ TEST(EngineModels, ACallWaitsForAPlaceThatOthersUse) {
   hold.reset();
   STRCMP_EQUAL(expected.c_str(), Text(std::move(first)).c_str());
   STRCMP_EQUAL(expected.c_str(), Text(std::move(second)).c_str());
+}
+
+TEST(EngineModels, APinnedContextKeepsThePlaceOfItsAdapter) {
+  ModelApi& a = Adapter("a");
+  const std::string expected = Text(Send(a));
+  ModelApi& b = Adapter("b");  // a has lost its place, and finds it again for the pin
+  const engine::RequestId pin = Pin(a);
+  Call call = Send(b);
+  CHECK(call.answer.wait_for(std::chrono::milliseconds(50)) == std::future_status::timeout);
+  STRCMP_EQUAL(expected.c_str(), Text(Send(a)).c_str());
+  a.Cancel(pin);
+  CHECK_OK(call.answer.get().status);
+}
+
+TEST(EngineModels, AContextThroughAnAdapterIsSavedAndRestoredThroughIt) {
+  ModelApi &a = Adapter("a"), &weak = Adapter("a", 0.25f);
+  const engine::RequestId pin = Pin(a);
+  const std::string path = dir / "x.ctx";
+  CHECK_OK(a.SaveContext(pin, "the document", path));
+  a.Cancel(pin);
+  CHECK_ERROR(Code::kPrecondition, "another model, adapter", base->RestoreContext(path).status());
+  CHECK_ERROR(Code::kPrecondition, "another model, adapter", weak.RestoreContext(path).status());
+  const auto restored = a.RestoreContext(path);
+  CHECK_OK(restored.status());
+  STRCMP_EQUAL("the document", restored->document.c_str());
+  // Its adapter is unloaded: the pin goes with it.
+  CHECK_OK(runtime->CloseAdapter(**runtime->Open("llama"), "a"));
+  CHECK_ERROR(Code::kNotFound, "adapter was unloaded",
+              a.SaveContext(restored->hold, "the document", path));
+  CHECK_OK(Send(a).answer.get().status);
 }
 
 TEST(EngineModels, AWaitingCallCanBeCancelled) {

@@ -16,9 +16,9 @@ TEST_GROUP(ContextTable) {
 
   std::string Add(std::string document, int ttl, int at) {
     std::string id;
-    const Failure failure =
-        table.Add({"model", std::make_shared<const std::string>(std::move(document))}, seconds(ttl),
-                  start + seconds(at), &id);
+    const Failure failure = table.Add(
+        {"model", "model:adapter", std::make_shared<const std::string>(std::move(document))},
+        seconds(ttl), start + seconds(at), &id);
     CHECK_OK(failure.status);
     return id;
   }
@@ -43,6 +43,7 @@ TEST(ContextTable, GivesBackWhatItWasGiven) {
   CHECK(table.Find(two, start, &context));
   STRCMP_EQUAL("two", context.document->c_str());
   STRCMP_EQUAL("model", context.model.c_str());
+  STRCMP_EQUAL("model:adapter", context.full_name.c_str());
   CHECK(table.Remove(two));
   CHECK(!table.Remove(two));
   CHECK(!Has(two, 0));
@@ -54,20 +55,24 @@ TEST(ContextTable, RefusesMoreThanItKeepsAndSaysWhenThereIsRoom) {
   Add("y", 40, 0);
   std::string id;
   const auto more = std::make_shared<const std::string>("z");
-  const Failure refused = table.Add({"model", more}, seconds(1), start + seconds(10), &id);
+  const Failure refused =
+      table.Add({"model", "model:adapter", more}, seconds(1), start + seconds(10), &id);
   CHECK_ERROR(Code::kExhausted, "delete some", refused.status);
   STRCMP_EQUAL("TOO_MANY_CONTEXTS", refused.reason);
   DOUBLES_EQUAL(20, refused.retry_seconds, 1e-9);
   CHECK(Has(large, 10));  // nothing went for it
-  CHECK_OK(table.Add({"model", more}, seconds(1), start + seconds(50), &id).status);
+  CHECK_OK(
+      table.Add({"model", "model:adapter", more}, seconds(1), start + seconds(50), &id).status);
 }
 
 TEST(ContextTable, KeepsSoManyAndNoMore) {
   for (size_t i = 0; i < ContextTable::kMaxContexts; ++i) Add("", 10, 0);
   std::string id;
-  CHECK_ERROR(
-      Code::kExhausted, "10000 contexts",
-      table.Add({"model", std::make_shared<const std::string>()}, seconds(1), start, &id).status);
+  CHECK_ERROR(Code::kExhausted, "10000 contexts",
+              table
+                  .Add({"model", "model:adapter", std::make_shared<const std::string>()},
+                       seconds(1), start, &id)
+                  .status);
 }
 
 }  // namespace

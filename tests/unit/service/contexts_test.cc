@@ -2,6 +2,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "formats/gguf_writer.h"
 #include "service/service_fixture.h"
 
 namespace minnow::test {
@@ -184,6 +185,70 @@ TEST(Contexts, AModelIsUnloadedThoughContextsOfItArePinned) {
   unload.set_name("minnow-demo");
   v1::UnloadResponse unloaded;
   CHECK_GRPC_OK(f.Models()->Unload(&third, unload, &unloaded));
+}
+
+// One for the demo, of numbers that only have to be something.
+void WriteAdapter(const std::string& path) {
+  std::vector<float> values(8 * 256);
+  for (size_t i = 0; i < values.size(); ++i) {
+    values[i] = 0.02f * static_cast<float>(static_cast<int>(i * 7919 % 201) - 100);
+  }
+  formats::GgufWriter writer;
+  writer.SetString("general.architecture", "llama");
+  writer.SetString("general.type", "adapter");
+  writer.SetString("adapter.type", "lora");
+  writer.SetF32("adapter.lora.alpha", 8);
+  const auto bytes = std::as_bytes(std::span(values));
+  writer.AddTensor("blk.0.attn_output.weight.lora_a", MNW_TYPE_F32, {256, 8}, bytes);
+  writer.AddTensor("blk.0.attn_output.weight.lora_b", MNW_TYPE_F32, {8, 256}, bytes);
+  CHECK_OK(writer.Write(path));
+}
+
+TEST(Contexts, ThroughAnAdapterOneIsPinnedSavedAndRestored) {
+  const TempDir folder;
+  WriteAdapter(folder / "tuned.gguf");
+  WriteAdapter(folder / "other.gguf");
+  f.runtime_options.model_dirs = {folder.path()};
+  f.runtime_options.instance.adapter_slots = 1;
+  f.Start();
+  auto stub = f.Inference();
+  v1::CreateContextRequest create;
+  create.set_model("demo:tuned");
+  create.set_document(document);
+  create.set_pin(true);
+  v1::Context made, restored;
+  Context first, second, third;
+  CHECK_GRPC_OK(stub->CreateContext(&first, create, &made));
+  STRCMP_EQUAL("demo:tuned", made.model().c_str());
+  // Calls that name no model go through the adapter, and find what is pinned.
+  const v1::ClassifyResponse tuned = Classify(*stub, made.id());
+  CHECK(tuned.usage().cached_tokens() >= made.document_tokens());
+  const v1::Context plain = Create(*stub, true);
+  const v1::ClassifyResponse base = Classify(*stub, plain.id());
+  CHECK(base.labels(0).logprob() != tuned.labels(0).logprob());
+  // No other adapter takes its place.
+  v1::GenerateRequest generate = Generation(2);
+  generate.set_model("demo:other");
+  CHECK_GRPC(RESOURCE_EXHAUSTED, "TOO_MANY_ADAPTERS", Generate(*stub, generate, second).status);
+
+  CHECK_GRPC_OK(Save(*stub, made.id(), "tuned"));
+  CHECK_EQUAL(grpc::StatusCode::FAILED_PRECONDITION,
+              Restore(*stub, "tuned", &restored, "demo").error_code());
+  CHECK_GRPC_OK(Restore(*stub, "tuned", &restored, "demo:tuned"));
+  STRCMP_EQUAL("demo:tuned", restored.model().c_str());
+  DOUBLES_EQUAL(tuned.labels(0).logprob(), Classify(*stub, restored.id()).labels(0).logprob(), 0);
+
+  // Unloaded, it takes what is pinned through it along; the context reads its document again.
+  v1::UnloadAdapterRequest unload;
+  unload.set_model("demo");
+  unload.set_adapter("tuned");
+  v1::UnloadAdapterResponse unloaded;
+  CHECK_GRPC_OK(f.Models()->UnloadAdapter(&third, unload, &unloaded));
+  CheckPagesUsed((plain.document_tokens() + 31) / 32);
+  CHECK_EQUAL(grpc::StatusCode::NOT_FOUND, Save(*stub, made.id(), "tuned").error_code());
+  const v1::ClassifyResponse again = Classify(*stub, made.id());
+  LONGS_EQUAL(0, again.usage().cached_tokens());
+  DOUBLES_EQUAL(tuned.labels(0).logprob(), again.labels(0).logprob(), 0);
 }
 
 TEST(Contexts, WhatOfADocumentIsKeptIsTold) {
