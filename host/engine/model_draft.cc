@@ -37,21 +37,26 @@ Status CheckVocabulary(const model::Instance& target, const model::Instance& dra
                  "'{}' cannot draft for '{}': {}; a draft needs the same vocabulary", NameOf(draft),
                  NameOf(target), what);
   };
-  if (draft.n_vocab() != target.n_vocab()) {
+  if (!draft.has_model() || !target.has_model()) {
+    if (draft.n_vocab() == target.n_vocab()) return Status();
     return refuse(
         fmt::format("it has {} tokens and the model {}", draft.n_vocab(), target.n_vocab()));
   }
-  if (!draft.has_model() || !target.has_model()) return Status();
   const auto& theirs = draft.model().tokenizer().vocabulary().pieces;
   const auto& ours = target.model().tokenizer().vocabulary().pieces;
-  if (theirs.size() != ours.size()) {
-    return refuse(
-        fmt::format("its tokenizer has {} tokens and the model's {}", theirs.size(), ours.size()));
-  }
-  for (size_t i = 0; i < ours.size(); ++i) {
+  const size_t common = std::min(theirs.size(), ours.size());
+  for (size_t i = 0; i < common; ++i) {
     if (theirs[i].bytes == ours[i].bytes) continue;
     return refuse(fmt::format("its token {} is '{}' and the model's '{}'", i,
                               Shown(theirs[i].bytes), Shown(ours[i].bytes)));
+  }
+  const auto& longer = theirs.size() > ours.size() ? theirs : ours;
+  for (size_t i = common; i < longer.size(); ++i) {
+    if (longer[i].type == text::PieceType::kUnused) continue;
+    return refuse(
+        fmt::format("its tokenizer has {} tokens and the model's {}, and token {} is '{}', which "
+                    "is no padding",
+                    theirs.size(), ours.size(), i, Shown(longer[i].bytes)));
   }
   return Status();
 }
@@ -101,11 +106,13 @@ Result<std::unique_ptr<ModelDraft>> ModelDraft::Create(const model::Instance& ta
         "repeat bits (level B)");
   }
   MNW_TRY(CheckVocabulary(target, draft));
-  return std::unique_ptr<ModelDraft>(new ModelDraft(draft, options));
+  return std::unique_ptr<ModelDraft>(new ModelDraft(target, draft, options));
 }
 
-ModelDraft::ModelDraft(model::Instance& draft, const Options& options)
+ModelDraft::ModelDraft(const model::Instance& target, model::Instance& draft,
+                       const Options& options)
     : instance_(draft),
+      n_proposed_(std::min(target.n_vocab(), draft.n_vocab())),
       options_(options),
       cache_(draft, options.step_tokens, options.prefix_cache_bytes) {
   in_.pages.resize(draft.n_groups());
@@ -123,6 +130,10 @@ ModelDraft::Standing ModelDraft::Look(DraftSequence& s, std::span<const TokenId>
   s.tokens_.resize(n);
   s.confirmed_ = n;
   cache_.Trim(&s.pages_, n);
+  const auto is_unknown = [&](TokenId t) {
+    return static_cast<uint32_t>(t) >= instance_.n_vocab();
+  };
+  if (std::any_of(tokens.begin() + static_cast<ptrdiff_t>(n), tokens.end(), is_unknown)) return {};
   const std::span<const TokenId> wanted = tokens.first(tokens.size() - 1);
   if (wanted.size() - n > model::kPageTokens && s.shared_at_ != inserted_) {
     s.shared_ = cache_.Known(0, wanted);
@@ -274,8 +285,8 @@ void ModelDraft::Draw(std::span<const float> logits, std::vector<Going>* going) 
   std::erase_if(*going, [&](const Going& g) {
     const DraftSequence& s = *g.ask->sequence;
     std::vector<DraftNode>& nodes = *g.ask->nodes;
-    const auto choice =
-        Choose(logits.subspan(row++ * width, width), s.sampling_, s.tokens_.size(), 0, scratch_);
+    const auto choice = Choose(logits.subspan(row++ * width, n_proposed_), s.sampling_,
+                               s.tokens_.size(), 0, scratch_);
     if (!choice.ok()) return true;
     nodes.push_back({static_cast<int32_t>(nodes.size()) - 1, choice->token, DraftKind::kModel});
     return nodes.size() == g.most;

@@ -1,4 +1,5 @@
-// Drafts by a smaller model of the same vocabulary.
+// Drafts by a smaller model of the same vocabulary, whose embedding may be padded to another
+// length.
 //
 // The draft model has an instance and a cache of its own, in which each request's tokens stand a
 // second time. It runs between the target's steps, on the executor's thread, for all requests
@@ -61,8 +62,9 @@ class ModelDraft {
     bool insists = false;  // guesses whether it pays or not: for tests and measurements
   };
 
-  // kUnsupported, with both names and what differs, unless the draft has the target's vocabulary,
-  // and both of them sequences from which rows can be taken back. `draft` outlives this.
+  // kUnsupported, with both names and what differs, unless the draft has the target's vocabulary
+  // (what one of them has beyond the other is unused), and both of them sequences from which rows
+  // can be taken back. `draft` outlives this.
   static Result<std::unique_ptr<ModelDraft>> Create(const model::Instance& target,
                                                     model::Instance& draft, const Options& options);
   ~ModelDraft();  // REQUIRES: no sequence left
@@ -97,7 +99,7 @@ class ModelDraft {
   friend class DraftSequence;
   struct Going;  // a request that has a row in the step
 
-  ModelDraft(model::Instance& draft, const Options& options);
+  ModelDraft(const model::Instance& target, model::Instance& draft, const Options& options);
   void Forget(DraftSequence& sequence);
   void Begin(const Ask& ask, std::span<const Ask* const> later, size_t* rows_left,
              std::vector<Going>* going);
@@ -112,6 +114,7 @@ class ModelDraft {
   void Charge(Clock::time_point begin);
 
   model::Instance& instance_;
+  const size_t n_proposed_;  // tokens that both models have
   const Options options_;
   KvCache cache_;
   StepCost cost_;

@@ -9,6 +9,7 @@
 
 #include "build_tree.h"
 #include "engine/fake_engine.h"
+#include "formats/gguf_writer.h"
 
 using minnow::Code;
 using minnow::engine::AdapterId;
@@ -37,6 +38,7 @@ using minnow::test::GoldenPath;
 using minnow::test::LoadModel;
 using minnow::test::Prompt;
 using minnow::test::Request;
+using minnow::test::TempDir;
 using minnow::test::TokensOf;
 
 namespace {
@@ -109,6 +111,45 @@ class Alone : public FakeInstance {
 };
 
 Tokens Greedy(const Tokens& tokens, size_t n) { return minnow::test::GreedyTokens(tokens, n, 64); }
+
+// The golden llama with more tokens, whose logits are three times those of others: a model that may
+// say them does.
+std::string WriteLonger(const std::string& path, uint32_t n_more,
+                        minnow::text::PieceType type = minnow::text::PieceType::kUnused) {
+  constexpr const char* kTokens = "tokenizer.ggml.tokens";
+  constexpr const char* kTypes = "tokenizer.ggml.token_type";
+  const auto file = minnow::formats::GgufReader::Open(GoldenPath("llama.gguf"));
+  CHECK_OK(file.status());
+  minnow::formats::GgufWriter writer;
+  for (const auto& entry : file->metadata()) writer.Set(entry);
+  const auto texts = **file->FindStrings(kTokens);
+  std::vector<std::string> tokens(texts.begin(), texts.end());
+  std::vector<int32_t> types = **file->FindI32s(kTypes);
+  const auto before = static_cast<uint32_t>(tokens.size());
+  for (uint32_t i = 0; i < n_more; ++i) {
+    tokens.push_back(fmt::format("[PAD{}]", before + i));
+    types.push_back(static_cast<int32_t>(type));
+  }
+  writer.SetStrings(kTokens, tokens);
+  writer.SetI32s(kTypes, types);
+  writer.SetU32("llama.vocab_size", before + n_more);
+  std::vector<float> table;
+  for (const auto& t : file->tensors()) {
+    std::vector<int64_t> ne(t.ne.begin(), t.ne.begin() + t.n_dims);
+    std::span<const std::byte> data = t.data;
+    if (t.name == "token_embd.weight") {
+      table.resize(data.size() / sizeof(float));
+      std::memcpy(table.data(), data.data(), data.size());
+      const auto width = static_cast<size_t>(ne[0]);
+      for (size_t i = 0; i < n_more * width; ++i) table.push_back(3 * table[20 * width + i]);
+      ne[1] += n_more;
+      data = std::as_bytes(std::span(table));
+    }
+    writer.AddTensor(t.name, t.type, ne, data);
+  }
+  CHECK_OK(writer.Write(path));
+  return path;
+}
 
 // An engine whose draft guesses before every step, whether it pays or not.
 FakeEngineOptions Insisting() {
@@ -594,4 +635,54 @@ TEST(ModelDraft, BitsAreThoseOfTheModelAlone) {
       CHECK(accepted < drafted);
     }
   }
+}
+
+// Models of one family are padded to different numbers of tokens.
+TEST(ModelDraft, OneOfThemMayHaveMoreTokensThatNobodyUses) {
+  const TempDir dir;
+  const std::string plain = GoldenPath("llama.gguf");
+  for (const bool draft_is_longer : {true, false}) {
+    // A model that says one of them is not drafted for any more.
+    const std::string longer = WriteLonger(dir / "long.gguf", draft_is_longer ? 40 : 1);
+    CpuOptions options;
+    options.draft = LoadModel(draft_is_longer ? longer : plain);
+    options.draft_options.insists = true;
+    CpuEngine cpu(LoadModel(draft_is_longer ? plain : longer), options);
+    uint32_t drafted = 0, accepted = 0, beyond = 0;
+    for (uint32_t i = 0; i < 8; ++i) {
+      GenerateRequest request;
+      request.prompt = Joined({0}, Prompt(5 + 9 * i, i, 250));
+      // Of the longer model, any prompt may have one.
+      if (!draft_is_longer && i == 7) request.prompt[2] = 272;
+      request.max_tokens = 40;
+      request.ignore_end = true;
+      if (i % 2) request.sampling = {.temperature = 2, .seed = i};
+      const AskedGenerate guessed = Ask(cpu.engine(), request);
+      request.speculate = false;
+      const Tokens expected = TokensOf(Ask(cpu.engine(), request).Wait());
+      CheckTokens(expected, guessed.Wait());
+      drafted += guessed.Wait().usage.drafted_tokens;
+      accepted += guessed.Wait().usage.accepted_tokens;
+      for (const TokenId token : expected) beyond += token >= 272;
+      if (i == 7 && !draft_is_longer) {
+        UNSIGNED_LONGS_EQUAL(0, guessed.Wait().usage.drafted_tokens);
+      }
+    }
+    CHECK_EQUAL(!draft_is_longer, beyond > 0);
+    // The draft is the model itself but for those tokens.
+    CHECK(drafted > 20);
+    if (draft_is_longer) UNSIGNED_LONGS_EQUAL(drafted, accepted);
+  }
+}
+
+TEST(ModelDraft, MoreTokensThatAreUsedAreRefused) {
+  const TempDir dir;
+  const auto used = LoadModel(WriteLonger(dir / "used.gguf", 3, minnow::text::PieceType::kNormal));
+  CpuEngine model(LoadModel(GoldenPath("llama.gguf"))), draft(used);
+  CHECK_ERROR(
+      Code::kUnsupported, "token 272 is '[PAD272]', which is no padding",
+      ModelDraft::Create(model.engine().instance(), draft.engine().instance(), {}).status());
+  CHECK_ERROR(
+      Code::kUnsupported, "which is no padding",
+      ModelDraft::Create(draft.engine().instance(), model.engine().instance(), {}).status());
 }
