@@ -243,21 +243,22 @@ void Executor::Charge(ModelQueue& queue, double seconds) {
   queue.steps_without_batch = queue.step.has[1] || !waits ? 0 : queue.steps_without_batch + 1;
 }
 
-// An encoder's sequences are not cut, nor counted by rows.
 StepLimits Executor::Limits(const ModelQueue& queue, Clock::time_point begin) {
   const uint32_t most = queue.instance.options().max_tokens;
-  if (queue.instance.is_encoder()) return {most, most, most};
   constexpr std::chrono::seconds kLately{60};
   StepSituation now{};
-  now.step_tokens = std::min(options_.step_tokens, most);
+  now.whole = queue.instance.is_encoder();
+  now.step_tokens = now.whole ? most : std::min(options_.step_tokens, most);
   now.budget_seconds = options_.step_seconds;
   for (const auto& job : queue.running) {
-    if (job->priority != Priority::kInteractive) continue;
-    ++(job->pending() == 1 ? now.decoding : now.prefilling);
+    if (job->priority == Priority::kBatch) {
+      now.steps_without_batch = queue.steps_without_batch;
+      continue;
+    }
+    ++(job->pending() == 1 && !now.whole ? now.decoding : now.prefilling);
     last_interactive_ = begin;
   }
   now.interactive_lately = last_interactive_ + kLately > begin;
-  now.steps_without_batch = queue.steps_without_batch;
   return LimitsFor(now, queue.cost);
 }
 

@@ -24,7 +24,10 @@ struct ModelQueue {
       : instance(i),
         draft(std::move(d)),
         adapters(i.options().adapter_slots),
-        cache(i, o.step_tokens, o.prefix_cache_bytes) {}
+        cache(i, o.step_tokens, o.prefix_cache_bytes) {
+    // An encoder has no steps of one row, by which others are known from their smallest side.
+    if (i.is_encoder()) cost.Observe(0, 0);
+  }
 
   model::Instance& instance;
   // Null: none. Before the jobs, which have sequences there; the executor's alone.

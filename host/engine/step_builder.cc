@@ -39,6 +39,11 @@ class Builder {
   void Add(Job& job) {
     const size_t seqs_left = instance_.options().max_seqs - step_.inputs.seq_len.size();
     if (seqs_left == 0 || rows_left_ == 0) return;
+    // What is not cut may be longer than is allowed: then it has no other of its kind beside it.
+    if (instance_.is_encoder() && !step_.has[job.priority == Priority::kBatch]) {
+      rows_left_ =
+          std::max(rows_left_, std::min(job.pending(), rows_ - step_.inputs.tokens.size()));
+    }
     if (job.pending() > 1 && cache_.shares()) {
       if (WaitsForAnother(job)) return;
       Attach(job);

@@ -23,6 +23,7 @@ StepLimits LimitsFor(const StepSituation& now, const StepCost& cost) {
   const uint32_t within = RowsWithin(cost, seconds, all);
   const uint32_t beside = now.prefilling == 0 ? within - std::min(within, now.decoding) : 0;
   if (beside > 0 || now.steps_without_batch < kStepsWithoutBatch) return {all, all, beside};
+  if (now.whole) return {all, 0, within};  // there is no half of what is not cut
   const uint32_t share = std::min(within, all / 2);
   return {all, all - share, share};
 }

@@ -4,7 +4,8 @@
 // then each step is sized to a time, the most that one who comes now has to wait; or to half as
 // long again as a single row takes, where that is more. Interactive rows are never cut short by it.
 // Beside interactive decoding, batch rows fill the step up to that time; beside an interactive
-// prompt they wait, but not for long. Threads: pure.
+// prompt they wait, but not for long. Of an encoder, whose sequences are not cut, a step may have
+// one that is longer, but then no other. Threads: pure.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +25,7 @@ struct StepSituation {
   bool interactive_lately;        // within the last minute
   uint32_t decoding, prefilling;  // interactive jobs that run
   uint32_t steps_without_batch;   // in a row, in which batch work waited
+  bool whole = false;             // an encoder's sequences, none of which is cut
 };
 
 // After so many steps without batch work the next has some.

@@ -35,8 +35,9 @@ std::vector<int32_t> GreedyTokens(std::vector<int32_t> prompt, size_t n, int32_t
                                   const FakeAnswer& answer = FavouriteAnswer);
 
 struct FakeOptions {
-  bool manual = false;                 // runs complete by CompleteNext only
-  std::chrono::microseconds delay{0};  // else so long after run()
+  bool manual = false;                     // runs complete by CompleteNext only
+  std::chrono::microseconds delay{0};      // else so long after run(),
+  std::chrono::microseconds row_delay{0};  // and for each row
   mnw_residency residency = MNW_OWNED;
   uint64_t memory_total = uint64_t{1} << 30;
   char repeatability = 'B';

@@ -243,7 +243,8 @@ int Run(mnw_plan* handle, const mnw_run_args* args, mnw_error* e) {
                   ReadInputs(*p, *args, &wrong),
                   p->adapters ? p->adapters->Marks() : Tokens(),
                   MNW_OK,
-                  std::chrono::steady_clock::now() + backend.options.delay};
+                  std::chrono::steady_clock::now() + backend.options.delay +
+                      args->symbols[MNW_SYM_N_TOKENS] * backend.options.row_delay};
   if (!args->done) wrong = "no done";
   if (const int code = call.Finish(e, wrong)) return code;
   if (const int code = std::exchange(backend.fail_run, MNW_OK)) {

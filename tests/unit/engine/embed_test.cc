@@ -106,3 +106,53 @@ TEST(Embed, OthersDoNotEmbed) {
   CHECK_ERROR(Code::kUnsupported, "generates",
               generator.engine().Embed({Prompt(3, 1), Priority::kBatch, {}}).status());
 }
+
+// A step of 200 rows takes the 40 ms that it may; what else the machine does only makes it longer.
+TEST(Embed, StepsOfBatchWorkAreShortWhileInteractiveTextsCome) {
+  for (const bool interactive : {true, false}) {
+    FakeEngineOptions options = Encoder();
+    options.instance.max_tokens = 2048;
+    options.backend.row_delay = std::chrono::microseconds(200);
+    FakeEngine fake(options);
+    std::vector<std::pair<std::vector<TokenId>, AskedEmbed>> asked;
+    const auto ask = [&](size_t n, Priority priority) {
+      const std::vector<TokenId> tokens = Prompt(n, static_cast<uint32_t>(asked.size()));
+      asked.emplace_back(tokens, Ask(fake.engine(), EmbedRequest{tokens, priority, {}}));
+    };
+    ask(10, interactive ? Priority::kInteractive : Priority::kBatch);
+    CheckEmbedding(asked[0].first, asked[0].second);
+    for (int i = 0; i < 16; ++i) ask(i == 9 ? 256 : 50, Priority::kBatch);
+    for (const auto& [tokens, answer] : asked) CheckEmbedding(tokens, answer);
+    fake.CheckAtRest();
+    int64_t longest = 0;
+    bool alone = false;
+    for (const auto& run : fake.backend.runs()) {
+      if (run.n_seqs > 1) longest = std::max(longest, run.n_tokens);
+      alone |= run.n_seqs == 1 && run.n_tokens == 256;
+    }
+    CHECK_EQUAL(interactive, longest <= 200);
+    CHECK(!interactive || alone);  // longer than the limit, it has a step of its own
+  }
+}
+
+TEST(Embed, BatchTextsComeToTheirEndBesideInteractiveOnes) {
+  FakeEngineOptions options = Encoder();
+  options.backend.row_delay = std::chrono::microseconds(20);
+  FakeEngine fake(options);
+  const std::vector<TokenId> tokens = Prompt(256, 1), others = Prompt(200, 2);
+  // There is always an interactive text, as long as nearly a step.
+  std::vector<AskedEmbed> interactive;
+  const auto more = [&] {
+    interactive.push_back(Ask(fake.engine(), EmbedRequest{others, Priority::kInteractive, {}}));
+  };
+  for (int i = 0; i < 3; ++i) more();
+  const AskedEmbed batch = Ask(fake.engine(), EmbedRequest{tokens, Priority::kBatch, {}});
+  for (size_t i = 0; batch.answer->count() == 0; ++i) {
+    CheckEmbedding(others, interactive[i]);
+    more();
+    CHECK(i < 100);
+  }
+  CheckEmbedding(tokens, batch);
+  for (const AskedEmbed& asked : interactive) CheckEmbedding(others, asked);
+  fake.CheckAtRest();
+}

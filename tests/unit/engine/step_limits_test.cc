@@ -75,3 +75,13 @@ TEST(StepLimits, BatchWorkWaitsForAnInteractivePromptButNotForLong) {
   now.budget_seconds = 10;
   CheckLimits(256, 256);
 }
+
+TEST(StepLimits, BatchWorkThatIsNotCutHasAStepOfItsOwnThen) {
+  now.budget_seconds = 0.0399;
+  now.whole = true;
+  CheckLimits(512, 29);
+  now.prefilling = 1;
+  CheckLimits(512, 0);
+  now.steps_without_batch = kStepsWithoutBatch;
+  CheckLimits(0, 29);
+}
