@@ -34,8 +34,8 @@
 ---@field fingerprint string  -- as of an answer
 ---@field overflow? minnow.Overflow  -- if not all of the document fitted
 
----What of a document an answer is about, where it was too long. Bytes are counted from 1, both
----ends included.
+---What of a document (of a prompt, the last user's message, a text) an answer is about, where it was
+---too long. Bytes are counted from 1, both ends included.
 ---@class minnow.Overflow
 ---@field on_overflow "head"|"tail"|"middle"|"chunk"
 ---@field document_bytes integer
@@ -45,6 +45,11 @@
 ---@field on_overflow? "error"|"head"|"tail"|"middle"|"chunk"  -- "error"; what to keep of a document
 ---that is too long: its head, its tail, both without the middle, or all of it in parts, whose
 ---probabilities are averaged
+
+---@class minnow.EmbedOptions
+---@field on_overflow? "error"|"head"|"tail"|"middle"|"chunk"  -- "error"; what to keep of a text that
+---is too long: its head, its tail, both without the middle, or all of it in parts, of whose vectors
+---the mean is taken
 
 ---@class minnow.Message
 ---@field role string  -- "system", "user", "assistant"
@@ -64,9 +69,10 @@
 ---@field seed? integer  -- 0; the same seed gives the same answer
 ---@field stop? string|string[]  -- ends the answer before this text
 ---@field logprobs? integer  -- 0; how many of the likeliest tokens to tell for each place
----@field on_overflow? "error"|"head"|"tail"|"middle"|"chunk"  -- "error"; of ask: what to keep of a
----document that is too long: its head, its tail, both without the middle, or all of it in parts,
----each of which is asked about: the answer has the texts of all, one a line, and `parts`
+---@field on_overflow? "error"|"head"|"tail"|"middle"|"chunk"  -- "error"; what to keep of a document
+---(of generate: the prompt; of chat: the last user's message) that is too long: its head, its tail,
+---both without the middle, or, of ask alone, all of it in parts, each of which is asked about: the
+---answer has the texts of all, one a line, and `parts`
 ---@field speculate? boolean  -- true; guess ahead where that is faster. The answer is the same.
 
 ---@class minnow.HttpResponse
@@ -295,10 +301,13 @@ function Model:classify(document, question, labels, options) end
 ---@return minnow.ScoredContinuation[]
 function Model:score(prompt, continuations) end
 
----The vector of a text, of length 1. Waits. Raises unsupported when the model is no encoder.
+---The vector of a text, of length 1. Waits. Raises unsupported when the model is no encoder, and
+---out_of_range when the text is too long and no option says what to keep of it.
 ---@param text string|minnow.Document
+---@param options? minnow.EmbedOptions
 ---@return number[]
-function Model:embed(text) end
+---@return minnow.Overflow?  -- if not all of the text fitted
+function Model:embed(text, options) end
 
 ---The tokens of a text, as a prompt would have them.
 ---@param text string

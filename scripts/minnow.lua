@@ -115,7 +115,7 @@ local function is_chunked(options)
 end
 
 -- Parts of documents are for minnow/parts.lua, which few need.
-local ask, classify = native.methods.ask, native.methods.classify
+local ask, classify, embed = native.methods.ask, native.methods.classify, native.methods.embed
 
 function native.methods.ask(model, document, question, options)
   if not is_chunked(options) then return ask(model, document, question, options) end
@@ -125,6 +125,12 @@ end
 function native.methods.classify(model, document, question, labels, options)
   if not is_chunked(options) then return classify(model, document, question, labels, options) end
   return require "minnow.parts".classify(classify, model, document, question, labels)
+end
+
+function native.methods.embed(model, text, options)
+  if is_chunked(options) then return require "minnow.parts".embed(embed, model, text, options) end
+  local result = embed(model, text, options)
+  return result.vector, result.overflow
 end
 
 -- What stands before the questions is the same for all, so the engine computes it once.

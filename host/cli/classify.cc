@@ -5,7 +5,6 @@
 
 #include "cli/await.h"
 #include "cli/cli.h"
-#include "engine/overflow.h"
 
 namespace minnow::cli {
 
@@ -96,13 +95,7 @@ VerbResult Run(const Options& o) {
                                {"cached_tokens", result.usage.cached_tokens}}},
                              {"fingerprint", result.fingerprint}};
   if (!asked.kept.empty()) {
-    nlohmann::ordered_json kept = nlohmann::ordered_json::array();
-    for (const engine::ByteSpan& span : asked.kept) {
-      kept.push_back(nlohmann::ordered_json::array({span.begin, span.end}));
-    }
-    out["overflow"] = {{"on_overflow", o.on_overflow},
-                       {"document_bytes", document.size()},
-                       {"kept", std::move(kept)}};
+    out["overflow"] = OverflowJson(o.on_overflow, document.size(), asked.kept);
   }
   PrintJson(out);
   return kExitOk;
@@ -119,10 +112,10 @@ void AddClassify(CommandLine& line) {
   verb.Add("--labels", o->labels, "The labels, separated by commas").Required().CommaSeparated();
   verb.Add("--question", o->question, "What is asked of the document");
   verb.Add("file", o->file, "The document; - or nothing reads stdin");
-  verb.Add("--on-overflow", o->on_overflow,
-           "What to keep of a document that is too long: its head, its tail, both without the "
-           "middle, or chunk: all, in parts, whose probabilities are averaged")
-      .OneOf({std::begin(engine::kOnOverflowNames), std::end(engine::kOnOverflowNames)});
+  AddOverflowOption(
+      verb, o->on_overflow, std::size(engine::kOnOverflowNames),
+      "What to keep of a document that is too long: its head, its tail, both without the "
+      "middle, or chunk: all, in parts, whose probabilities are averaged");
   verb.Add("--context", o->context, "A file of `minnow context`, instead of a document");
   verb.AddFlag("--json", o->json, "One JSON object instead of a table");
 }

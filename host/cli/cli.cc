@@ -174,6 +174,21 @@ Status ReadScriptOptions(const ScriptOptions& o, script::Budget* budget, script:
   return {};
 }
 
+void AddOverflowOption(Verb verb, std::string& on_overflow, size_t n, const char* help) {
+  const auto& names = engine::kOnOverflowNames;
+  verb.Add("--on-overflow", on_overflow, help).OneOf({names, names + n});
+}
+
+nlohmann::ordered_json OverflowJson(const std::string& on_overflow, size_t n_bytes,
+                                    std::span<const engine::ByteSpan> kept) {
+  if (kept.empty()) return nullptr;
+  nlohmann::ordered_json spans = nlohmann::ordered_json::array();
+  for (const engine::ByteSpan& span : kept) {
+    spans.push_back(nlohmann::ordered_json::array({span.begin, span.end}));
+  }
+  return {{"on_overflow", on_overflow}, {"document_bytes", n_bytes}, {"kept", std::move(spans)}};
+}
+
 void AddSamplingOptions(Verb verb, engine::Sampling& s) {
   verb.Add("--temp", s.temperature, "Temperature; 0: always the likeliest token");
   verb.Add("--top-k", s.top_k, "Only the k likeliest tokens; 0: off");

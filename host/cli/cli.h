@@ -8,6 +8,7 @@
 
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,6 +16,7 @@
 
 #include "base/status.h"
 #include "cli/command_line.h"
+#include "engine/overflow.h"
 #include "engine/runtime.h"
 #include "script/budget.h"
 #include "script/grants.h"
@@ -72,6 +74,12 @@ struct ScriptOptions {
 void AddScriptOptions(Verb verb, ScriptOptions& options);
 Status ReadScriptOptions(const ScriptOptions& options, script::Budget* budget,
                          script::Grants* grants);
+
+// --on-overflow, one of `n` names (engine/overflow.h), error being the first.
+void AddOverflowOption(Verb verb, std::string& on_overflow, size_t n, const char* help);
+// What of a text was kept, for --json; null if all of it was.
+nlohmann::ordered_json OverflowJson(const std::string& on_overflow, size_t n_bytes,
+                                    std::span<const engine::ByteSpan> kept);
 
 // Sampling options of verbs that generate.
 void AddSamplingOptions(Verb verb, engine::Sampling& sampling);

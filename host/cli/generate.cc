@@ -12,7 +12,7 @@ namespace {
 struct Options {
   ModelOptions model;
   engine::Sampling sampling;
-  std::string prompt, context;
+  std::string prompt, context, on_overflow = "error";
   uint32_t n = 256;
   uint32_t n_logprobs = 0;
   std::vector<std::string> stop;
@@ -54,13 +54,23 @@ VerbResult Run(const Options& o) {
              o.prompt == "-" ? ReadInput("-") : Result<std::string>(o.prompt));
   MNW_ASSIGN(OpenedModel opened, OpenModel(o.model, o.json || !o.context.empty()));
   const model::Model& model = opened.engine->model();
-  engine::GenerateRequest request;
+  // What may be cut: the context's document, else the text.
+  std::string document = text;
   if (!o.context.empty()) {
-    MNW_ASSIGN(const std::string document, RestoreDocument(opened, o.context));
-    MNW_ASSIGN(request.prompt, model.EncodeTurn(engine::DocumentTurn(document, text)));
-  } else {
-    MNW_ASSIGN(request.prompt, o.chat ? model.EncodeTurn(text) : model.EncodeText(text));
+    MNW_ASSIGN(document, RestoreDocument(opened, o.context));
   }
+  MNW_ASSIGN(const engine::OnOverflow how, engine::ReadOnOverflow(o.on_overflow));
+  const uint32_t longest = opened.engine->longest();
+  MNW_ASSIGN(engine::Fitted fitted,
+             engine::FitDocument(
+                 document, how, longest - std::min(longest, o.n), [&](std::string_view part) {
+                   if (!o.context.empty()) {
+                     return model.EncodeTurn(engine::DocumentTurn(part, text));
+                   }
+                   return o.chat ? model.EncodeTurn(std::string(part)) : model.EncodeText(part);
+                 }));
+  engine::GenerateRequest request;
+  request.prompt = std::move(fitted.prompt);
   request.adapter = opened.adapter_id();
   request.max_tokens = o.n;
   request.sampling = o.sampling;
@@ -79,7 +89,11 @@ VerbResult Run(const Options& o) {
              }));
   MNW_TRY(result.status);
   if (o.json) {
-    PrintJson(ToJson(result, model.tokenizer(), o.n_logprobs));
+    nlohmann::ordered_json out = ToJson(result, model.tokenizer(), o.n_logprobs);
+    if (!fitted.kept.empty()) {
+      out["overflow"] = OverflowJson(o.on_overflow, document.size(), fitted.kept);
+    }
+    PrintJson(out);
   } else {
     Print("\n");
   }
@@ -104,6 +118,10 @@ void AddGenerate(CommandLine& line) {
                "The text is a user's turn, put through the model's chat template");
   verb.Add("--context", o->context,
            "A file of `minnow context`: the text is a question about its document");
+  AddOverflowOption(
+      verb, o->on_overflow, std::size(engine::kOnOverflowNames) - 1,  // no chunk
+      "What to keep of a text (with --context, of its document) that is too long: its "
+      "head, its tail, or both without the middle");
   verb.AddFlag("--no-speculation", o->no_speculation,
                "Guess nothing ahead; the answer is the same, perhaps later");
   verb.AddFlag("--json", o->json, "One JSON object instead of text");

@@ -1,6 +1,7 @@
 #include "engine/overflow.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace minnow::engine {
@@ -136,6 +137,24 @@ Result<std::vector<ByteSpan>> ChunkDocument(std::string_view document, size_t ro
     at += n;
   } while (at < document.size());
   return chunks;
+}
+
+std::vector<float> MeanOfParts(std::span<const std::vector<float>> parts,
+                               std::span<const ByteSpan> spans) {
+  if (parts.size() == 1) return parts[0];
+  std::vector<double> sum(parts[0].size());
+  for (size_t p = 0; p < parts.size(); ++p) {
+    const auto weight = static_cast<double>(spans[p].end - spans[p].begin);
+    for (size_t i = 0; i < sum.size(); ++i) sum[i] += weight * parts[p][i];
+  }
+  double squares = 0;
+  for (const double x : sum) squares += x * x;
+  std::vector<float> mean(sum.size());
+  const double length = std::sqrt(squares);
+  for (size_t i = 0; i < sum.size() && length > 0; ++i) {
+    mean[i] = static_cast<float>(sum[i] / length);
+  }
+  return mean;
 }
 
 }  // namespace minnow::engine

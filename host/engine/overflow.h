@@ -44,4 +44,9 @@ Result<Fitted> FitDocument(std::string_view document, OnOverflow how, size_t roo
 Result<std::vector<ByteSpan>> ChunkDocument(std::string_view document, size_t room,
                                             const EncodeDocument& encode);
 
+// The embedding of a text from those of its parts: their mean, weighted by their lengths, of length
+// 1 as each of them. REQUIRES: at least one, all of one width.
+std::vector<float> MeanOfParts(std::span<const std::vector<float>> parts,
+                               std::span<const ByteSpan> spans);
+
 }  // namespace minnow::engine

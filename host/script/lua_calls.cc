@@ -131,25 +131,8 @@ int Call(lua_State* L, const char* name, State::StartCall start) {
   return State::From(L).CallAndWait(L, name, start);
 }
 
-Status StartGenerate(lua_State* L, State& state, State::CallId id) {
-  MNW_ASSIGN(ModelApi * model, ReadModel(L, "generate"));
-  MNW_ASSIGN(const std::string_view prompt, ReadString(L, 2, "generate: the prompt"));
-  engine::GenerateRequest request;
-  MNW_TRY(ReadGenerateOptions(L, 3, "generate", request));
-  MNW_ASSIGN(request.prompt, model->EncodeText(prompt));
-  return SubmitGenerate(state, id, *model, std::move(request));
-}
-
-Status StartChat(lua_State* L, State& state, State::CallId id) {
-  MNW_ASSIGN(ModelApi * model, ReadModel(L, "chat"));
-  engine::GenerateRequest request;
-  MNW_TRY(ReadGenerateOptions(L, 3, "chat", request));
-  MNW_ASSIGN(request.prompt, EncodeMessages(L, 2, *model, "chat"));
-  return SubmitGenerate(state, id, *model, std::move(request));
-}
-
-//---What of a document an answer is about, where it was too long. Bytes are counted from 1, both
-//---ends included.
+//---What of a document (of a prompt, the last user's message, a text) an answer is about, where it was
+//---too long. Bytes are counted from 1, both ends included.
 //---@class minnow.Overflow
 //---@field on_overflow "head"|"tail"|"middle"|"chunk"
 //---@field document_bytes integer
@@ -165,25 +148,109 @@ Json OverflowJson(std::string_view how, size_t document_bytes,
   return {{"on_overflow", how}, {"document_bytes", document_bytes}, {"kept", std::move(spans)}};
 }
 
-// A question about a document, and about what of it.
-struct FittedQuestion {
+// A prompt, and what of its text is in it.
+struct FittedPrompt {
   std::vector<engine::TokenId> prompt;
   Json overflow;  // null: all of it
 };
 
-Result<FittedQuestion> FitQuestion(const ModelApi& model, std::string_view document,
-                                   std::string_view question, const std::string& on_overflow,
-                                   uint32_t answer) {
+Result<FittedPrompt> Fit(const ModelApi& model, std::string_view text,
+                         const std::string& on_overflow, uint32_t answer,
+                         const engine::EncodeDocument& encode) {
   MNW_ASSIGN(const engine::OnOverflow how, engine::ReadOnOverflow(on_overflow));
-  const auto encode = [&](std::string_view part) { return EncodeQuestion(model, part, question); };
   size_t room = 0;
   if (how != engine::OnOverflow::kError) {
     MNW_ASSIGN(const uint32_t longest, model.Longest());
     room = longest - std::min(longest, answer);
   }
-  MNW_ASSIGN(engine::Fitted fitted, engine::FitDocument(document, how, room, encode));
-  return FittedQuestion{std::move(fitted.prompt),
-                        OverflowJson(on_overflow, document.size(), fitted.kept)};
+  MNW_ASSIGN(engine::Fitted fitted, engine::FitDocument(text, how, room, encode));
+  return FittedPrompt{std::move(fitted.prompt),
+                      OverflowJson(on_overflow, text.size(), fitted.kept)};
+}
+
+Result<FittedPrompt> FitQuestion(const ModelApi& model, std::string_view document,
+                                 std::string_view question, const std::string& on_overflow,
+                                 uint32_t answer) {
+  return Fit(model, document, on_overflow, answer,
+             [&](std::string_view part) { return EncodeQuestion(model, part, question); });
+}
+
+// Where there is one answer to all of a text.
+Status RefuseChunks(std::string_view call, std::string_view on_overflow) {
+  if (on_overflow != "chunk") return {};
+  return Error(Code::kInvalid,
+               "{}: on_overflow is 'chunk', which is of ask, classify and embed; here it must be "
+               "error, head, tail or middle",
+               call);
+}
+
+Status StartGenerate(lua_State* L, State& state, State::CallId id) {
+  MNW_ASSIGN(ModelApi * model, ReadModel(L, "generate"));
+  MNW_ASSIGN(const std::string_view prompt, ReadString(L, 2, "generate: the prompt"));
+  engine::GenerateRequest request;
+  std::string on_overflow = "error";
+  MNW_TRY(ReadGenerateOptions(L, 3, "generate", request, &on_overflow));
+  MNW_TRY(RefuseChunks("generate", on_overflow));
+  MNW_ASSIGN(FittedPrompt fitted,
+             Fit(*model, prompt, on_overflow, request.max_tokens,
+                 [&](std::string_view part) { return model->EncodeText(part); }));
+  request.prompt = std::move(fitted.prompt);
+  return SubmitGenerate(state, id, *model, std::move(request), std::move(fitted.overflow));
+}
+
+Result<Json> ReadMessages(lua_State* L, int index, std::string_view call) {
+  MNW_ASSIGN(Json messages, ToJson(L, index, fmt::format("{}: messages", call)));
+  bool good = messages.is_array() && !messages.empty();
+  for (const Json& message : messages) {
+    const auto role = message.is_object() ? message.find("role") : message.end();
+    good = good && message.is_object() && role != message.end() && role->is_string();
+  }
+  if (good) return messages;
+  return Error(Code::kInvalid,
+               "{}: messages should be a list like {{ {{ role = \"user\", content = "
+               "\"...\" }} }}",
+               call);
+}
+
+// What the last user says, which is what may be cut. Null: nobody says anything.
+Json* LastUserContent(Json& messages) {
+  for (auto message = messages.rbegin(); message != messages.rend(); ++message) {
+    if (message->at("role") != "user") continue;
+    const auto content = message->find("content");
+    return content != message->end() && content->is_string() ? &*content : nullptr;
+  }
+  return nullptr;
+}
+
+Result<FittedPrompt> FitChat(const ModelApi& model, Json messages, const std::string& on_overflow,
+                             uint32_t answer) {
+  if (on_overflow == "error") {
+    MNW_ASSIGN(std::vector<engine::TokenId> prompt, model.EncodeChat(messages));
+    return FittedPrompt{std::move(prompt), nullptr};
+  }
+  Json* const content = LastUserContent(messages);
+  if (!content) {
+    return Error(Code::kInvalid,
+                 "chat: on_overflow is of the last user's message, and there is none with a text");
+  }
+  const auto whole = content->get<std::string>();
+  return Fit(model, whole, on_overflow, answer, [&](std::string_view part) {
+    *content = std::string(part);
+    return model.EncodeChat(messages);
+  });
+}
+
+Status StartChat(lua_State* L, State& state, State::CallId id) {
+  MNW_ASSIGN(ModelApi * model, ReadModel(L, "chat"));
+  engine::GenerateRequest request;
+  std::string on_overflow = "error";
+  MNW_TRY(ReadGenerateOptions(L, 3, "chat", request, &on_overflow));
+  MNW_TRY(RefuseChunks("chat", on_overflow));
+  MNW_ASSIGN(Json messages, ReadMessages(L, 2, "chat"));
+  MNW_ASSIGN(FittedPrompt fitted,
+             FitChat(*model, std::move(messages), on_overflow, request.max_tokens));
+  request.prompt = std::move(fitted.prompt);
+  return SubmitGenerate(state, id, *model, std::move(request), std::move(fitted.overflow));
 }
 
 Status StartAsk(lua_State* L, State& state, State::CallId id) {
@@ -193,7 +260,7 @@ Status StartAsk(lua_State* L, State& state, State::CallId id) {
   engine::GenerateRequest request;
   std::string on_overflow = "error";
   MNW_TRY(ReadGenerateOptions(L, 4, "ask", request, &on_overflow));
-  MNW_ASSIGN(FittedQuestion fitted,
+  MNW_ASSIGN(FittedPrompt fitted,
              FitQuestion(*model, document, question, on_overflow, request.max_tokens));
   request.prompt = std::move(fitted.prompt);
   return SubmitGenerate(state, id, *model, std::move(request), std::move(fitted.overflow));
@@ -226,7 +293,7 @@ Status StartClassify(lua_State* L, State& state, State::CallId id) {
   if (on_overflow != "error") {
     MNW_ASSIGN(answer, LongestLabel(*model, request.labels));
   }
-  MNW_ASSIGN(FittedQuestion fitted, FitQuestion(*model, document, question, on_overflow, answer));
+  MNW_ASSIGN(FittedPrompt fitted, FitQuestion(*model, document, question, on_overflow, answer));
   request.prompt = std::move(fitted.prompt);
   MNW_TRY(state.ReserveTokens(request.prompt.size()));
   request.priority = state.priority();
@@ -248,22 +315,39 @@ struct Embedding {
   Status status;
   std::vector<float> vector;
   engine::Usage usage;
+  Json overflow;
 };
+
+// { vector, overflow }
+Result<Json> EmbeddingJson(Embedding e) {
+  if (!e.status.ok()) return e.status;
+  return With(Json{{"vector", e.vector}}, std::move(e.overflow));
+}
+
+//---@class minnow.EmbedOptions
+//---@field on_overflow? "error"|"head"|"tail"|"middle"|"chunk"  -- "error"; what to keep of a text that
+//---is too long: its head, its tail, both without the middle, or all of it in parts, of whose vectors
+//---the mean is taken
 
 Status StartEmbed(lua_State* L, State& state, State::CallId id) {
   MNW_ASSIGN(ModelApi * model, ReadModel(L, "embed"));
   MNW_ASSIGN(const std::string_view text, ReadString(L, 2, "embed: the text"));
   engine::EmbedRequest request;
-  MNW_ASSIGN(request.tokens, model->EncodeText(text));
+  std::string on_overflow = "error";
+  MNW_TRY(ReadOptions(L, 3, "embed", {{"on_overflow", &on_overflow}}));
+  MNW_ASSIGN(FittedPrompt fitted, Fit(*model, text, on_overflow, 0, [&](std::string_view part) {
+               return model->EncodeText(part);
+             }));
+  request.tokens = std::move(fitted.prompt);
   MNW_TRY(state.ReserveTokens(request.tokens.size()));
   request.priority = state.priority();
   auto receive = state.Receiver<Embedding>(id, [](State& state, State::CallId id, Embedding e) {
     state.CountUsage(id, e.usage);
-    state.Complete(id, e.status.ok() ? Result<Json>(Json(e.vector)) : Result<Json>(e.status));
+    state.Complete(id, EmbeddingJson(std::move(e)));
   });
-  request.on_done = [receive = std::move(receive)](Status status, std::vector<float> vector,
-                                                   engine::Usage usage) {
-    receive({std::move(status), std::move(vector), usage});
+  request.on_done = [receive = std::move(receive), overflow = std::move(fitted.overflow)](
+                        Status status, std::vector<float> vector, engine::Usage usage) {
+    receive({std::move(status), std::move(vector), usage, overflow});
   };
   MNW_ASSIGN(const engine::RequestId submitted, model->Embed(std::move(request)));
   state.Submitted(id, *model, submitted);
@@ -366,21 +450,28 @@ int Classify(lua_State* L) {
 //---function Model:score(prompt, continuations)
 int Score(lua_State* L) { return Call(L, "score", StartScore); }
 
-//---The vector of a text, of length 1. Waits. Raises unsupported when the model is no encoder.
+//---The vector of a text, of length 1. Waits. Raises unsupported when the model is no encoder, and
+//---out_of_range when the text is too long and no option says what to keep of it.
 //---@param text string|minnow.Document
+//---@param options? minnow.EmbedOptions
 //---@return number[]
-//---function Model:embed(text)
+//---@return minnow.Overflow?  -- if not all of the text fitted
+//---function Model:embed(text, options)
 int Embed(lua_State* L) {
   TextOfDocument(L);
   return Call(L, "embed", StartEmbed);
 }
 
 // chunks(model, document, question, answer | labels) -> the document's parts, and an Overflow; or
-// nothing, if it fits: for minnow.lua.
+// nothing, if it fits: for minnow.lua. Without a question, of a text that stands by itself.
 Status ReadChunks(lua_State* L, Json& out) {
   MNW_ASSIGN(ModelApi * model, ReadModel(L, "ask"));
   MNW_ASSIGN(const std::string_view document, ReadString(L, 2, "the document"));
-  MNW_ASSIGN(const std::string_view question, ReadString(L, 3, "the question"));
+  std::string_view question;
+  const bool alone = lua_isnil(L, 3);
+  if (!alone) {
+    MNW_ASSIGN(question, ReadString(L, 3, "the question"));
+  }
   uint32_t answer = 0;
   if (lua_istable(L, 4)) {
     MNW_ASSIGN(const std::vector<std::string> labels, ReadStrings(L, 4, "classify: labels"));
@@ -389,7 +480,9 @@ Status ReadChunks(lua_State* L, Json& out) {
     answer = static_cast<uint32_t>(lua_tointeger(L, 4));
   }
   MNW_ASSIGN(const uint32_t longest, model->Longest());
-  const auto encode = [&](std::string_view part) { return EncodeQuestion(*model, part, question); };
+  const auto encode = [&](std::string_view part) {
+    return alone ? model->EncodeText(part) : EncodeQuestion(*model, part, question);
+  };
   MNW_ASSIGN(const auto spans,
              engine::ChunkDocument(document, longest - std::min(longest, answer), encode));
   if (spans.size() < 2) return {};
@@ -448,27 +541,13 @@ int Count(lua_State* L) {
 
 Result<std::vector<engine::TokenId>> EncodePrompt(lua_State* L, int index, const ModelApi& model,
                                                   std::string_view call) {
-  if (lua_istable(L, index)) return EncodeMessages(L, index, model, call);
+  if (lua_istable(L, index)) {
+    MNW_ASSIGN(const Json messages, ReadMessages(L, index, call));
+    return model.EncodeChat(messages);
+  }
   MNW_ASSIGN(const std::string_view prompt,
              ReadString(L, index, fmt::format("{}: the prompt", call)));
   return model.EncodeText(prompt);
-}
-
-Result<std::vector<engine::TokenId>> EncodeMessages(lua_State* L, int index, const ModelApi& model,
-                                                    std::string_view call) {
-  MNW_ASSIGN(const Json messages, ToJson(L, index, fmt::format("{}: messages", call)));
-  bool good = messages.is_array() && !messages.empty();
-  for (const Json& message : messages) {
-    const auto role = message.is_object() ? message.find("role") : message.end();
-    good = good && message.is_object() && role != message.end() && role->is_string();
-  }
-  if (!good) {
-    return Error(Code::kInvalid,
-                 "{}: messages should be a list like {{ {{ role = \"user\", content = "
-                 "\"...\" }} }}",
-                 call);
-  }
-  return model.EncodeChat(messages);
 }
 
 Result<std::vector<engine::TokenId>> EncodeQuestion(const ModelApi& model,
@@ -487,9 +566,10 @@ Result<std::vector<engine::TokenId>> EncodeQuestion(const ModelApi& model,
 //---@field seed? integer  -- 0; the same seed gives the same answer
 //---@field stop? string|string[]  -- ends the answer before this text
 //---@field logprobs? integer  -- 0; how many of the likeliest tokens to tell for each place
-//---@field on_overflow? "error"|"head"|"tail"|"middle"|"chunk"  -- "error"; of ask: what to keep of a
-//---document that is too long: its head, its tail, both without the middle, or all of it in parts,
-//---each of which is asked about: the answer has the texts of all, one a line, and `parts`
+//---@field on_overflow? "error"|"head"|"tail"|"middle"|"chunk"  -- "error"; what to keep of a document
+//---(of generate: the prompt; of chat: the last user's message) that is too long: its head, its tail,
+//---both without the middle, or, of ask alone, all of it in parts, each of which is asked about: the
+//---answer has the texts of all, one a line, and `parts`
 //---@field speculate? boolean  -- true; guess ahead where that is faster. The answer is the same.
 
 Status ReadGenerateOptions(lua_State* L, int index, std::string_view call,
@@ -509,7 +589,9 @@ Status ReadGenerateOptions(lua_State* L, int index, std::string_view call,
                        {"on_overflow", on_overflow ? on_overflow : &none}}));
   if (none.empty()) return {};
   return Error(Code::kInvalid,
-               "{}: on_overflow is of what is asked about a document: ask, classify", call);
+               "{}: on_overflow is of answers that tell what was kept: ask, classify, generate, "
+               "chat, embed",
+               call);
 }
 
 Status SubmitGenerate(State& state, State::CallId id, ModelApi& model,

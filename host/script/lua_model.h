@@ -14,18 +14,16 @@ namespace minnow::script {
 // The handle at index 1, which methods get when they are called with a colon. Raises nothing.
 Result<ModelApi*> ReadModel(lua_State* L, std::string_view call);
 
-// The tokens of messages through the chat template; of a prompt, which is messages or a text to be
+// The tokens of a prompt, which is messages, put through the chat template, or a text to be
 // continued as it stands; of the one user turn that asks about a document: the document, a blank
 // line, the question. All questions about a document share what stands before them.
-Result<std::vector<engine::TokenId>> EncodeMessages(lua_State* L, int index, const ModelApi& model,
-                                                    std::string_view call);
 Result<std::vector<engine::TokenId>> EncodePrompt(lua_State* L, int index, const ModelApi& model,
                                                   std::string_view call);
 Result<std::vector<engine::TokenId>> EncodeQuestion(const ModelApi& model,
                                                     std::string_view document,
                                                     std::string_view question);
 
-// `on_overflow`: null where there is no document to cut.
+// `on_overflow`: null where nobody would be told what was cut.
 Status ReadGenerateOptions(lua_State* L, int index, std::string_view call,
                            engine::GenerateRequest& request, std::string* on_overflow = nullptr);
 

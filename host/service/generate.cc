@@ -1,6 +1,6 @@
 // minnow.v1.Inference, Generate and Chat: streams of what a model writes.
-#include <algorithm>
 #include <ctime>
+#include <optional>
 
 #include "engine/classify.h"
 #include "service/inference_work.h"
@@ -67,12 +67,17 @@ void FinishAnswer(Work& work, const engine::GenerateResult& result) {
   work.Finish({}, result.usage);
 }
 
+// A prompt for what fits of a text.
+struct FittedPrompt {
+  std::vector<TokenId> tokens;
+  std::optional<v1::Overflow> overflow;
+};
+
 template <class Response>
-Failure Generate(const CallPtr& call, const ModelUse& use, Metrics& metrics,
-                 std::vector<TokenId> prompt, const v1::GenerationOptions& options,
-                 const v1::Overflow* overflow = nullptr) {
+Failure Generate(const CallPtr& call, const ModelUse& use, Metrics& metrics, FittedPrompt prompt,
+                 const v1::GenerationOptions& options) {
   engine::GenerateRequest request;
-  request.prompt = std::move(prompt);
+  request.prompt = std::move(prompt.tokens);
   if (options.has_max_tokens()) request.max_tokens = options.max_tokens();
   const v1::Sampling& sampling = options.sampling();
   request.sampling.temperature = sampling.temperature();
@@ -91,7 +96,7 @@ Failure Generate(const CallPtr& call, const ModelUse& use, Metrics& metrics,
   Response accepted;
   accepted.mutable_accepted()->set_model(use->full_name());
   accepted.mutable_accepted()->set_prompt_tokens(static_cast<uint32_t>(request.prompt.size()));
-  if (overflow) *accepted.mutable_accepted()->mutable_overflow() = *overflow;
+  if (prompt.overflow) *accepted.mutable_accepted()->mutable_overflow() = *prompt.overflow;
   const auto work = std::make_shared<Work>(call, use, request.priority, metrics);
   request.on_token = [work, logprobs = request.n_logprobs > 0, accepted](
                          std::string_view text, const engine::GeneratedToken& token) {
@@ -107,20 +112,65 @@ Failure Generate(const CallPtr& call, const ModelUse& use, Metrics& metrics,
   return Taken(work, use, id);
 }
 
-// A conversation whose first user's turn has the document before it, if there is one.
-text::ChatInput Conversation(const v1::ChatRequest& request, const std::string_view* document) {
+// What of a conversation may be cut: the document, which stands before the first user's words, or
+// without one the last user's message.
+struct Cuttable {
+  bool is_document;
+  int message;  // -1: there is none
+  std::string_view text;
+};
+
+Cuttable FindCuttable(const v1::ChatRequest& request, const std::string* document) {
+  Cuttable found{document != nullptr, -1, {}};
+  for (int i = 0; i < request.messages_size(); ++i) {
+    if (request.messages(i).role() != "user" || (found.is_document && found.message >= 0)) continue;
+    found.message = i;
+    found.text = document ? std::string_view(*document) : request.messages(i).content();
+  }
+  return found;
+}
+
+// With `part` in place of what may be cut.
+text::ChatInput Conversation(const v1::ChatRequest& request, const Cuttable& cuttable,
+                             std::string_view part) {
   text::ChatInput input;
   input.messages = nlohmann::ordered_json::array();
-  bool is_told = document == nullptr;
-  for (const v1::Message& m : request.messages()) {
-    const bool tell = !is_told && m.role() == "user";
-    input.messages.push_back(
-        {{"role", m.role()},
-         {"content", tell ? engine::DocumentTurn(*document, m.content()) : m.content()}});
-    is_told |= tell;
+  for (int i = 0; i < request.messages_size(); ++i) {
+    const v1::Message& m = request.messages(i);
+    std::string content = m.content();
+    if (i == cuttable.message) {
+      content = cuttable.is_document ? engine::DocumentTurn(part, content) : std::string(part);
+    }
+    input.messages.push_back({{"role", m.role()}, {"content", std::move(content)}});
   }
   input.now = std::time(nullptr);
   return input;
+}
+
+// CHUNK is for calls that can tell of each part.
+bool IsChunk(v1::OnOverflow how, Failure* failure) {
+  if (how != v1::ON_OVERFLOW_CHUNK) return false;
+  *failure =
+      std::vector<Violation>{{"on_overflow",
+                              "is of Classify and Embed when it is CHUNK: here is one answer; "
+                              "ask about each part by itself"}};
+  return true;
+}
+
+uint32_t AnswerOf(const v1::GenerationOptions& options) {
+  return options.has_max_tokens() ? options.max_tokens() : engine::GenerateRequest().max_tokens;
+}
+
+Failure Fit(const engine::Engine& engine, std::string_view text, v1::OnOverflow how,
+            const v1::GenerationOptions& options, const char* field,
+            const engine::EncodeDocument& encode, FittedPrompt* out) {
+  auto fitted =
+      engine::FitDocument(text, ToOnOverflow(how), RoomBeside(engine, AnswerOf(options)), encode);
+  if (!fitted.ok() && fitted.status().code() == Code::kOutOfRange) return fitted.status();
+  if (!fitted.ok()) return Failure::AtField(field, fitted.status());
+  out->tokens = std::move(fitted->prompt);
+  if (!fitted->kept.empty()) Fill(how, text.size(), fitted->kept, &out->overflow.emplace());
+  return {};
 }
 
 }  // namespace
@@ -129,8 +179,19 @@ Failure Generate(ModelTable& models, Metrics& metrics, const CallPtr& call,
                  const v1::GenerateRequest& request) {
   const ModelTable::Taken taken = models.TakeWithAdapter(request.model());
   if (!taken.use) return taken.failure;
-  std::vector<TokenId> prompt;
-  Failure failure = Encode(taken.use->model(), request.prompt(), "prompt", &prompt);
+  FittedPrompt prompt;
+  Failure failure;
+  if (IsChunk(request.on_overflow(), &failure)) return failure;
+  if (ToOnOverflow(request.on_overflow()) == engine::OnOverflow::kError) {
+    failure = Encode(taken.use->model(), request.prompt(), "prompt", &prompt.tokens);
+  } else if (request.prompt().value_case() != v1::Text::kText) {
+    return std::vector<Violation>{{"on_overflow", "is of a prompt that is a text"}};
+  } else {
+    failure = Fit(
+        taken.use->engine(), request.prompt().text(), request.on_overflow(), request.options(),
+        "prompt.text", [&](std::string_view part) { return taken.use->model().EncodeText(part); },
+        &prompt);
+  }
   if (!failure.ok()) return failure;
   return Generate<v1::GenerateResponse>(call, taken.use, metrics, std::move(prompt),
                                         request.options());
@@ -140,34 +201,26 @@ Failure Chat(ModelTable& models, Metrics& metrics, ContextTable& contexts, const
              const v1::ChatRequest& request) {
   const About about = TakeAbout(models, contexts, request.context(), request.model());
   if (!about.use) return about.failure;
-  const auto is_users = [](const v1::Message& m) { return m.role() == "user"; };
-  if (about.document && std::ranges::none_of(request.messages(), is_users)) {
+  Failure failure;
+  if (IsChunk(request.on_overflow(), &failure)) return failure;
+  const Cuttable cuttable = FindCuttable(request, about.document.get());
+  if (cuttable.message < 0 && about.document) {
     return std::vector<Violation>{
         {"messages", "must have a user's message, before which the context's document stands"}};
   }
-  const engine::OnOverflow how = ToOnOverflow(request.on_overflow());
-  if (how == engine::OnOverflow::kChunk) {
-    return std::vector<Violation>{{"on_overflow",
-                                   "is of Classify when it is CHUNK: a chat has one "
-                                   "answer; ask about each part by itself"}};
+  if (cuttable.message < 0 && ToOnOverflow(request.on_overflow()) != engine::OnOverflow::kError) {
+    return std::vector<Violation>{
+        {"on_overflow", "is of the last user's message, and there is none"}};
   }
-  if (how != engine::OnOverflow::kError && !about.document) {
-    return std::vector<Violation>{{"on_overflow", "is of a context's document, and there is none"}};
-  }
-  const std::string_view document = about.document ? *about.document : std::string_view();
-  const uint32_t answer = request.options().has_max_tokens() ? request.options().max_tokens()
-                                                             : engine::GenerateRequest().max_tokens;
-  auto fitted = engine::FitDocument(document, how, RoomBeside(about.use->engine(), answer),
-                                    [&](std::string_view part) {
-                                      return about.use->model().EncodeChat(
-                                          Conversation(request, about.document ? &part : nullptr));
-                                    });
-  if (!fitted.ok() && fitted.status().code() == Code::kOutOfRange) return fitted.status();
-  if (!fitted.ok()) return Failure::AtField("messages", fitted.status());
-  v1::Overflow overflow;
-  Fill(request.on_overflow(), document.size(), fitted->kept, &overflow);
-  return Generate<v1::ChatResponse>(call, about.use, metrics, std::move(fitted->prompt),
-                                    request.options(), fitted->kept.empty() ? nullptr : &overflow);
+  FittedPrompt prompt;
+  failure = Fit(
+      about.use->engine(), cuttable.text, request.on_overflow(), request.options(), "messages",
+      [&](std::string_view part) {
+        return about.use->model().EncodeChat(Conversation(request, cuttable, part));
+      },
+      &prompt);
+  if (!failure.ok()) return failure;
+  return Generate<v1::ChatResponse>(call, about.use, metrics, std::move(prompt), request.options());
 }
 
 }  // namespace minnow::service

@@ -63,59 +63,121 @@ Failure Score(ModelTable& models, Metrics& metrics, const CallPtr& call,
   return Taken(work, taken.use, engine::ScoreContinuations(taken.use->engine(), std::move(ask)));
 }
 
+// An input of Embed: the parts of its text, mostly one.
+struct EmbedInput {
+  std::vector<engine::EmbedRequest> parts;
+  std::vector<engine::ByteSpan> spans;  // of the parts where there are several
+  std::vector<std::vector<float>> vectors;
+  v1::Overflow overflow;  // with spans if not all of it is in one part
+};
+
 // The vectors of one call, as they come.
 struct Embeddings {
-  explicit Embeddings(size_t n) : left(n) { response.mutable_embeddings()->Reserve(int(n)); }
-
   std::mutex mutex;  // guards all below
-  size_t left;
-  v1::EmbedResponse response;
+  size_t left = 0;
+  std::vector<EmbedInput> inputs;
   engine::Usage usage;
   Status failed;
+
+  void Fill(v1::EmbedResponse* response) {
+    for (EmbedInput& input : inputs) {
+      v1::Embedding* out = response->add_embeddings();
+      const std::vector<float> values = engine::MeanOfParts(input.vectors, input.spans);
+      out->mutable_values()->Add(values.begin(), values.end());
+      if (input.overflow.kept_size() > 0) *out->mutable_overflow() = input.overflow;
+    }
+  }
 };
+
+// What is to be embedded of an input.
+Failure EncodeInput(const engine::Engine& engine, const v1::Text& text, v1::OnOverflow on_overflow,
+                    const std::string& field, EmbedInput* out) {
+  const engine::OnOverflow how = ToOnOverflow(on_overflow);
+  if (how == engine::OnOverflow::kError) {
+    return Encode(engine.model(), text, field, &out->parts.emplace_back().tokens);
+  }
+  if (text.value_case() != v1::Text::kText) {
+    return std::vector<Violation>{
+        {"on_overflow", fmt::format("is of texts, and {} is none", field)}};
+  }
+  const auto fit = [&]() -> Status {
+    const auto encode = [&](std::string_view part) { return engine.model().EncodeText(part); };
+    const std::string_view whole = text.text();
+    const size_t room = RoomBeside(engine, 0);
+    std::vector<engine::ByteSpan> kept;
+    if (how == engine::OnOverflow::kChunk) {
+      MNW_ASSIGN(out->spans, engine::ChunkDocument(whole, room, encode));
+      for (const engine::ByteSpan& span : out->spans) {
+        MNW_ASSIGN(out->parts.emplace_back().tokens,
+                   encode(whole.substr(span.begin, span.end - span.begin)));
+      }
+      if (out->spans.size() > 1) kept = out->spans;
+    } else {
+      MNW_ASSIGN(engine::Fitted fitted, engine::FitDocument(whole, how, room, encode));
+      out->parts.emplace_back().tokens = std::move(fitted.prompt);
+      kept = std::move(fitted.kept);
+    }
+    if (!kept.empty()) Fill(on_overflow, whole.size(), kept, &out->overflow);
+    return Status();
+  };
+  const Status status = fit();
+  if (status.ok()) return {};
+  if (status.code() == Code::kOutOfRange) return Status(status).Annotate(field);
+  return Failure::AtField(field + ".text", status);
+}
 
 Failure Embed(ModelTable& models, Metrics& metrics, const CallPtr& call,
               const v1::EmbedRequest& request) {
   const ModelTable::Taken taken = models.TakeWithAdapter(request.model());
   if (!taken.use) return taken.failure;
-  std::vector<engine::EmbedRequest> asks(static_cast<size_t>(request.inputs_size()));
+  const auto all = std::make_shared<Embeddings>();
+  struct Ask {
+    size_t input, part;
+    engine::EmbedRequest request;
+  };
+  std::vector<Ask> asks;
   for (int i = 0; i < request.inputs_size(); ++i) {
-    Failure failure = Encode(taken.use->model(), request.inputs(i), fmt::format("inputs[{}]", i),
-                             &asks[static_cast<size_t>(i)].tokens);
+    EmbedInput& input = all->inputs.emplace_back();
+    Failure failure = EncodeInput(taken.use->engine(), request.inputs(i), request.on_overflow(),
+                                  fmt::format("inputs[{}]", i), &input);
     if (!failure.ok()) return failure;
+    for (size_t p = 0; p < input.parts.size(); ++p) {
+      asks.push_back({static_cast<size_t>(i), p, std::move(input.parts[p])});
+    }
+    input.vectors.resize(input.parts.size());
   }
+  all->left = asks.size();
   const engine::Priority priority = ToPriority(request.priority());
   const auto work = std::make_shared<Work>(call, taken.use, priority, metrics);
-  const auto all = std::make_shared<Embeddings>(asks.size());
-  for (size_t i = 0; i < asks.size(); ++i) all->response.add_embeddings();
-  const auto end_one = [work, all](int index, Status status, std::span<const float> values,
-                                   const engine::Usage& usage) {
+  const auto end_one = [work, all](size_t input, size_t part, Status status,
+                                   std::vector<float> values, const engine::Usage& usage) {
     std::unique_lock lock(all->mutex);
     all->usage.prompt_tokens += usage.prompt_tokens;
     all->usage.queue_seconds = std::max(all->usage.queue_seconds, usage.queue_seconds);
     if (!status.ok() && all->failed.ok()) all->failed = std::move(status);
-    all->response.mutable_embeddings(index)->mutable_values()->Add(values.begin(), values.end());
+    all->inputs[input].vectors[part] = std::move(values);
     if (--all->left > 0) return;
     if (all->failed.ok()) {
-      Fill(all->usage, all->response.mutable_usage());
-      all->response.set_fingerprint(work->use->engine().identity(work->use->adapter()));
-      work->call->Send(all->response);
+      v1::EmbedResponse response;
+      all->Fill(&response);
+      Fill(all->usage, response.mutable_usage());
+      response.set_fingerprint(work->use->engine().identity(work->use->adapter()));
+      work->call->Send(response);
     }
     if (all->failed.ok()) return work->Finish({}, all->usage);
     work->Finish(Refused(work->rate, work->use->engine(), all->failed), all->usage);
   };
   std::vector<engine::RequestId> ids;
   Status refused;
-  for (size_t i = 0; i < asks.size(); ++i) {
-    const int index = static_cast<int>(i);
-    asks[i].priority = priority;
-    asks[i].deadline = call->info().deadline;
-    asks[i].adapter = taken.use->adapter();
-    asks[i].on_done = [end_one, index](Status status, std::vector<float> values,
-                                       engine::Usage usage) {
-      end_one(index, std::move(status), values, usage);
+  for (auto& [input, part, ask] : asks) {
+    ask.priority = priority;
+    ask.deadline = call->info().deadline;
+    ask.adapter = taken.use->adapter();
+    ask.on_done = [end_one, i = input, p = part](Status status, std::vector<float> values,
+                                                 engine::Usage usage) {
+      end_one(i, p, std::move(status), std::move(values), usage);
     };
-    const auto id = refused.ok() ? taken.use->engine().Embed(std::move(asks[i])) : refused;
+    const auto id = refused.ok() ? taken.use->engine().Embed(std::move(ask)) : refused;
     if (id.ok()) {
       ids.push_back(*id);
       continue;
@@ -126,9 +188,9 @@ Failure Embed(ModelTable& models, Metrics& metrics, const CallPtr& call,
       const std::lock_guard lock(all->mutex);
       all->failed = refused.code() == Code::kExhausted
                         ? refused
-                        : Status(refused).Annotate(fmt::format("inputs[{}]", i));
+                        : Status(refused).Annotate(fmt::format("inputs[{}]", input));
     }
-    end_one(index, refused, {}, {});
+    end_one(input, part, refused, {}, {});
   }
   call->CancelWith([use = taken.use, ids] {
     for (const engine::RequestId id : ids) use->engine().Cancel(id);

@@ -1,10 +1,11 @@
 -- Documents that do not fit, in parts that do, each asked about by itself: on_overflow = "chunk" of
--- Model:ask and Model:classify, which are given as they are without it.
+-- Model:ask, Model:classify and Model:embed, which are given as they are without it.
 
 local native = ...
 local minnow = require "minnow"
 local ipairs, pairs, rawget, type = ipairs, pairs, rawget, type
 local concat, sort = table.concat, table.sort
+local sqrt = math.sqrt
 
 local parts = {}
 
@@ -71,6 +72,24 @@ function parts.classify(classify, model, document, question, labels)
     fingerprint = answers[1].fingerprint,
     overflow = chunks.overflow,
   }
+end
+
+-- The mean of the parts' vectors, each by its length, is made as long as they are: 1.
+function parts.embed(embed, model, text, options)
+  local own = without_overflow(options)
+  local chunks = native.chunks(model, text_of(text), nil, 0)
+  if not chunks then return embed(model, text, own).vector end
+  local vectors = minnow.map(chunks.parts, function(part) return embed(model, part, own).vector end)
+  local mean, squares = {}, 0
+  for i = 1, #vectors[1] do
+    local sum = 0
+    for j, vector in ipairs(vectors) do sum = sum + vector[i] * #chunks.parts[j] end
+    mean[i] = sum
+    squares = squares + sum * sum
+  end
+  local length = squares > 0 and sqrt(squares) or 1
+  for i, sum in ipairs(mean) do mean[i] = sum / length end
+  return mean, chunks.overflow
 end
 
 return parts

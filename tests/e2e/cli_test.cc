@@ -125,6 +125,24 @@ TEST(Cli, ADraftThatDoesNotFitIsRefused) {
   CheckRefused(2, "MODEL=DRAFT", Minnow({"run", "--draft", kTiny, "x.lua"}));
 }
 
+TEST(Cli, WhatToKeepOfATextThatIsTooLongIsSaidAndTold) {
+  const std::string text(2000, 'x');
+  const json cut =
+      ParseLine(Minnow({"generate", "-m", kTiny, "-p", text, "-n", "8", "-c", "64",
+                        "--on-overflow", "middle", "--json"}));
+  LONGS_EQUAL(2000, cut["overflow"]["document_bytes"].get<int>());
+  LONGS_EQUAL(2, cut["overflow"]["kept"].size());
+  CHECK(cut["usage"]["prompt_tokens"].get<int>() <= 56);
+  CHECK(cut["usage"]["prompt_tokens"].get<int>() >= 50);
+  const json chat = ParseLine(
+      Minnow({"generate", "-m", kDemo, "-p", std::string(9000, 'x'), "-n", "8", "-c", "256",
+              "--chat", "--on-overflow", "head", "--json"}));
+  CHECK(chat["usage"]["prompt_tokens"].get<int>() <= 248);
+  LONGS_EQUAL(0, chat["overflow"]["kept"][0][0].get<int>());
+  CheckRefused(2, "--on-overflow",
+               Minnow({"generate", "-m", kTiny, "-p", "a", "--on-overflow", "chunk"}));
+}
+
 TEST(Cli, AnAdapterChangesTheModelByItsScale) {
   const auto logprobs = [](std::vector<std::string> more) {
     more.insert(more.begin(),
@@ -418,6 +436,37 @@ TEST(Embed, ALineThatIsTooLongFailsAlone) {
   STRCMP_CONTAINS("402 tokens", r.err.c_str());
   STRCMP_CONTAINS("{\"index\":0,\"error\":{\"code\":\"out_of_range\"", r.out.c_str());
   STRCMP_CONTAINS("{\"index\":1,\"embedding\":[", r.out.c_str());
+}
+
+TEST(Embed, WhatToKeepOfALineThatIsTooLongIsSaidAndTold) {
+  const std::string model = MINNOW_SOURCE_DIR "/tests/golden/models/bert_mean.gguf";
+  std::string text;
+  for (int i = 0; i < 400; ++i) text += i % 3 ? "a " : "river ";
+  const auto embed = [&](const char* how, const std::string& line) {
+    return ParseLine(
+        Minnow({"embed", "-m", model, "--json", "--on-overflow", how}, line + "\n"));
+  };
+  const json tail = embed("tail", text), chunk = embed("chunk", text);
+  LONGS_EQUAL(text.size(), tail["overflow"]["document_bytes"].get<size_t>());
+  const auto from = tail["overflow"]["kept"][0][0].get<size_t>();
+  CHECK(embed("error", text.substr(from))["embedding"] == tail["embedding"]);
+  CHECK(!embed("chunk", "short").contains("overflow"));
+  CHECK(chunk["overflow"]["kept"].size() > 1);
+  double square = 0;
+  for (const double x : chunk["embedding"]) square += x * x;
+  DOUBLES_EQUAL(1, square, 1e-5);
+  // A script's vector is the same.
+  const TempDir dir;
+  Write(dir / "embed.lua",
+        "local path, text = ... "
+        "local minnow = require 'minnow' "
+        "local vector, overflow = minnow.model(path):embed(text, { on_overflow = 'chunk' }) "
+        "print(minnow.json.encode { #overflow.kept, vector })\n");
+  const json script = ParseLine(Minnow({"run", dir / "embed.lua", model, text}));
+  LONGS_EQUAL(chunk["overflow"]["kept"].size(), script[0].get<size_t>());
+  for (size_t i = 0; i < script[1].size(); ++i) {
+    DOUBLES_EQUAL(chunk["embedding"][i].get<double>(), script[1][i].get<double>(), 1e-6);
+  }
 }
 
 TEST(Embed, AModelThatGeneratesIsRefused) {

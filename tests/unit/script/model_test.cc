@@ -118,15 +118,46 @@ TEST(ScriptModel, WhatOfADocumentIsKeptIsToldWithTheAnswer) {
             "'):rep(20):sub(c.overflow.kept[1][1]):sub(1, 34) }");
 }
 
+TEST(ScriptModel, OfAPromptAConversationAndATextToEmbedTheSameIsKept) {
+  f.models.fake().set_longest(100);
+  CheckJson(R"({"document_bytes":500,"kept":[[1,80]],"on_overflow":"head"})",
+            "return m:generate(('word '):rep(100), { max_tokens = 20, on_overflow = 'head' })"
+            ".overflow");
+  CheckJson("null", "return m:generate('p', { on_overflow = 'tail', max_tokens = 9 }).overflow");
+  // Of a conversation the last user's message is cut, and nothing else: 46 bytes stand before it.
+  f.models.fake().set_longest(120);
+  CheckJson(
+      R"(["<[system]be brief[user]first[assistant]ok[user]word wo",[[1,20]],100,true])",
+      "local a = m:chat({ { role = 'system', content = 'be brief' }, "
+      "  { role = 'user', content = 'first' }, { role = 'assistant', content = 'ok' }, "
+      "  { role = 'user', content = ('word '):rep(20) } }, "
+      "  { max_tokens = 54, on_overflow = 'head' }) "
+      "return { a.text, a.overflow.kept, a.overflow.document_bytes, a.usage.prompt_tokens <= 67 }");
+  f.models.fake().set_longest(100);
+  CheckJson(R"([true,{"document_bytes":500,"kept":[[1,100]],"on_overflow":"head"}])",
+            "local v, overflow = m:embed(('word '):rep(100), { on_overflow = 'head' }) "
+            "return { #v <= 100, overflow }");
+  CheckJson("[2,true]",
+            "local v, overflow = m:embed('hi', { on_overflow = 'chunk' }) "
+            "return { #v, overflow == nil }");
+}
+
 TEST(ScriptModel, AnOverflowThatIsNotForeseenIsTheEnginesError) {
   f.models.fake().set_longest(100);
   CheckJson("500", "return m:ask(('word '):rep(100), 'why?').usage.prompt_tokens - 12");
   CHECK_ERROR(Code::kInvalid, "on_overflow is 'all', must be error, head, tail, middle or chunk",
               f.RunToStatus("m:ask(doc, 'why?', { on_overflow = 'all' })"));
-  CHECK_ERROR(Code::kInvalid, "generate: on_overflow is of what is asked about a document",
-              f.RunToStatus("m:generate('p', { on_overflow = 'head' })"));
-  CHECK_ERROR(Code::kInvalid, "on_overflow",
+  CHECK_ERROR(Code::kInvalid, "generate: on_overflow is 'chunk', which is of ask",
+              f.RunToStatus("m:generate('p', { on_overflow = 'chunk' })"));
+  CHECK_ERROR(Code::kInvalid, "chat: on_overflow is 'chunk', which is of ask",
               f.RunToStatus("m:chat({}, { on_overflow = 'chunk' })"));
+  CHECK_ERROR(Code::kInvalid, "of the last user's message, and there is none",
+              f.RunToStatus("m:chat({ { role = 'system', content = 'x' } }, "
+                            "{ on_overflow = 'head' })"));
+  CHECK_ERROR(Code::kInvalid, "of answers that tell what was kept",
+              f.RunToStatus("for _ in m:stream('p', { on_overflow = 'head' }) do end"));
+  CHECK_ERROR(Code::kInvalid, "must be error, head",
+              f.RunToStatus("m:embed(doc, { on_overflow = 'all' })"));
   CHECK_ERROR(Code::kInvalid, "should be a string",
               f.RunToStatus("m:classify(doc, 'b?', { 'x', 'b' }, { on_overflow = 1 })"));
   CHECK_ERROR(Code::kOutOfRange, "12 tokens without the document, and 0 fit",

@@ -315,10 +315,46 @@ TEST(Contexts, AChatTellsWhatItKeptBeforeItAnswers) {
   CHECK(answer.accepted.prompt_tokens() >= 110);
   chat.set_on_overflow(v1::ON_OVERFLOW_CHUNK);
   CHECK_GRPC(INVALID_ARGUMENT, "INVALID", Chat(*stub, chat, fourth).status);
-  chat.set_on_overflow(v1::ON_OVERFLOW_HEAD);
+  // Without a context the last user's message is what is cut.
+  chat.set_on_overflow(v1::ON_OVERFLOW_TAIL);
   chat.clear_context();
   chat.set_model("demo");
-  CHECK_GRPC(INVALID_ARGUMENT, "INVALID", Chat(*stub, chat, fifth).status);
+  message = chat.add_messages();
+  message->set_role("user");
+  message->set_content(create.document());
+  const Answer cut = Chat(*stub, chat, fifth);
+  CHECK_GRPC_OK(cut.status);
+  LONGS_EQUAL(create.document().size(), cut.accepted.overflow().document_bytes());
+  LONGS_EQUAL(1, cut.accepted.overflow().kept_size());
+  LONGS_EQUAL(create.document().size(), cut.accepted.overflow().kept(0).end());
+  CHECK(cut.accepted.prompt_tokens() <= 120 && cut.accepted.prompt_tokens() >= 110);
+  chat.mutable_messages(0)->set_role("system");
+  chat.mutable_messages(1)->set_role("assistant");
+  Context sixth;
+  CHECK_GRPC(INVALID_ARGUMENT, "INVALID", Chat(*stub, chat, sixth).status);
+}
+
+TEST(Contexts, APromptThatIsTooLongIsCutWhereThatIsAskedFor) {
+  f.runtime_options.load.n_ctx = 128;
+  f.Start();
+  auto stub = f.Inference();
+  std::string prompt;
+  for (int i = 0; i < 30; ++i) prompt += document + "\n";
+  v1::GenerateRequest request = Generation(8, prompt);
+  request.set_model("demo");
+  Context first, second, third, fourth;
+  CHECK_EQUAL(grpc::StatusCode::OUT_OF_RANGE, Generate(*stub, request, first).status.error_code());
+  request.set_on_overflow(v1::ON_OVERFLOW_MIDDLE);
+  const Answer answer = Generate(*stub, request, second);
+  CHECK_GRPC_OK(answer.status);
+  LONGS_EQUAL(2, answer.accepted.overflow().kept_size());
+  LONGS_EQUAL(prompt.size(), answer.accepted.overflow().document_bytes());
+  CHECK(answer.accepted.prompt_tokens() <= 120 && answer.accepted.prompt_tokens() >= 110);
+  request.set_on_overflow(v1::ON_OVERFLOW_CHUNK);
+  STRCMP_EQUAL("on_overflow", FieldOf(Generate(*stub, request, third).status).c_str());
+  request.set_on_overflow(v1::ON_OVERFLOW_HEAD);
+  request.mutable_prompt()->mutable_tokens()->add_ids(5);
+  STRCMP_EQUAL("on_overflow", FieldOf(Generate(*stub, request, fourth).status).c_str());
 }
 
 TEST(Contexts, AnswersTellWhatTheyDependOn) {

@@ -251,6 +251,54 @@ TEST(Methods, EmbedGivesAVectorForEachInput) {
   const grpc::Status refused = stub->Embed(&too_long, request, &response);
   CHECK_GRPC(OUT_OF_RANGE, "OUT_OF_RANGE", refused);
   STRCMP_CONTAINS("inputs[1]", refused.error_message().c_str());
+
+  // The head of it is the vector of what was kept; parts have the mean of theirs.
+  v1::EmbedResponse whole;
+  request.set_on_overflow(v1::ON_OVERFLOW_HEAD);
+  Context head;
+  CHECK_GRPC_OK(stub->Embed(&head, request, &whole));
+  CHECK(!whole.embeddings(0).has_overflow());
+  LONGS_EQUAL(much.size(), whole.embeddings(1).overflow().document_bytes());
+  const uint64_t kept = whole.embeddings(1).overflow().kept(0).end();
+  CHECK(kept > 100 && kept < much.size());
+  request.mutable_inputs(1)->set_text(much.substr(0, kept));
+  request.clear_on_overflow();
+  Context part;
+  CHECK_GRPC_OK(stub->Embed(&part, request, &response));
+  CHECK(std::ranges::equal(response.embeddings(1).values(), whole.embeddings(1).values()));
+
+  request.mutable_inputs(1)->set_text(much + "one two three");
+  request.set_on_overflow(v1::ON_OVERFLOW_CHUNK);
+  Context chunks;
+  CHECK_GRPC_OK(stub->Embed(&chunks, request, &whole));
+  const v1::Overflow& overflow = whole.embeddings(1).overflow();
+  CHECK(overflow.kept_size() > 5);
+  std::vector<double> sum(static_cast<size_t>(whole.embeddings(1).values_size()));
+  request.clear_inputs();
+  request.clear_on_overflow();
+  for (const v1::ByteSpan& span : overflow.kept()) {
+    request.add_inputs()->set_text(
+        (much + "one two three").substr(span.begin(), span.end() - span.begin()));
+  }
+  Context parts;
+  CHECK_GRPC_OK(stub->Embed(&parts, request, &response));
+  for (int p = 0; p < response.embeddings_size(); ++p) {
+    const auto weight = static_cast<double>(overflow.kept(p).end() - overflow.kept(p).begin());
+    for (size_t i = 0; i < sum.size(); ++i) {
+      sum[i] += weight * response.embeddings(p).values(static_cast<int>(i));
+    }
+  }
+  double squares = 0;
+  for (const double x : sum) squares += x * x;
+  for (size_t i = 0; i < sum.size(); ++i) {
+    DOUBLES_EQUAL(sum[i] / std::sqrt(squares),
+                  whole.embeddings(1).values(static_cast<int>(i)), 1e-6);
+  }
+
+  request.mutable_inputs(0)->mutable_tokens()->add_ids(1);
+  request.set_on_overflow(v1::ON_OVERFLOW_HEAD);
+  Context tokens;
+  STRCMP_EQUAL("on_overflow", FieldOf(stub->Embed(&tokens, request, &response)).c_str());
 }
 
 TEST(Methods, ModelsDoOnlyWhatTheyCan) {
