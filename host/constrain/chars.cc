@@ -244,7 +244,9 @@ CharSet CharSet::WithOtherCases() const {
     from = std::lower_bound(from, table.classes.end(), r.first,
                             [](const auto& entry, char32_t c) { return entry.first < c; });
     for (; from != table.classes.end() && from->first <= r.last; ++from) {
-      for (const char32_t c : table.members[from->second]) out.push_back({c, c});
+      for (const char32_t c : table.members[from->second]) {
+        if (c < r.first || c > r.last) out.push_back({c, c});
+      }
     }
   }
   return CharSet(std::move(out));

@@ -53,6 +53,11 @@ class Compiler {
 
     MNW_ASSIGN(const Term character, Written(CharSet::All()));
     const Term any = terms_.Repeat(character, 0, kUnbounded);
+    // What matches the empty string somewhere is found in every text.
+    if (std::any_of(piece.at.begin(), piece.at.begin() + 3,
+                    [&](Term t) { return terms_.Nullable(t); })) {
+      return Checked(any);
+    }
     std::vector<Term> all = {Join({any, piece.at[0], any})};
     if (piece.uses_begin) all.push_back(Join({piece.at[1], any}));
     if (piece.uses_end) all.push_back(Join({any, piece.at[2]}));
@@ -194,23 +199,25 @@ class Compiler {
     return out;
   }
 
-  Result<Term> Written(const CharSet& set) {
-    if (set.empty()) return Checked(kNever);
-    const auto ranges = set.ranges();
-    std::u32string key;
-    for (const CharRange& r : ranges) key.append({r.first, r.last});
+  // One character of the set, or of those outside it; with (?i), in any case.
+  Result<Term> Written(const CharSet& set, bool negated = false) {
+    std::u32string key = {ignore_case_, negated};
+    for (const CharRange& r : set.ranges()) key.append({r.first, r.last});
     const auto found = written_.find(key);
     if (found != written_.end()) return found->second;
+    CharSet written = ignore_case_ ? set.WithOtherCases() : set;
+    if (negated) written = written.Complement();
+    const auto ranges = written.ranges();
     if (ranges.size() > *ranges_left_) {
       return Refuse(at_, "the character classes hold more than {} ranges together", kMaxRanges);
     }
     *ranges_left_ -= ranges.size();
-    const Term t = write_(terms_, ranges);
+    const Term t = written.empty() ? kNever : write_(terms_, ranges);
     written_.emplace(std::move(key), t);
     return t;
   }
   Result<Piece> OneOf(const CharSet& set) {
-    MNW_ASSIGN(const Term t, Written(ignore_case_ ? set.WithOtherCases() : set));
+    MNW_ASSIGN(const Term t, Written(set));
     return Plain(t);
   }
 
@@ -632,9 +639,7 @@ class Compiler {
       }
       ranges.push_back({*first, *last});
     }
-    CharSet set(std::move(ranges));
-    if (ignore_case_) set = set.WithOtherCases();  // before it is turned around
-    MNW_ASSIGN(const Term t, Written(negated ? set.Complement() : set));
+    MNW_ASSIGN(const Term t, Written(CharSet(std::move(ranges)), negated));
     return Plain(t);
   }
 
