@@ -7,7 +7,8 @@ minnow_packages="build-essential cmake ninja-build ccache pkg-config \
   libcurl4-openssl-dev libedit-dev python3 \
   libgrpc++-dev libprotobuf-dev protobuf-compiler-grpc"
 
-minnow_test_packages="libcpputest-dev qemu-user postgresql curl python3-grpcio python3-protobuf lua-check"
+minnow_test_packages="libcpputest-dev qemu-user postgresql curl python3-grpcio python3-protobuf lua-check \
+  python3-jsonschema libtest-json-schema-acceptance-perl"
 
 # minnow_setup [tests]
 minnow_setup() {

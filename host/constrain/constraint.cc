@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "constrain/gbnf.h"
+#include "constrain/json_schema.h"
 #include "constrain/lark.h"
 #include "constrain/regex.h"
 
@@ -32,6 +33,12 @@ Result<Term> WriteChoice(Terms& terms, const std::string& source) {
   return terms.Strings(list.get<std::vector<std::string>>());
 }
 
+Result<Term> WriteSchema(Terms& terms, const Constraint& constraint) {
+  MNW_ASSIGN(const nlohmann::ordered_json schema, ParseJson(constraint.source));
+  return CompileJsonSchema(
+      terms, schema, {.document = constraint.document.empty() ? nullptr : &constraint.document});
+}
+
 }  // namespace
 
 const char* KindName(Constraint::Kind kind) { return kKinds[static_cast<size_t>(kind)].second; }
@@ -49,6 +56,8 @@ Result<Term> WriteConstraint(Terms& terms, const Constraint& constraint) {
   switch (constraint.kind) {
     case Constraint::Kind::kChoice:
       return WriteChoice(terms, constraint.source);
+    case Constraint::Kind::kJsonSchema:
+      return WriteSchema(terms, constraint);
     case Constraint::Kind::kRegex:
       return CompileRegex(terms, constraint.source, WriteRaw);
     case Constraint::Kind::kGbnf:

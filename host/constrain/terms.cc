@@ -529,9 +529,9 @@ void Terms::SolveRules() {
       work.push_back(user);
     }
   }
+  // Without a rule inside, what has no cost yet was met while an intersection was explored.
   for (Node& n : nodes_) {
-    const bool checked = n.kind == Kind::kAnd || n.kind == Kind::kNot;
-    if (!checked && n.cost == kUnbounded) n.live = Live::kNo;
+    if (n.has_rule && n.cost == kUnbounded) n.live = Live::kNo;
   }
 }
 

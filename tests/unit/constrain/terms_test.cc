@@ -323,3 +323,19 @@ TEST(Terms, ForgetCounts) {
   CHECK_EQUAL(7u, terms.LeastCount(
                       terms.Or(string(0, 900), terms.Concat(terms.Literal("x"), string(1, 7)))));
 }
+
+// What was met only while an intersection was looked at has no cost when the rules are solved, and
+// was taken for a rule without an end.
+TEST(Terms, SolvingRulesForgetsNothingThatWasExplored) {
+  Terms terms;
+  const Term digit = terms.Bytes(ByteSet::Range('0', '9'));
+  const Term tail = terms.Concat(terms.Literal("."), digit);
+  const Term whole = terms.And(terms.Repeat(digit, 1, 19), terms.Multiple(3));
+  const Term half = terms.And(terms.Concat(terms.Repeat(digit, 1, 19), tail), terms.Multiple(15));
+  const Term t = terms.And(terms.Concat(terms.Repeat(digit, 1, 5), terms.Optional(tail)),
+                           terms.Or(whole, half));
+  CHECK_OK(terms.Seal());
+  CHECK_TRUE(Has(terms, t, "42"));
+  CHECK_TRUE(Has(terms, t, "4.5"));
+  CHECK_FALSE(Has(terms, t, "4"));
+}
