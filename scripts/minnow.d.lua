@@ -74,6 +74,46 @@
 ---both without the middle, or, of ask alone, all of it in parts, each of which is asked about: the
 ---answer has the texts of all, one a line, and `parts`
 ---@field speculate? boolean  -- true; guess ahead where that is faster. The answer is the same.
+---@field schema? minnow.Schema|string  -- the answer is JSON of this schema (docs/extract.md). Of the
+---five that limit it, an answer has one, and no stop.
+---@field regex? string  -- the whole answer matches it
+---@field grammar? string  -- GBNF
+---@field lark? string  -- a grammar in the spelling of Lark
+---@field choice? string[]  -- the answer is one of these
+
+---@class minnow.ExtractOptions
+---@field instruction? string  -- what is asked of the document; without it, the form of the schema
+---is shown
+---@field max_tokens? integer  -- 512; the JSON is whole within them
+---@field temperature? number  -- 0: the likeliest token each time
+---@field top_k? integer  -- 0: off
+---@field top_p? number  -- 1: off
+---@field min_p? number  -- 0: off
+---@field seed? integer  -- 0; the same seed gives the same answer
+---@field speculate? boolean  -- true; guess ahead where that is faster. The answer is the same.
+---@field on_overflow? "error"|"head"|"tail"|"middle"  -- "error"; what the model reads of a document
+---that is too long. What is copied may come from all of it.
+
+---Where a document has a value: bytes from 1, both ends included, as string.sub wants them.
+---@class minnow.SourceSpan
+---@field begin integer
+---@field finish integer
+---@field line integer  -- of its beginning, from 1
+
+---@class minnow.ExtractedField
+---@field confidence number  -- 0 to 1: the geometric mean of the probabilities of the tokens that the
+---model chose for it; 1 if the schema left it no choice
+---@field spans? minnow.SourceSpan[]  -- with from_source: wherever the document has it
+---@field normalized? any  -- with normalize: what it means; nil where that cannot be told
+
+---@class minnow.Extraction
+---@field value any  -- a table that keeps the order of its fields; null is minnow.null
+---@field json string  -- the same as the model wrote it
+---@field fields table<string, minnow.ExtractedField>  -- of each value that has no others in it, by
+---its JSON pointer: "/lines/0/price"
+---@field usage minnow.Usage
+---@field fingerprint string  -- as of an answer
+---@field overflow? minnow.Overflow  -- if the model read not all of the document
 
 ---@class minnow.HttpResponse
 ---@field status integer
@@ -125,6 +165,36 @@
 ---@field code minnow.ErrorCode
 ---@field message string
 ---@field where string  -- "triage.lua:12: ", or "" where no line of the script is known
+
+---What the constructors of minnow.schema make: a JSON Schema as a table.
+---@class minnow.Schema
+
+---@class minnow.StringOptions
+---@field description? string  -- what it is, for the model
+---@field from_source? boolean  -- it is copied from the document, byte for byte
+---@field fuzzy_space? boolean  -- with from_source: white space may differ from the document's
+---@field normalize? "date"|"number"|"currency"|"phone"  -- tell what it means, too: `normalized`
+---@field pattern? string  -- a regular expression that has to match somewhere in it
+---@field format? string  -- date, time, date-time, duration, email, uri, uuid, ipv4, ipv6, hostname
+---@field min_length? integer  -- in characters
+---@field max_length? integer
+---@field enum? string[]  -- one of these
+
+---@class minnow.NumberOptions
+---@field description? string
+---@field min? number
+---@field max? number
+---@field multiple_of? number
+---@field from_source? boolean  -- it is written in the document as it is in the answer
+---@field normalize? "date"|"number"|"currency"|"phone"
+
+---@class minnow.TypeOptions
+---@field description? string
+
+---@class minnow.ArrayOptions
+---@field description? string
+---@field min? integer  -- items, at least
+---@field max? integer  -- items, at most
 
 ---@class minnow.TestDocument
 ---@field id? string  -- "document"
@@ -231,6 +301,12 @@ function Context:ask(question, options) end
 ---@return minnow.Classification
 function Context:classify(question, labels, options) end
 
+---As Model:extract, about the context's document.
+---@param schema minnow.Schema|string
+---@param options? minnow.ExtractOptions
+---@return minnow.Extraction
+function Context:extract(schema, options) end
+
 ---Reads the document now, and keeps its part of the model's cache until unpin, or until the run of
 ---this document ends; of a model through an adapter, the adapter's place too. Waits. Raises exhausted
 ---when pins would take more than half the cache, unsupported when the model keeps nothing that
@@ -319,6 +395,15 @@ function Model:tokenize(text) end
 ---@return integer
 function Model:count(text) end
 
+---A record out of a document: JSON that the schema allows and nothing else, whatever the model says.
+---Waits. Raises invalid, with the place in the schema, for what cannot be enforced, before any
+---token is made; and when the schema's shortest answer has more than max_tokens.
+---@param document string|minnow.Document
+---@param schema minnow.Schema|string  -- of minnow.schema, or JSON Schema as text
+---@param options? minnow.ExtractOptions
+---@return minnow.Extraction
+function Model:extract(document, schema, options) end
+
 ---The same model through an adapter (LoRA). Calls through several adapters, and without any,
 ---share their batches. Waits as minnow.model does. Raises invalid for a model that has an adapter
 ---already. There is nothing to close: of more adapters than have places (--adapter-slots), those
@@ -396,6 +481,102 @@ function minnow.log.info(...) end
 
 ---@param ... any
 function minnow.log.warn(...) end
+
+---What answers may be: an ordered form of JSON Schema. Fields are written in the order of their
+---list, so what a model should settle first stands first. Unknown options raise invalid and say what
+---there is.
+---
+---    local s = minnow.schema
+---    local Receipt = s.object {
+---      { "company", s.string { from_source = true } },
+---      { "total", s.number { min = 0 } },
+---      { "note", s.string {}, optional = true },
+---    }
+minnow.schema = {}
+
+---A string.
+---@param options? minnow.StringOptions
+---@return minnow.Schema
+function minnow.schema.string(options) end
+
+---A number.
+---@param options? minnow.NumberOptions
+---@return minnow.Schema
+function minnow.schema.number(options) end
+
+---A number without a fraction.
+---@param options? minnow.NumberOptions
+---@return minnow.Schema
+function minnow.schema.integer(options) end
+
+---true or false.
+---@param options? minnow.TypeOptions
+---@return minnow.Schema
+function minnow.schema.boolean(options) end
+
+---null, which Lua has as minnow.null.
+---@param options? minnow.TypeOptions
+---@return minnow.Schema
+function minnow.schema.null(options) end
+
+---One of these values.
+---@param values any[]
+---@return minnow.Schema
+function minnow.schema.enum(values) end
+
+---This value.
+---@param value any
+---@return minnow.Schema
+function minnow.schema.const(value) end
+
+---An object with these fields, in this order, and no others. A field is { name, type }; one that may
+---be left out is { name, type, optional = true } or has a type from minnow.schema.optional.
+---@param fields [string, minnow.Schema][]
+---@return minnow.Schema
+function minnow.schema.object(fields) end
+
+---The type of a field that may be left out of its object.
+---@param type minnow.Schema
+---@return table
+function minnow.schema.optional(type) end
+
+---A list of such items.
+---@param item minnow.Schema
+---@param options? minnow.ArrayOptions
+---@return minnow.Schema
+function minnow.schema.array(item, options) end
+
+---A list of as many items as there are types, each of its own.
+---@param types minnow.Schema[]
+---@return minnow.Schema
+function minnow.schema.tuple(types) end
+
+---What any of these types allows.
+---@param types minnow.Schema[]
+---@return minnow.Schema
+function minnow.schema.any_of(types) end
+
+---A type by the name that minnow.schema.define gives it, inside of that type too: so it contains
+---itself.
+---@param name string
+---@return minnow.Schema
+function minnow.schema.ref(name) end
+
+---The type, which minnow.schema.ref finds by this name wherever it is a part of.
+---@param name string  -- letters, digits, and _.-
+---@param type minnow.Schema
+---@return minnow.Schema
+function minnow.schema.define(name, type) end
+
+---The text of the schema as JSON Schema (draft 2020-12), in its order.
+---@param type minnow.Schema
+---@return string
+function minnow.schema.to_json_schema(type) end
+
+---A schema of the text of a JSON Schema, whose order is kept.
+---@param text string
+---@return minnow.Schema
+function minnow.schema.from_json_schema(text) end
 
 ---Assertions, named as in busted; they show both values when they fail. `is`, `are`, `has`, `was`
 ---and the like may stand before a name and say nothing, `not` turns it round: `assert.are.equal`,

@@ -32,6 +32,7 @@ local minnow = {
   array = native.array,
   files = native.files,
   http = native.http,
+  schema = require "minnow.schema",
 }
 
 -- Items are begun in order. After a failure no further one is begun; those that run are waited for,
@@ -115,7 +116,8 @@ local function is_chunked(options)
 end
 
 -- Parts of documents are for minnow/parts.lua, which few need.
-local ask, classify, embed = native.methods.ask, native.methods.classify, native.methods.embed
+local ask, classify, embed, extract =
+  native.methods.ask, native.methods.classify, native.methods.embed, native.methods.extract
 
 function native.methods.ask(model, document, question, options)
   if not is_chunked(options) then return ask(model, document, question, options) end
@@ -131,6 +133,12 @@ function native.methods.embed(model, text, options)
   if is_chunked(options) then return require "minnow.parts".embed(embed, model, text, options) end
   local result = embed(model, text, options)
   return result.vector, result.overflow
+end
+
+function native.methods.extract(model, document, schema, options)
+  local extraction = extract(model, document, schema, options)
+  extraction.value = native.decode_ordered(extraction.json)
+  return extraction
 end
 
 -- What stands before the questions is the same for all, so the engine computes it once.
@@ -158,6 +166,15 @@ end
 ---function Context:classify(question, labels, options)
 function Context:classify(question, labels, options)
   return self.model:classify(self.document, question, labels, options)
+end
+
+---As Model:extract, about the context's document.
+---@param schema minnow.Schema|string
+---@param options? minnow.ExtractOptions
+---@return minnow.Extraction
+---function Context:extract(schema, options)
+function Context:extract(schema, options)
+  return self.model:extract(self.document, schema, options)
 end
 
 ---Reads the document now, and keeps its part of the model's cache until unpin, or until the run of
@@ -193,7 +210,7 @@ end
 local context_metatable = {
   __index = function(_, name)
     return Context[name] or native.fail("a context has no '" .. tostring(name) ..
-      "' (it has: ask, classify, document, model, pin, save, unpin)")
+      "' (it has: ask, classify, document, extract, model, pin, save, unpin)")
   end,
   __name = "minnow.context",
   __metatable = "minnow.context",

@@ -28,6 +28,7 @@ int Main(int argc, char** argv) {
   AddServe(line);
   AddGenerate(line);
   AddClassify(line);
+  AddExtract(line);
   AddContext(line);
   AddEmbed(line);
   AddTokenize(line);

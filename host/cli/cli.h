@@ -97,6 +97,7 @@ void AddCheck(CommandLine& line);
 void AddClassify(CommandLine& line);
 void AddContext(CommandLine& line);
 void AddEmbed(CommandLine& line);
+void AddExtract(CommandLine& line);
 void AddGenerate(CommandLine& line);
 void AddInspect(CommandLine& line);
 void AddPerplexity(CommandLine& line);

@@ -4,6 +4,7 @@
 #include "cli/await.h"
 #include "cli/cli.h"
 #include "engine/classify.h"
+#include "engine/extract.h"
 
 namespace minnow::cli {
 
@@ -16,6 +17,8 @@ struct Options {
   uint32_t n = 256;
   uint32_t n_logprobs = 0;
   std::vector<std::string> stop;
+  std::string schema, regex, grammar, lark;  // files, but for the pattern
+  std::vector<std::string> choice;
   bool chat = false;
   bool no_speculation = false;
   bool json = false;
@@ -49,6 +52,27 @@ nlohmann::ordered_json ToJson(const engine::GenerateResult& r, const text::Token
   return out;
 }
 
+// What the answer has to be, by the one of the options that says so.
+Result<constrain::Constraint> ReadConstraint(const Options& o, std::string_view document) {
+  using Kind = constrain::Constraint::Kind;
+  if (!o.schema.empty()) {
+    MNW_ASSIGN(std::string text, ReadInput(o.schema));
+    auto constraint = engine::SchemaConstraint(std::move(text), document);
+    if (!constraint.ok()) return Status(constraint.status()).Annotate(o.schema);
+    return constraint;
+  }
+  constrain::Constraint constraint;
+  if (!o.regex.empty()) {
+    constraint = {Kind::kRegex, o.regex, ""};
+  } else if (!o.choice.empty()) {
+    constraint = {Kind::kChoice, nlohmann::json(o.choice).dump(), ""};
+  } else if (!o.grammar.empty() || !o.lark.empty()) {
+    MNW_ASSIGN(std::string text, ReadInput(o.grammar.empty() ? o.lark : o.grammar));
+    constraint = {o.grammar.empty() ? Kind::kLark : Kind::kGbnf, std::move(text), ""};
+  }
+  return constraint;
+}
+
 VerbResult Run(const Options& o) {
   MNW_ASSIGN(const std::string text,
              o.prompt == "-" ? ReadInput("-") : Result<std::string>(o.prompt));
@@ -71,6 +95,8 @@ VerbResult Run(const Options& o) {
                  }));
   engine::GenerateRequest request;
   request.prompt = std::move(fitted.prompt);
+  MNW_ASSIGN(request.constraint,
+             ReadConstraint(o, o.context.empty() ? std::string_view() : document));
   request.adapter = opened.adapter_id();
   request.max_tokens = o.n;
   request.sampling = o.sampling;
@@ -114,6 +140,21 @@ void AddGenerate(CommandLine& line) {
   verb.Add("-n,--max-tokens", o->n, "Tokens of the answer, at most");
   verb.Add("--logprobs", o->n_logprobs, "With --json: log-probabilities of the K likeliest tokens");
   verb.Add("--stop", o->stop, "Text that ends the answer (may be repeated)");
+  verb.Add("--schema", o->schema, "The answer is JSON of the schema in this file");
+  verb.Add("--regex", o->regex, "The whole answer matches this pattern").Excludes("--schema");
+  verb.Add("--grammar", o->grammar, "The answer obeys the GBNF grammar in this file")
+      .Excludes("--schema")
+      .Excludes("--regex");
+  verb.Add("--lark", o->lark, "The same, in the spelling of Lark")
+      .Excludes("--schema")
+      .Excludes("--regex")
+      .Excludes("--grammar");
+  verb.Add("--choice", o->choice, "The answer is one of these, which commas separate")
+      .CommaSeparated()
+      .Excludes("--schema")
+      .Excludes("--regex")
+      .Excludes("--grammar")
+      .Excludes("--lark");
   verb.AddFlag("--chat", o->chat,
                "The text is a user's turn, put through the model's chat template");
   verb.Add("--context", o->context,

@@ -35,6 +35,8 @@ class Engine {
   // kInvalid, kNotFound (the adapter is not loaded), kExhausted (queue full: retry later),
   // kUnavailable (shutting down). Then on_done is not called.
   Result<RequestId> Generate(GenerateRequest request);
+  // Whether Generate takes the request's constraint, with its max_tokens.
+  Status CheckConstraint(const GenerateRequest& request) { return MakeGrammar(request).status(); }
   Result<RequestId> Score(ScoreRequest request);
   Result<RequestId> Logits(LogitsRequest request);
   Result<RequestId> Embed(EmbedRequest request);

@@ -79,6 +79,10 @@ class EngineModels::EngineModel : public ModelApi {
     return Send(std::move(request), engine::ScoreContinuations);
   }
 
+  Result<engine::RequestId> Extract(engine::ExtractRequest request) override {
+    return Send(std::move(request), engine::Extract);
+  }
+
   Result<engine::RequestId> Embed(engine::EmbedRequest request) override {
     return engine_.Embed(std::move(request));
   }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/extract.h"
 #include "engine/overflow.h"
 #include "script/lua_model.h"
 #include "script/lua_values.h"
@@ -33,10 +34,6 @@ Json LogprobsJson(const std::vector<engine::GeneratedToken>& tokens) {
 //---@class minnow.Usage
 //---@field prompt_tokens integer
 //---@field completion_tokens integer
-
-Json UsageJson(const engine::Usage& usage) {
-  return {{"prompt_tokens", usage.prompt_tokens}, {"completion_tokens", usage.completion_tokens}};
-}
 
 //---@class minnow.Answer
 //---@field text string  -- without the stop string
@@ -126,33 +123,12 @@ void ChargeTexts(lua_State* L) {
   State::From(L).Charge(L, 10 * n_bytes);
 }
 
-int Call(lua_State* L, const char* name, State::StartCall start) {
-  ChargeTexts(L);
-  return State::From(L).CallAndWait(L, name, start);
-}
-
 //---What of a document (of a prompt, the last user's message, a text) an answer is about, where it was
 //---too long. Bytes are counted from 1, both ends included.
 //---@class minnow.Overflow
 //---@field on_overflow "head"|"tail"|"middle"|"chunk"
 //---@field document_bytes integer
 //---@field kept integer[][]  -- the parts that were kept or, of chunks, asked about: { first, last }
-
-Json OverflowJson(std::string_view how, size_t document_bytes,
-                  const std::vector<engine::ByteSpan>& kept) {
-  if (kept.empty()) return nullptr;
-  Json spans = Json::array();
-  for (const engine::ByteSpan& span : kept) {
-    spans.push_back(Json::array({span.begin + 1, span.end}));
-  }
-  return {{"on_overflow", how}, {"document_bytes", document_bytes}, {"kept", std::move(spans)}};
-}
-
-// A prompt, and what of its text is in it.
-struct FittedPrompt {
-  std::vector<engine::TokenId> prompt;
-  Json overflow;  // null: all of it
-};
 
 Result<FittedPrompt> Fit(const ModelApi& model, std::string_view text,
                          const std::string& on_overflow, uint32_t answer,
@@ -166,13 +142,6 @@ Result<FittedPrompt> Fit(const ModelApi& model, std::string_view text,
   MNW_ASSIGN(engine::Fitted fitted, engine::FitDocument(text, how, room, encode));
   return FittedPrompt{std::move(fitted.prompt),
                       OverflowJson(on_overflow, text.size(), fitted.kept)};
-}
-
-Result<FittedPrompt> FitQuestion(const ModelApi& model, std::string_view document,
-                                 std::string_view question, const std::string& on_overflow,
-                                 uint32_t answer) {
-  return Fit(model, document, on_overflow, answer,
-             [&](std::string_view part) { return EncodeQuestion(model, part, question); });
 }
 
 // Where there is one answer to all of a text.
@@ -260,6 +229,10 @@ Status StartAsk(lua_State* L, State& state, State::CallId id) {
   engine::GenerateRequest request;
   std::string on_overflow = "error";
   MNW_TRY(ReadGenerateOptions(L, 4, "ask", request, &on_overflow));
+  if (request.constraint.kind == constrain::Constraint::Kind::kJsonSchema) {
+    MNW_ASSIGN(request.constraint,
+               engine::SchemaConstraint(std::move(request.constraint.source), document));
+  }
   MNW_ASSIGN(FittedPrompt fitted,
              FitQuestion(*model, document, question, on_overflow, request.max_tokens));
   request.prompt = std::move(fitted.prompt);
@@ -354,13 +327,6 @@ Status StartEmbed(lua_State* L, State& state, State::CallId id) {
   return {};
 }
 
-// A document may be given as its text or as what a pipeline's run gets, which has it in a field.
-void TextOfDocument(lua_State* L) {
-  if (!lua_istable(L, 2)) return;
-  lua_getfield(L, 2, "text");
-  lua_replace(L, 2);
-}
-
 Result<Json> ScoreJson(const engine::ScoreResult& result) {
   if (!result.status.ok()) return result.status;
   Json list = Json::array();
@@ -400,7 +366,7 @@ Status StartScore(lua_State* L, State& state, State::CallId id) {
 //---@param options? minnow.GenerateOptions
 //---@return minnow.Answer
 //---function Model:generate(prompt, options)
-int Generate(lua_State* L) { return Call(L, "generate", StartGenerate); }
+int Generate(lua_State* L) { return CallModel(L, "generate", StartGenerate); }
 //---@class minnow.Message
 //---@field role string  -- "system", "user", "assistant"
 //---@field content string
@@ -411,7 +377,7 @@ int Generate(lua_State* L) { return Call(L, "generate", StartGenerate); }
 //---@param options? minnow.GenerateOptions
 //---@return minnow.Answer
 //---function Model:chat(messages, options)
-int Chat(lua_State* L) { return Call(L, "chat", StartChat); }
+int Chat(lua_State* L) { return CallModel(L, "chat", StartChat); }
 
 //---Answers a question about a document, which stands before it in one user turn. Waits. All
 //---questions about one document share it, however many there are.
@@ -422,7 +388,7 @@ int Chat(lua_State* L) { return Call(L, "chat", StartChat); }
 //---function Model:ask(document, question, options)
 int Ask(lua_State* L) {
   TextOfDocument(L);
-  return Call(L, "ask", StartAsk);
+  return CallModel(L, "ask", StartAsk);
 }
 
 //---Gives the probability of each label as the whole answer to a question about a document. Waits.
@@ -434,7 +400,7 @@ int Ask(lua_State* L) {
 //---function Model:classify(document, question, labels, options)
 int Classify(lua_State* L) {
   TextOfDocument(L);
-  return Call(L, "classify", StartClassify);
+  return CallModel(L, "classify", StartClassify);
 }
 
 //---@class minnow.ScoredContinuation
@@ -448,7 +414,7 @@ int Classify(lua_State* L) {
 //---@param continuations string[]  -- at least one, none empty; each tokenized by itself
 //---@return minnow.ScoredContinuation[]
 //---function Model:score(prompt, continuations)
-int Score(lua_State* L) { return Call(L, "score", StartScore); }
+int Score(lua_State* L) { return CallModel(L, "score", StartScore); }
 
 //---The vector of a text, of length 1. Waits. Raises unsupported when the model is no encoder, and
 //---out_of_range when the text is too long and no option says what to keep of it.
@@ -459,7 +425,7 @@ int Score(lua_State* L) { return Call(L, "score", StartScore); }
 //---function Model:embed(text, options)
 int Embed(lua_State* L) {
   TextOfDocument(L);
-  return Call(L, "embed", StartEmbed);
+  return CallModel(L, "embed", StartEmbed);
 }
 
 // chunks(model, document, question, answer | labels) -> the document's parts, and an Overflow; or
@@ -539,6 +505,38 @@ int Count(lua_State* L) {
 
 }  // namespace
 
+Json UsageJson(const engine::Usage& usage) {
+  return {{"prompt_tokens", usage.prompt_tokens}, {"completion_tokens", usage.completion_tokens}};
+}
+
+int CallModel(lua_State* L, const char* name, State::StartCall start) {
+  ChargeTexts(L);
+  return State::From(L).CallAndWait(L, name, start);
+}
+
+void TextOfDocument(lua_State* L) {
+  if (!lua_istable(L, 2)) return;
+  lua_getfield(L, 2, "text");
+  lua_replace(L, 2);
+}
+
+Json OverflowJson(std::string_view how, size_t document_bytes,
+                  const std::vector<engine::ByteSpan>& kept) {
+  if (kept.empty()) return nullptr;
+  Json spans = Json::array();
+  for (const engine::ByteSpan& span : kept) {
+    spans.push_back(Json::array({span.begin + 1, span.end}));
+  }
+  return {{"on_overflow", how}, {"document_bytes", document_bytes}, {"kept", std::move(spans)}};
+}
+
+Result<FittedPrompt> FitQuestion(const ModelApi& model, std::string_view document,
+                                 std::string_view question, const std::string& on_overflow,
+                                 uint32_t answer) {
+  return Fit(model, document, on_overflow, answer,
+             [&](std::string_view part) { return EncodeQuestion(model, part, question); });
+}
+
 Result<std::vector<engine::TokenId>> EncodePrompt(lua_State* L, int index, const ModelApi& model,
                                                   std::string_view call) {
   if (lua_istable(L, index)) {
@@ -571,11 +569,46 @@ Result<std::vector<engine::TokenId>> EncodeQuestion(const ModelApi& model,
 //---both without the middle, or, of ask alone, all of it in parts, each of which is asked about: the
 //---answer has the texts of all, one a line, and `parts`
 //---@field speculate? boolean  -- true; guess ahead where that is faster. The answer is the same.
+//---@field schema? minnow.Schema|string  -- the answer is JSON of this schema (docs/extract.md). Of the
+//---five that limit it, an answer has one, and no stop.
+//---@field regex? string  -- the whole answer matches it
+//---@field grammar? string  -- GBNF
+//---@field lark? string  -- a grammar in the spelling of Lark
+//---@field choice? string[]  -- the answer is one of these
+
+// What the answer has to be; `given` are those of the options that say so.
+Status ReadConstraint(std::string_view call, const std::optional<Json>& schema,
+                      const std::optional<std::string>& regex,
+                      const std::optional<std::string>& grammar,
+                      const std::optional<std::string>& lark, const std::optional<Json>& choice,
+                      engine::GenerateRequest& request) {
+  using Kind = constrain::Constraint::Kind;
+  std::vector<std::string_view> given;
+  const auto give = [&](const char* name, Kind kind, std::string source) {
+    given.push_back(name);
+    request.constraint = {kind, std::move(source), ""};
+  };
+  if (schema) {
+    MNW_ASSIGN(std::string text, SchemaText(*schema, call));
+    MNW_ASSIGN(request.constraint, engine::SchemaConstraint(std::move(text), ""));
+    given.push_back("schema");
+  }
+  if (regex) give("regex", Kind::kRegex, *regex);
+  if (grammar) give("grammar", Kind::kGbnf, *grammar);
+  if (lark) give("lark", Kind::kLark, *lark);
+  if (choice) give("choice", Kind::kChoice, choice->dump());
+  if (!given.empty() && !request.stop.empty()) given.push_back("stop");
+  if (given.size() < 2) return {};
+  return Error(Code::kInvalid, "{}: the options '{}' and '{}' exclude each other", call, given[0],
+               given[1]);
+}
 
 Status ReadGenerateOptions(lua_State* L, int index, std::string_view call,
                            engine::GenerateRequest& request, std::string* on_overflow) {
   engine::Sampling& sampling = request.sampling;
   std::string none;
+  std::optional<Json> schema, choice;
+  std::optional<std::string> regex, grammar, lark;
   MNW_TRY(ReadOptions(L, index, call,
                       {{"max_tokens", &request.max_tokens},
                        {"temperature", &sampling.temperature},
@@ -586,7 +619,13 @@ Status ReadGenerateOptions(lua_State* L, int index, std::string_view call,
                        {"stop", &request.stop},
                        {"logprobs", &request.n_logprobs},
                        {"speculate", &request.speculate},
+                       {"schema", &schema},
+                       {"regex", &regex},
+                       {"grammar", &grammar},
+                       {"lark", &lark},
+                       {"choice", &choice},
                        {"on_overflow", on_overflow ? on_overflow : &none}}));
+  MNW_TRY(ReadConstraint(call, schema, regex, grammar, lark, choice, request));
   if (none.empty()) return {};
   return Error(Code::kInvalid,
                "{}: on_overflow is of answers that tell what was kept: ask, classify, generate, "

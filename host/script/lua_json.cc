@@ -71,6 +71,14 @@ int Decode(lua_State* L) {
   return 1;
 }
 
+// decode_ordered(text): json.decode, whose tables are written in the text's order again.
+int DecodeOrdered(lua_State* L) {
+  State& state = State::From(L);
+  if (!state.Try(DecodeText(L, state.value()))) return state.Raise(L);
+  PushOrderedJson(L, state.value());
+  return 1;
+}
+
 // array(t): t, which is a list in JSON even while it is empty.
 //---The list itself, which JSON writes as [] even while it is empty.
 //---@generic T
@@ -95,6 +103,8 @@ void OpenJson(lua_State* L) {
   constexpr luaL_Reg kFunctions[] = {{"encode", Encode}, {"decode", Decode}, {nullptr, nullptr}};
   luaL_newlib(L, kFunctions);
   lua_setfield(L, -2, "json");
+  lua_pushcfunction(L, DecodeOrdered);
+  lua_setfield(L, -2, "decode_ordered");
   lua_pushlightuserdata(L, nullptr);
   lua_setfield(L, -2, "null");
   lua_pushcfunction(L, Array);

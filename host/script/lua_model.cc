@@ -197,6 +197,7 @@ void OpenModel(lua_State* L) {
   lua_newtable(L);
   lua_newtable(L);
   OpenCalls(L);
+  OpenExtract(L);
   OpenStream(L);
   lua_pushcfunction(L, Adapter);
   lua_setfield(L, -2, "adapter");

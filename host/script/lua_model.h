@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/overflow.h"
 #include "engine/request.h"
 #include "script/state.h"
 
@@ -32,8 +33,31 @@ Status ReadGenerateOptions(lua_State* L, int index, std::string_view call,
 Status SubmitGenerate(State& state, State::CallId id, ModelApi& model,
                       engine::GenerateRequest request, nlohmann::ordered_json overflow = nullptr);
 
+// A document may be given as its text or as what a pipeline's run gets, which has it in a field.
+void TextOfDocument(lua_State* L);
+// A whole method that waits: charges for its texts, which are tokenized, and calls `start`.
+int CallModel(lua_State* L, const char* name, State::StartCall start);
+// A minnow.Overflow; null if all was kept.
+nlohmann::ordered_json OverflowJson(std::string_view how, size_t document_bytes,
+                                    const std::vector<engine::ByteSpan>& kept);
+nlohmann::ordered_json UsageJson(const engine::Usage& usage);
+
+// The text of a schema that is given as a table or as a text.
+Result<std::string> SchemaText(const nlohmann::ordered_json& schema, std::string_view call);
+
+// A prompt, and what of its text is in it.
+struct FittedPrompt {
+  std::vector<engine::TokenId> prompt;
+  nlohmann::ordered_json overflow;  // null: all of it
+};
+// A question about a document. `answer`: tokens that it may have.
+Result<FittedPrompt> FitQuestion(const ModelApi& model, std::string_view document,
+                                 std::string_view question, const std::string& on_overflow,
+                                 uint32_t answer);
+
 // Add the methods to the table on top of the stack.
 void OpenCalls(lua_State* L);
+void OpenExtract(lua_State* L);
 void OpenStream(lua_State* L);
 // Adds to the table of the native functions.
 void OpenChunks(lua_State* L);

@@ -198,6 +198,9 @@ const char* ReadOption(lua_State* L, const Option& option) {
   } else if (auto* const* target = std::get_if<bool*>(&option.target)) {
     if (lua_type(L, -1) != LUA_TBOOLEAN) return "true or false";
     **target = lua_toboolean(L, -1) != 0;
+  } else if (auto* const* target = std::get_if<std::optional<std::string>*>(&option.target)) {
+    if (lua_type(L, -1) != LUA_TSTRING) return "a string";
+    **target = StringAt(L, -1);
   } else {
     auto* strings = std::get<std::vector<std::string>*>(option.target);
     if (lua_type(L, -1) == LUA_TSTRING) {
@@ -232,6 +235,10 @@ Status ReadOptionEntry(lua_State* L, std::string_view call, std::initializer_lis
   if (option == known.end()) {
     return Error(Code::kInvalid, "{}: unknown option '{}' (known: {})", call, name, Names(known));
   }
+  if (auto* const* json = std::get_if<std::optional<Json>*>(&option->target)) {
+    MNW_ASSIGN(**json, ToJson(L, -1, fmt::format("{}: option '{}'", call, name)));
+    return {};
+  }
   if (const char* expected = ReadOption(L, *option)) {
     return Error(Code::kInvalid, "{}: option '{}' should be {}, got {}", call, name, expected,
                  luaL_typename(L, -1));
@@ -248,8 +255,23 @@ Result<Json> ToJson(lua_State* L, int index, std::string_view what) {
   return result;
 }
 
-void PushJson(lua_State* L, const Json& value) {
-  luaL_checkstack(L, 4, "nested too deeply");
+namespace {
+
+// Gives the table on top of the stack the order of this object's fields.
+void SetOrder(lua_State* L, const Json& object) {
+  lua_createtable(L, 0, 1);
+  lua_createtable(L, static_cast<int>(object.size()), 0);
+  lua_Integer i = 0;
+  for (const auto& [name, member] : *object.get_ptr<const Json::object_t*>()) {
+    lua_pushlstring(L, name.data(), name.size());
+    lua_rawseti(L, -2, ++i);
+  }
+  lua_setfield(L, -2, "__order");
+  lua_setmetatable(L, -2);
+}
+
+void Push(lua_State* L, const Json& value, bool in_order) {
+  luaL_checkstack(L, 6, "nested too deeply");
   switch (value.type()) {
     case Json::value_t::boolean:
       lua_pushboolean(L, *value.get_ptr<const bool*>());
@@ -277,7 +299,7 @@ void PushJson(lua_State* L, const Json& value) {
     case Json::value_t::array: {
       lua_createtable(L, static_cast<int>(value.size()), 0);
       for (size_t i = 0; i < value.size(); ++i) {
-        PushJson(L, value[i]);
+        Push(L, value[i], in_order);
         lua_rawseti(L, -2, static_cast<lua_Integer>(i) + 1);
       }
       PushArrayMetatable(L);
@@ -288,15 +310,21 @@ void PushJson(lua_State* L, const Json& value) {
       lua_createtable(L, 0, static_cast<int>(value.size()));
       for (const auto& [name, member] : *value.get_ptr<const Json::object_t*>()) {
         lua_pushlstring(L, name.data(), name.size());
-        PushJson(L, member);
+        Push(L, member, in_order);
         lua_rawset(L, -3);
       }
+      if (in_order) SetOrder(L, value);
       break;
     }
     default:
       lua_pushlightuserdata(L, nullptr);  // null
   }
 }
+
+}  // namespace
+
+void PushJson(lua_State* L, const Json& value) { Push(L, value, false); }
+void PushOrderedJson(lua_State* L, const Json& value) { Push(L, value, true); }
 
 int PushRawField(lua_State* L, int index, std::string_view name) {
   const int table = lua_absindex(L, index);

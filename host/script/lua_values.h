@@ -14,7 +14,8 @@
 #include <cstdint>
 #include <initializer_list>
 #include <lua.hpp>
-#include <nlohmann/json_fwd.hpp>
+#include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -30,6 +31,8 @@ inline constexpr int kMaxDepth = 64;  // of nested lists and tables
 Result<nlohmann::ordered_json> ToJson(lua_State* L, int index, std::string_view what);
 
 void PushJson(lua_State* L, const nlohmann::ordered_json& value);  // may raise
+// The same; the tables have the order of their fields, as minnow.ordered would give it to them.
+void PushOrderedJson(lua_State* L, const nlohmann::ordered_json& value);
 
 // Pushes t[name] of the table at `index` and returns its type, or returns LUA_TNONE and pushes
 // nothing. Raw, and linear in the table's size: for small tables.
@@ -44,8 +47,10 @@ Result<std::vector<std::string>> ReadStrings(lua_State* L, int index, std::strin
 // Refuses unknown names, wrong types and negative counts, naming the option and what `call` knows.
 struct Option {
   std::string_view name;
-  // A list of strings may be given as one string.
-  std::variant<float*, uint32_t*, uint64_t*, bool*, std::string*, std::vector<std::string>*> target;
+  // A list of strings may be given as one string; JSON as any value that it can hold.
+  std::variant<float*, uint32_t*, uint64_t*, bool*, std::string*, std::vector<std::string>*,
+               std::optional<std::string>*, std::optional<nlohmann::ordered_json>*>
+      target;
 };
 Status ReadOptions(lua_State* L, int index, std::string_view call,
                    std::initializer_list<Option> known);

@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "engine/classify.h"
 #include "engine/context_file.h"
+#include "engine/extract.h"
 #include "engine/request.h"
 #include "engine/score.h"
 
@@ -42,6 +43,7 @@ class ModelApi {
   virtual Result<engine::RequestId> Generate(engine::GenerateRequest request) = 0;
   virtual Result<engine::RequestId> Classify(engine::ClassifyRequest request) = 0;
   virtual Result<engine::RequestId> Score(engine::ContinuationsRequest request) = 0;
+  virtual Result<engine::RequestId> Extract(engine::ExtractRequest request) = 0;
   virtual Result<engine::RequestId> Embed(engine::EmbedRequest request) = 0;
   virtual void Cancel(engine::RequestId id) = 0;
 

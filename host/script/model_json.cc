@@ -31,6 +31,13 @@ void Fields(F& f, R& r) {
   f("seed", r.seed);
 }
 
+template <class F, Is<constrain::Constraint> R>
+void Fields(F& f, R& r) {
+  f("kind", r.kind);
+  f("source", r.source);
+  f("document", r.document);
+}
+
 template <class F, Is<engine::GenerateRequest> R>
 void Fields(F& f, R& r) {
   f("prompt", r.prompt);
@@ -39,6 +46,7 @@ void Fields(F& f, R& r) {
   f("n_logprobs", r.n_logprobs);
   f("stop", r.stop);
   f("ignore_end", r.ignore_end);
+  f("constraint", r.constraint);
   f("speculate", r.speculate);
   f("priority", r.priority);
   f("deadline", r.deadline);
@@ -78,6 +86,7 @@ void Fields(F& f, R& r) {
   f("token", r.token);
   f("logprob", r.logprob);
   f("top", r.top);
+  f("forced", r.forced);
 }
 
 template <class F, Is<engine::Usage> R>
@@ -134,6 +143,42 @@ void Fields(F& f, R& r) {
   f("usage", r.usage);
 }
 
+template <class F, Is<engine::ExtractRequest> R>
+void Fields(F& f, R& r) {
+  f("prompt", r.prompt);
+  f("schema", r.schema);
+  f("document", r.document);
+  f("max_tokens", r.max_tokens);
+  f("sampling", r.sampling);
+  f("speculate", r.speculate);
+  f("priority", r.priority);
+  f("deadline", r.deadline);
+}
+
+template <class F, Is<engine::SourceSpan> R>
+void Fields(F& f, R& r) {
+  f("begin", r.begin);
+  f("end", r.end);
+  f("line", r.line);
+}
+
+template <class F, Is<engine::ExtractedField> R>
+void Fields(F& f, R& r) {
+  f("pointer", r.pointer);
+  f("confidence", r.confidence);
+  f("spans", r.spans);
+  f("normalized", r.normalized);
+}
+
+template <class F, Is<engine::ExtractResult> R>
+void Fields(F& f, R& r) {
+  f("status", r.status);
+  f("json", r.json);
+  f("fields", r.fields);
+  f("fingerprint", r.fingerprint);
+  f("usage", r.usage);
+}
+
 template <class F, Is<EmbedResult> R>
 void Fields(F& f, R& r) {
   f("status", r.status);
@@ -173,6 +218,7 @@ void Fields(F& f, R& r) {
 // Names of enumerators, in the order of their values.
 constexpr const char* kPriorities[] = {"interactive", "batch"};
 constexpr const char* kFinishReasons[] = {"stop", "length", "cancelled", "error"};
+constexpr const char* kConstraints[] = {"none", "json_schema", "regex", "gbnf", "lark", "choice"};
 
 template <class Float>
 using BitsOf = std::conditional_t<sizeof(Float) == 4, uint32_t, uint64_t>;
@@ -203,6 +249,7 @@ Json Write(const Status& status) {
 }
 Json Write(engine::Priority priority) { return kPriorities[static_cast<size_t>(priority)]; }
 Json Write(engine::FinishReason reason) { return kFinishReasons[static_cast<size_t>(reason)]; }
+Json Write(constrain::Constraint::Kind kind) { return kConstraints[static_cast<size_t>(kind)]; }
 Json Write(engine::Deadline deadline) {
   if (deadline == engine::kNoDeadline) return nullptr;
   return std::chrono::nanoseconds(deadline.time_since_epoch()).count();
@@ -321,6 +368,9 @@ Status ReadName(const Json& json, const char* const (&names)[kN], Enum* out) {
 Status Read(const Json& json, engine::Priority* out) { return ReadName(json, kPriorities, out); }
 Status Read(const Json& json, engine::FinishReason* out) {
   return ReadName(json, kFinishReasons, out);
+}
+Status Read(const Json& json, constrain::Constraint::Kind* out) {
+  return ReadName(json, kConstraints, out);
 }
 
 Status Read(const Json& json, engine::Deadline* out) {
@@ -449,11 +499,13 @@ Json FloatToJson(float number) { return Write(number); }
 Json ToJson(const engine::GenerateRequest& request) { return Write(request); }
 Json ToJson(const engine::ClassifyRequest& request) { return Write(request); }
 Json ToJson(const engine::ContinuationsRequest& request) { return Write(request); }
+Json ToJson(const engine::ExtractRequest& request) { return Write(request); }
 Json ToJson(const engine::EmbedRequest& request) { return Write(request); }
 Json ToJson(const engine::GeneratedToken& token) { return Write(token); }
 Json ToJson(const engine::GenerateResult& result) { return Write(result); }
 Json ToJson(const engine::ClassifyResult& result) { return Write(result); }
 Json ToJson(const engine::ScoreResult& result) { return Write(result); }
+Json ToJson(const engine::ExtractResult& result) { return Write(result); }
 Json ToJson(const EmbedResult& result) { return Write(result); }
 Json ToJson(const engine::Usage& usage) { return Write(usage); }
 Json ToJson(const StepUsages& steps) {
@@ -478,9 +530,11 @@ Status FromJson(const Json& json, StepUsages* out) {
 Status FromJson(const Json& json, engine::GenerateRequest* out) { return Read(json, out); }
 Status FromJson(const Json& json, engine::ClassifyRequest* out) { return Read(json, out); }
 Status FromJson(const Json& json, engine::ContinuationsRequest* out) { return Read(json, out); }
+Status FromJson(const Json& json, engine::ExtractRequest* out) { return Read(json, out); }
 Status FromJson(const Json& json, engine::EmbedRequest* out) { return Read(json, out); }
 Status FromJson(const Json& json, engine::GeneratedToken* out) { return Read(json, out); }
 Status FromJson(const Json& json, engine::GenerateResult* out) { return Read(json, out); }
+Status FromJson(const Json& json, engine::ExtractResult* out) { return Read(json, out); }
 Status FromJson(const Json& json, EmbedResult* out) { return Read(json, out); }
 Status FromJson(const Json& json, engine::ScoreResult* out) { return Read(json, out); }
 Status FromJson(const Json& json, engine::Usage* out) { return Read(json, out); }

@@ -20,6 +20,7 @@
 
 #include "base/status.h"
 #include "engine/classify.h"
+#include "engine/extract.h"
 #include "engine/request.h"
 #include "engine/score.h"
 #include "script/budget.h"
@@ -36,11 +37,13 @@ struct EmbedResult {
 nlohmann::ordered_json ToJson(const engine::GenerateRequest& request);
 nlohmann::ordered_json ToJson(const engine::ClassifyRequest& request);
 nlohmann::ordered_json ToJson(const engine::ContinuationsRequest& request);
+nlohmann::ordered_json ToJson(const engine::ExtractRequest& request);
 nlohmann::ordered_json ToJson(const engine::EmbedRequest& request);
 nlohmann::ordered_json ToJson(const engine::GeneratedToken& token);
 nlohmann::ordered_json ToJson(const engine::GenerateResult& result);
 nlohmann::ordered_json ToJson(const engine::ClassifyResult& result);
 nlohmann::ordered_json ToJson(const engine::ScoreResult& result);
+nlohmann::ordered_json ToJson(const engine::ExtractResult& result);
 nlohmann::ordered_json ToJson(const EmbedResult& result);
 nlohmann::ordered_json ToJson(const engine::Usage& usage);
 nlohmann::ordered_json ToJson(const StepUsages& steps);
@@ -58,11 +61,13 @@ Status FromJson(const nlohmann::ordered_json& json, StepUsages* out);
 Status FromJson(const nlohmann::ordered_json& json, engine::GenerateRequest* out);
 Status FromJson(const nlohmann::ordered_json& json, engine::ClassifyRequest* out);
 Status FromJson(const nlohmann::ordered_json& json, engine::ContinuationsRequest* out);
+Status FromJson(const nlohmann::ordered_json& json, engine::ExtractRequest* out);
 Status FromJson(const nlohmann::ordered_json& json, engine::EmbedRequest* out);
 Status FromJson(const nlohmann::ordered_json& json, engine::GeneratedToken* out);
 Status FromJson(const nlohmann::ordered_json& json, engine::GenerateResult* out);
 Status FromJson(const nlohmann::ordered_json& json, engine::ClassifyResult* out);
 Status FromJson(const nlohmann::ordered_json& json, engine::ScoreResult* out);
+Status FromJson(const nlohmann::ordered_json& json, engine::ExtractResult* out);
 Status FromJson(const nlohmann::ordered_json& json, EmbedResult* out);
 Status FromJson(const nlohmann::ordered_json& json, engine::Usage* out);
 Status FromJson(const nlohmann::ordered_json& json, Budget* out);

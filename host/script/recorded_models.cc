@@ -3,8 +3,10 @@
 #include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <type_traits>
 #include <utility>
 
+#include "base/sha256.h"
 #include "script/model_json.h"
 #include "text/utf8.h"
 
@@ -20,13 +22,23 @@ std::string AdapterKey(const std::string& model, const std::string& adapter, flo
   return fmt::format("{} + {} * {}", model, adapter, scale);
 }
 
-// A question without what may differ from run to run, or stands in the prompt's own line.
+// A question without what may differ from run to run, or stands in the prompt's own line; documents
+// by their hash.
 template <class Request>
 Json Question(const char* call, const Request& request) {
   Json json = ToJson(request);
   for (const char* name : {"prompt", "tokens", "priority", "deadline", "speculate"}) {
     json.erase(name);
   }
+  // An answer without one is asked for as it was before there were any.
+  if constexpr (requires { request.constraint; }) {
+    if (!request.constraint) {
+      json.erase("constraint");
+    } else {
+      json["constraint"]["document"] = Sha256Hex(request.constraint.document);
+    }
+  }
+  if constexpr (requires { request.document; }) json["document"] = Sha256Hex(request.document);
   return Json{{call, std::move(json)}};
 }
 
@@ -34,9 +46,25 @@ Json Question(const char* call, const Request& request) {
 constexpr const char* kOfTheRun[] = {"cached_tokens", "drafted_tokens",  "accepted_tokens",
                                      "queue_seconds", "prefill_seconds", "decode_seconds"};
 
+// Few tokens are forced: only those say so.
+void DropUnforced(Json& tokens) {
+  for (Json& token : tokens) {
+    if (!token["forced"].get<bool>()) token.erase("forced");
+  }
+}
+
+void AddUnforced(Json& answer) {
+  const auto tokens = answer.find("tokens");
+  if (tokens == answer.end() || !tokens->is_array()) return;
+  for (Json& token : *tokens) {
+    if (token.is_object() && !token.contains("forced")) token["forced"] = false;
+  }
+}
+
 template <class R>
 Json Answer(const R& result) {
   Json json = ToJson(result);
+  if constexpr (std::is_same_v<R, engine::GenerateResult>) DropUnforced(json["tokens"]);
   for (const char* name : kOfTheRun) json["usage"].erase(name);
   json.erase("fingerprint");  // of the machine that recorded, and none is replayed
   return json;
@@ -48,6 +76,7 @@ Status ReadAnswer(Json json, R* result) {
     for (const char* name : kOfTheRun) (*usage)[name] = 0;
   }
   if constexpr (requires { result->fingerprint; }) json["fingerprint"] = "";
+  if constexpr (std::is_same_v<R, engine::GenerateResult>) AddUnforced(json);
   return FromJson(json, result);
 }
 
@@ -282,6 +311,12 @@ class RecordedModel : public ModelApi {
     return kept.Submitted(model_.Score(std::move(request)));
   }
 
+  Result<engine::RequestId> Extract(engine::ExtractRequest request) override {
+    const Kept kept{*this, request.prompt, Question("extract", request)};
+    request.on_done = kept.Around(std::move(request.on_done));
+    return kept.Submitted(model_.Extract(std::move(request)));
+  }
+
   Result<engine::RequestId> Embed(engine::EmbedRequest request) override {
     const Kept kept{*this, request.tokens, Question("embed", request)};
     request.on_done = [kept, on_done = std::move(request.on_done)](
@@ -431,6 +466,11 @@ class ReplayedModels::Model : public ModelApi {
 
   Result<engine::RequestId> Score(engine::ContinuationsRequest request) override {
     return Reply<engine::ScoreResult>(request.prompt, Question("score", request), request.on_done);
+  }
+
+  Result<engine::RequestId> Extract(engine::ExtractRequest request) override {
+    return Reply<engine::ExtractResult>(request.prompt, Question("extract", request),
+                                        request.on_done);
   }
 
   Result<engine::RequestId> Embed(engine::EmbedRequest request) override {

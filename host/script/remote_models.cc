@@ -69,6 +69,9 @@ class RemoteModels::RemoteModel : public ModelApi {
   Result<engine::RequestId> Score(engine::ContinuationsRequest request) override {
     return RequestOne<engine::ScoreResult>("score", std::move(request));
   }
+  Result<engine::RequestId> Extract(engine::ExtractRequest request) override {
+    return RequestOne<engine::ExtractResult>("extract", std::move(request));
+  }
 
   Result<engine::RequestId> Embed(engine::EmbedRequest request) override {
     return link_.Request({{"type", "embed"}, {"model", id_}, {"request", ToJson(request)}},

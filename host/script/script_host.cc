@@ -215,7 +215,7 @@ Status ScriptHost::Take(const Json& message) {
   if (IsOneOf(type, {"encode", "source", "open", "adapter", "fingerprint", "longest"})) {
     return TakeQuestion(type, message);
   }
-  if (IsOneOf(type, {"generate", "classify", "score", "embed", "forget"})) {
+  if (IsOneOf(type, {"generate", "classify", "score", "extract", "embed", "forget"})) {
     return TakeRequest(type, message);
   }
   return TakeNews(type, message);
@@ -373,6 +373,9 @@ Status ScriptHost::TakeRequest(const std::string& type, const Json& message) {
   if (type == "score") {
     return Submit(id, message, *model, engine::ContinuationsRequest(), &ModelApi::Score);
   }
+  if (type == "extract") {
+    return Submit(id, message, *model, engine::ExtractRequest(), &ModelApi::Extract);
+  }
   return Submit(id, message, *model, engine::EmbedRequest(), &ModelApi::Embed);
 }
 
@@ -434,6 +437,7 @@ void ScriptHost::Refuse(const std::string& type, uint64_t id, const Status& stat
   Json result = type == "generate"   ? failed(engine::GenerateResult())
                 : type == "classify" ? failed(engine::ClassifyResult())
                 : type == "score"    ? failed(engine::ScoreResult())
+                : type == "extract"  ? failed(engine::ExtractResult())
                                      : failed(EmbedResult());
   Send({{"type", "done"}, {"id", id}, {"result", std::move(result)}});
 }

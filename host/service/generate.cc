@@ -1,8 +1,10 @@
 // minnow.v1.Inference, Generate and Chat: streams of what a model writes.
 #include <ctime>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "engine/classify.h"
+#include "engine/extract.h"
 #include "service/inference_work.h"
 #include "text/chat_template.h"
 
@@ -36,6 +38,7 @@ void SendToken(Work& work, std::string_view text, const engine::GeneratedToken& 
   if (token.token != text::kNoToken) {
     v1::Token* out = chunk->add_tokens();
     out->set_id(token.token);
+    out->set_forced(token.forced);
     if (logprobs) out->set_logprob(token.logprob);
     for (const engine::TokenLogprob& top : token.top) {
       v1::TopToken* t = out->add_top();
@@ -67,6 +70,51 @@ void FinishAnswer(Work& work, const engine::GenerateResult& result) {
   work.Finish({}, result.usage);
 }
 
+// What the answer has to be; none is a constraint of no kind.
+Failure ReadConstraint(const ModelUse& use, const v1::GenerationOptions& options,
+                       std::string_view document, uint32_t max_tokens, constrain::Constraint* out) {
+  using Kind = constrain::Constraint::Kind;
+  const char* field = "";
+  switch (options.constraint_case()) {
+    case v1::GenerationOptions::kJsonSchema: {
+      field = "options.json_schema";
+      auto constraint = engine::SchemaConstraint(options.json_schema(), document);
+      if (!constraint.ok()) return Failure::AtField(field, constraint.status());
+      *out = *std::move(constraint);
+      break;
+    }
+    case v1::GenerationOptions::kRegex:
+      field = "options.regex";
+      *out = {Kind::kRegex, options.regex(), ""};
+      break;
+    case v1::GenerationOptions::kGbnf:
+      field = "options.gbnf";
+      *out = {Kind::kGbnf, options.gbnf(), ""};
+      break;
+    case v1::GenerationOptions::kLark:
+      field = "options.lark";
+      *out = {Kind::kLark, options.lark(), ""};
+      break;
+    case v1::GenerationOptions::kChoice: {
+      field = "options.choice";
+      const nlohmann::json texts(std::vector<std::string>(options.choice().texts().begin(),
+                                                          options.choice().texts().end()));
+      *out = {Kind::kChoice, texts.dump(), ""};
+      break;
+    }
+    case v1::GenerationOptions::CONSTRAINT_NOT_SET:
+      return {};
+  }
+  for (const auto& [name, given] : {std::pair("options.stop", options.stop_size() > 0),
+                                    {"options.ignore_end", options.ignore_end()}}) {
+    if (given)
+      return std::vector<Violation>{
+          {name, fmt::format("and {} exclude each other: the answer ends where it is complete",
+                             std::string_view(field).substr(8))}};
+  }
+  return CheckConstraint(use->engine(), *out, max_tokens, field);
+}
+
 // A prompt for what fits of a text.
 struct FittedPrompt {
   std::vector<TokenId> tokens;
@@ -75,20 +123,17 @@ struct FittedPrompt {
 
 template <class Response>
 Failure Generate(const CallPtr& call, const ModelUse& use, Metrics& metrics, FittedPrompt prompt,
-                 const v1::GenerationOptions& options) {
+                 const v1::GenerationOptions& options, std::string_view document = {}) {
   engine::GenerateRequest request;
   request.prompt = std::move(prompt.tokens);
   if (options.has_max_tokens()) request.max_tokens = options.max_tokens();
-  const v1::Sampling& sampling = options.sampling();
-  request.sampling.temperature = sampling.temperature();
-  request.sampling.top_k = sampling.top_k();
-  if (sampling.has_top_p()) request.sampling.top_p = sampling.top_p();
-  request.sampling.min_p = sampling.min_p();
-  request.sampling.seed = sampling.seed();
+  request.sampling = ToSampling(options.sampling());
   request.n_logprobs = options.logprobs();
   request.stop.assign(options.stop().begin(), options.stop().end());
   request.ignore_end = options.ignore_end();
   if (options.has_speculate()) request.speculate = options.speculate();
+  Failure refused = ReadConstraint(use, options, document, request.max_tokens, &request.constraint);
+  if (!refused.ok()) return refused;
   request.priority = ToPriority(options.priority());
   request.deadline = call->info().deadline;
   request.adapter = use->adapter();
@@ -220,7 +265,9 @@ Failure Chat(ModelTable& models, Metrics& metrics, ContextTable& contexts, const
       },
       &prompt);
   if (!failure.ok()) return failure;
-  return Generate<v1::ChatResponse>(call, about.use, metrics, std::move(prompt), request.options());
+  return Generate<v1::ChatResponse>(
+      call, about.use, metrics, std::move(prompt), request.options(),
+      about.document ? std::string_view(*about.document) : std::string_view());
 }
 
 }  // namespace minnow::service

@@ -1,5 +1,5 @@
 // minnow.v1.Inference: requests become the engine's, its callbacks become messages. What streams is
-// in generate.cc, Classify in classify.cc, contexts in contexts.cc.
+// in generate.cc, Classify in classify.cc, Extract in extract.cc, contexts in contexts.cc.
 #include <cmath>
 
 #include "engine/score.h"
@@ -249,6 +249,7 @@ void Inference::AddTo(Router& router) {
   };
   add_about.operator()<v1::ChatRequest>("Chat", &Chat);
   add_about.operator()<v1::ClassifyRequest>("Classify", &Classify);
+  add_about.operator()<v1::ExtractRequest>("Extract", &Extract);
   add.operator()<v1::ScoreRequest>("Score", &Score);
   add.operator()<v1::EmbedRequest>("Embed", &Embed);
   router.Add<v1::TokenizeRequest>(kService, "Tokenize", Kind::kWork,

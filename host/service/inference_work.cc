@@ -11,6 +11,16 @@ engine::Priority ToPriority(v1::Priority priority) {
   return priority == v1::PRIORITY_BATCH ? engine::Priority::kBatch : engine::Priority::kInteractive;
 }
 
+engine::Sampling ToSampling(const v1::Sampling& sampling) {
+  engine::Sampling out;
+  out.temperature = sampling.temperature();
+  out.top_k = sampling.top_k();
+  if (sampling.has_top_p()) out.top_p = sampling.top_p();
+  out.min_p = sampling.min_p();
+  out.seed = sampling.seed();
+  return out;
+}
+
 void Fill(const engine::Usage& usage, v1::Usage* out) {
   out->set_prompt_tokens(usage.prompt_tokens);
   out->set_completion_tokens(usage.completion_tokens);
@@ -70,6 +80,17 @@ Failure Encode(const model::Model& model, const v1::Text& text, const std::strin
       break;
   }
   return std::vector<Violation>{{field, "must have text or tokens"}};
+}
+
+Failure CheckConstraint(engine::Engine& engine, constrain::Constraint constraint,
+                        uint32_t max_tokens, const std::string& field) {
+  engine::GenerateRequest request;
+  request.constraint = std::move(constraint);
+  request.max_tokens = max_tokens;
+  const Status status = engine.CheckConstraint(request);
+  if (status.ok() || status.code() == Code::kInternal) return status;
+  return std::vector<Violation>{
+      {field, status.message()}};  // also of what is unsupported, too large
 }
 
 void Work::Finish(const Failure& failure, const engine::Usage& usage) {

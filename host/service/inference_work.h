@@ -20,6 +20,7 @@ namespace minnow::service {
 using ModelUse = std::shared_ptr<const ModelTable::Use>;
 
 engine::Priority ToPriority(v1::Priority priority);
+engine::Sampling ToSampling(const v1::Sampling& sampling);
 engine::OnOverflow ToOnOverflow(v1::OnOverflow how);
 void Fill(const engine::Usage& usage, v1::Usage* out);
 void Fill(const engine::Usage& usage, v1::Timings* out);
@@ -33,6 +34,10 @@ size_t RoomBeside(const engine::Engine& engine, uint32_t answer);
 // A text's tokens, or what is wrong with it.
 Failure Encode(const model::Model& model, const v1::Text& text, const std::string& field,
                std::vector<engine::TokenId>* out);
+
+// What an answer cannot be made to be is wrong with the field that says it.
+Failure CheckConstraint(engine::Engine& engine, constrain::Constraint constraint,
+                        uint32_t max_tokens, const std::string& field);
 
 // One request to the engine on behalf of a call.
 struct Work {
@@ -103,5 +108,7 @@ Failure Chat(ModelTable& models, Metrics& metrics, ContextTable& contexts, const
              const v1::ChatRequest& request);
 Failure Classify(ModelTable& models, Metrics& metrics, ContextTable& contexts, const CallPtr& call,
                  const v1::ClassifyRequest& request);
+Failure Extract(ModelTable& models, Metrics& metrics, ContextTable& contexts, const CallPtr& call,
+                const v1::ExtractRequest& request);
 
 }  // namespace minnow::service

@@ -59,8 +59,9 @@ TEST(Cli, WithoutAVerbIsAUsageError) { LONGS_EQUAL(2, Minnow({}).exit_code); }
 
 TEST(Cli, HelpAndVersionSucceed) {
   LONGS_EQUAL(0, Minnow({"--version"}).exit_code);
-  for (const char* verb : {"run", "batch", "generate", "classify", "tokenize", "template",
-                           "perplexity", "bench", "inspect", "plugins", "repl", "test"}) {
+  for (const char* verb :
+       {"run", "batch", "generate", "classify", "extract", "tokenize", "template", "perplexity",
+        "bench", "inspect", "plugins", "repl", "test"}) {
     LONGS_EQUAL_TEXT(0, Minnow({verb, "--help"}).exit_code, verb);
   }
 }
@@ -95,6 +96,27 @@ TEST(Cli, GenerateGivesTheSameTokensWhateverTheThreadsAndTheInstructionSet) {
     arguments.insert(arguments.end(), more.begin(), more.end());
     CHECK(first["tokens"] == ParseLine(Minnow(arguments))["tokens"]);
   }
+}
+
+TEST(Cli, GenerateObeysWhatLimitsItsAnswer) {
+  const auto text = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{"generate", "-m", kTiny, "-p", "abc", "-n", "30", "--json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const json r = ParseLine(Minnow(arguments));
+    STRCMP_EQUAL("stop", r["finish_reason"].get<std::string>().c_str());
+    return r["text"].get<std::string>();
+  };
+  const std::string choice = text({"--choice", "red,green"});
+  CHECK(choice == "red" || choice == "green");
+  const std::string number = text({"--regex", "[0-9]{4}", "--temp", "2"});
+  LONGS_EQUAL(4, number.size());
+  CHECK(number.find_first_not_of("0123456789") == std::string::npos);
+  CheckRefused(2, "--regex",
+               Minnow({"generate", "-m", kTiny, "-p", "a", "--regex", "a", "--choice", "a"}));
+  CheckRefused(2, "exclude each other",
+               Minnow({"generate", "-m", kTiny, "-p", "a", "--regex", "a", "--stop", "a"}));
+  CheckRefused(2, "/nowhere",
+               Minnow({"generate", "-m", kTiny, "-p", "a", "--grammar", "/nowhere"}));
 }
 
 TEST(Cli, ADraftChangesNothingInTheAnswer) {
@@ -395,6 +417,49 @@ TEST(Demo, ClassifyGivesProbabilitiesThatSumToOne) {
 
 TEST(Demo, ClassifyRefusesOneLabel) {
   CheckRefused(2, "two labels", Minnow({"classify", "-m", kDemo, "--labels", "receipt"}, "x"));
+}
+
+TEST(Demo, ExtractPrintsARecordOfTheSchema) {
+  const TempDir dir;
+  Write(dir / "s.json",
+        R"({"type":"object","properties":{"total":{"type":"string"},"kind":{"enum":["a","b"]}},
+            "required":["total","kind"],"additionalProperties":false})");
+  const std::string document = ReadAll(kTriage + "/documents/001.txt");
+  const CommandResult plain =
+      Minnow({"extract", "-m", kDemo, "--schema", dir / "s.json"}, document);
+  LONGS_EQUAL_TEXT(0, plain.exit_code, plain.err.c_str());
+  const auto value = nlohmann::ordered_json::parse(plain.out);
+  LONGS_EQUAL(2, value.size());
+  STRCMP_EQUAL("total", value.begin().key().c_str());
+  CHECK(value["kind"] == "a" || value["kind"] == "b");
+  // Copied, from a file, with all there is to tell.
+  const json r = ParseLine(
+      Minnow({"extract", "-m", kDemo, "--schema", dir / "s.json", "--from-source", "--json", "-q",
+              "What is the total?", "-n", "60", kTriage + "/documents/001.txt"}));
+  const json& spans = r["fields"]["/total"]["spans"];
+  CHECK(!spans.empty());
+  for (const json& span : spans) {
+    const size_t begin = span["begin"].get<size_t>();
+    CHECK(document.substr(begin, span["end"].get<size_t>() - begin) == r["value"]["total"]);
+  }
+  CHECK(!r["fields"]["/kind"].contains("spans"));
+  CHECK(r["fields"]["/kind"]["confidence"].get<double>() <= 1);
+  CHECK(r["usage"]["completion_tokens"].get<int>() <= 60);
+  CHECK(!r["fingerprint"].get<std::string>().empty());
+}
+
+TEST(Demo, ExtractRefusesWhatIsNoSchemaAndTellsWhere) {
+  const TempDir dir;
+  Write(dir / "s.json", R"({"properties":{"a":{"type":"nothing"}}})");
+  CheckRefused(2, "/properties/a/type",
+               Minnow({"extract", "-m", kDemo, "--schema", dir / "s.json"}, "x"));
+  Write(dir / "s.json", "{");
+  CheckRefused(2, "s.json", Minnow({"extract", "-m", kDemo, "--schema", dir / "s.json"}, "x"));
+  CheckRefused(2, "/nowhere", Minnow({"extract", "-m", kDemo, "--schema", "/nowhere"}, "x"));
+  CheckRefused(2, "--schema", Minnow({"extract", "-m", kDemo}, "x"));
+  CheckRefused(2, "stdin can be one", Minnow({"extract", "-m", kDemo, "--schema", "-"}, "{}"));
+  Write(dir / "s.json", "true");
+  CheckRefused(2, "empty", Minnow({"extract", "-m", kDemo, "--schema", dir / "s.json"}, ""));
 }
 
 TEST(Demo, ControlTokensInADocumentAreText) {

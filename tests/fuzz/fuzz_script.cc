@@ -77,6 +77,13 @@ class EchoModel : public script::ModelApi {
       request.on_done(std::move(result));
     });
   }
+  Result<engine::RequestId> Extract(engine::ExtractRequest request) override {
+    engine::ExtractResult result;
+    result.json = R"({"a": [1, null, {}]})";
+    result.fields = {{"/a/0", 0.5, {{0, request.document.size(), 1}}, ""}};
+    request.on_done(std::move(result));
+    return 1;
+  }
   Result<engine::RequestId> Embed(engine::EmbedRequest request) override {
     return Submit(request.tokens, [request](Status status, bool) {
       request.on_done(status, {1, 0}, {});

@@ -28,6 +28,7 @@ end
 local function sample(type)
   local samples = {
     string = "x", number = 1, ["string|minnow.Document"] = "x", ["string|minnow.Message[]"] = "x",
+    ["minnow.Schema"] = minnow.schema.string(), ["minnow.Schema|string"] = "{}",
     ["minnow.Message[]"] = { { role = "user", content = "x" } }, ["T[]"] = {}, ["string[]"] = { "x", "y" },
   }
   if type:find "^fun" then return function() end end

@@ -147,6 +147,30 @@ Result<engine::RequestId> FakeModel::Score(engine::ContinuationsRequest request)
   });
 }
 
+Result<engine::RequestId> FakeModel::Extract(engine::ExtractRequest request) {
+  {
+    std::lock_guard lock(mutex_);
+    last_extract_ = request;
+    last_extract_.on_done = nullptr;
+  }
+  const std::string prompt = TextOf(request.prompt);
+  if (prompt.find("refuse") != std::string::npos)
+    return Error(Code::kInvalid, "/properties/x: 'not' cannot be enforced");
+  return Submit([prompt, request = std::move(request)] {
+    engine::ExtractResult result;
+    result.json = nlohmann::ordered_json{
+        {"z", prompt}, {"a", {1, nullptr}}, {"n", nlohmann::ordered_json::object()}}
+                      .dump();
+    result.fields = {{"/z", 0.25, {{0, 4, 1}, {7, 11, 3}}, R"({"year":2024})"},
+                     {"/a/0", 1, {}, ""},
+                     {"/a/1", 0.5, {}, "null"},
+                     {"/n", 1, {}, ""}};
+    result.usage.prompt_tokens = static_cast<uint32_t>(request.prompt.size());
+    result.usage.completion_tokens = static_cast<uint32_t>(result.json.size());
+    request.on_done(std::move(result));
+  });
+}
+
 // The vector is the text's bytes.
 Result<engine::RequestId> FakeModel::Embed(engine::EmbedRequest request) {
   if (request.tokens.empty()) return Error(Code::kInvalid, "the prompt is empty");
@@ -214,6 +238,11 @@ size_t FakeModel::cancelled() const {
 engine::GenerateRequest FakeModel::last_request() const {
   std::lock_guard lock(mutex_);
   return last_request_;
+}
+
+engine::ExtractRequest FakeModel::last_extract() const {
+  std::lock_guard lock(mutex_);
+  return last_extract_;
 }
 
 Result<script::ModelApi*> FakeModels::Open(const std::string& name) {

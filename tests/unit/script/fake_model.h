@@ -4,7 +4,8 @@
 //   "refuse ..." the request is not taken: kExhausted
 //   "hang ..."   no answer until it is cancelled
 //   other        "<prompt>", of which max_tokens bytes are written
-// classify finds the first label that stands in the prompt.
+// classify finds the first label that stands in the prompt, extract the record
+// {"z": <prompt>, "a": [1, null], "n": {}}.
 #pragma once
 
 #include <atomic>
@@ -37,6 +38,7 @@ class FakeModel : public script::ModelApi {
   Result<engine::RequestId> Generate(engine::GenerateRequest request) override;
   Result<engine::RequestId> Classify(engine::ClassifyRequest request) override;
   Result<engine::RequestId> Score(engine::ContinuationsRequest request) override;
+  Result<engine::RequestId> Extract(engine::ExtractRequest request) override;
   Result<engine::RequestId> Embed(engine::EmbedRequest request) override;
   void Cancel(engine::RequestId id) override;
 
@@ -54,6 +56,7 @@ class FakeModel : public script::ModelApi {
   size_t cancelled() const;
   size_t held() const;
   engine::GenerateRequest last_request() const;  // without its callbacks
+  engine::ExtractRequest last_extract() const;   // likewise
 
  private:
   engine::RequestId Submit(std::function<void()> answer);
@@ -69,6 +72,7 @@ class FakeModel : public script::ModelApi {
   std::set<engine::RequestId> held_;
   size_t hold_until_ = 1, cancelled_ = 0;
   engine::GenerateRequest last_request_;
+  engine::ExtractRequest last_extract_;
   bool stopping_ = false;
   std::thread thread_;
 };

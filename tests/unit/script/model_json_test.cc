@@ -67,6 +67,7 @@ engine::GenerateRequest SomeGenerateRequest() {
   r.n_logprobs = 3;
   r.stop = {kText, kBytes, ""};
   r.ignore_end = true;
+  r.constraint = {minnow::constrain::Constraint::Kind::kLark, kText, kBytes};
   r.speculate = false;
   r.priority = engine::Priority::kBatch;
   r.deadline = engine::Deadline(std::chrono::nanoseconds(123456789012345));
@@ -78,7 +79,7 @@ engine::GenerateResult SomeGenerateResult() {
   r.status = minnow::Error(Code::kDeviceLost, "{}", kBytes);
   r.finish_reason = engine::FinishReason::kCancelled;
   r.text = kBytes;
-  r.tokens = {{5, -kInfinity, {{6, kInfinity}, {7, 1e-45f}}}, {8, -0.0f, {}}};
+  r.tokens = {{5, -kInfinity, {{6, kInfinity}, {7, 1e-45f}}}, {8, -0.0f, {}, true}};
   r.stop_string = kText;
   r.fingerprint = kText;
   r.usage = SomeUsage();
@@ -156,6 +157,7 @@ TEST(ModelJson, KeepsAGenerateRequest) {
   LONGS_EQUAL(3, r.n_logprobs);
   CHECK((r.stop == std::vector<std::string>{kText, kBytes, ""}));
   CHECK(r.ignore_end);
+  CHECK(r.constraint == SomeGenerateRequest().constraint);
   CHECK(!r.speculate);
   CHECK(r.priority == engine::Priority::kBatch);
   CHECK(r.deadline == engine::Deadline(std::chrono::nanoseconds(123456789012345)));
@@ -191,6 +193,53 @@ TEST(ModelJson, KeepsAContinuationsRequest) {
   CHECK(back.deadline == r.deadline);
 }
 
+TEST(ModelJson, KeepsEveryKindOfConstraint) {
+  using Kind = minnow::constrain::Constraint::Kind;
+  for (int i = 0; i <= static_cast<int>(Kind::kChoice); ++i) {
+    engine::GenerateRequest r;
+    r.constraint.kind = static_cast<Kind>(i);
+    CHECK(Back(r).constraint.kind == r.constraint.kind);
+    STRCMP_EQUAL(minnow::constrain::KindName(r.constraint.kind),
+                 ToJson(r)["constraint"]["kind"].get<std::string>().c_str());
+  }
+}
+
+TEST(ModelJson, KeepsAnExtractRequest) {
+  engine::ExtractRequest r;
+  r.prompt = {1, 2};
+  r.schema = kText;
+  r.document = kBytes;
+  r.max_tokens = 7;
+  r.sampling = {0.1f, 40, 0.9f, -0.0f, UINT64_MAX};
+  r.speculate = false;
+  r.priority = engine::Priority::kBatch;
+  r.deadline = engine::Deadline(std::chrono::nanoseconds(5));
+  const engine::ExtractRequest back = Back(r);
+  CHECK(back.prompt == r.prompt && back.schema == kText && back.document == kBytes);
+  CHECK(back.max_tokens == 7 && !back.speculate && back.sampling.seed == UINT64_MAX);
+  CHECK(SameBits(back.sampling.top_p, 0.9f));
+  CHECK(back.priority == r.priority && back.deadline == r.deadline);
+}
+
+TEST(ModelJson, KeepsAnExtractResult) {
+  engine::ExtractResult r;
+  r.status = minnow::Error(Code::kCancelled, "no");
+  r.json = kBytes;
+  r.fields = {{kText, 0.1, {{UINT64_MAX, 1, 2}}, kBytes}, {"", 1, {}, ""}};
+  r.fingerprint = kText;
+  r.usage = SomeUsage();
+  const engine::ExtractResult back = Back(r);
+  CHECK(back.status.code() == Code::kCancelled && back.json == kBytes);
+  LONGS_EQUAL(2, back.fields.size());
+  CHECK(back.fields[0].pointer == kText && back.fields[0].normalized == kBytes);
+  CHECK(SameBits(back.fields[0].confidence, 0.1));
+  LONGS_EQUAL(1, back.fields[0].spans.size());
+  CHECK(back.fields[0].spans[0].begin == UINT64_MAX && back.fields[0].spans[0].line == 2);
+  LONGS_EQUAL(0, back.fields[1].spans.size());
+  CHECK(back.fingerprint == kText);
+  CheckUsage(back.usage);
+}
+
 TEST(ModelJson, KeepsAnEmbedRequest) {
   engine::EmbedRequest r;
   r.tokens = {9, 8};
@@ -217,6 +266,7 @@ TEST(ModelJson, KeepsAGenerateResult) {
   CHECK(SameBits(r.tokens[0].top[0].logprob, kInfinity));
   CHECK(SameBits(r.tokens[0].top[1].logprob, 1e-45f));
   CHECK(SameBits(r.tokens[1].logprob, -0.0f));
+  CHECK(!r.tokens[0].forced && r.tokens[1].forced);
   CHECK(r.stop_string == kText);
   CheckUsage(r.usage);
 }
@@ -331,6 +381,10 @@ TEST(ModelJson, RefusesWhatIsMissingUnknownOrOfAnotherType) {
   engine::EmbedRequest embed;
   embed.tokens = {1, 2};
   RefusesWrongValues(embed);
+  RefusesWrongValues(engine::ExtractRequest());
+  engine::ExtractResult extracted;
+  extracted.fields = {{"/a", 1, {{1, 2, 3}}, "x"}};
+  RefusesWrongValues(extracted);
   RefusesWrongValues(engine::ClassifyResult{{}, 0, {{"a", -1, 1}}, SomeUsage()});
   RefusesWrongValues(engine::ScoreResult{{}, {{-1, {1}, {-1}}}, SomeUsage()});
   RefusesWrongValues(EmbedResult{{}, {1}, SomeUsage()});

@@ -24,7 +24,9 @@ constexpr const char* kAll =
     "local l = m:adapter('lora', { scale = 0.5 }) "
     "local seen = show { m.name, l.name, m:generate('abc', { logprobs = 2, max_tokens = 3 }), "
     "m:chat { { role = 'user', content = 'x' } }, m:classify('a letter', 'what?', { 'invoice', "
-    "'letter' }), m:score('p', { 'a', 'bc' }), m:embed 'v', m:count 'four', l:generate('q').text, "
+    "'letter' }), m:score('p', { 'a', 'bc' }), "
+    "m:extract('a letter', '{}'), m:generate('abc', { choice = { 'x' } }), m:embed 'v',"
+    " m:count 'four', l:generate('q').text, "
     "table.concat(pieces, '|'), pcall(m.generate, m, 'fail now'), "
     "select(2, pcall(m.generate, m, 'refuse')).message, pcall(minnow.model, 'none') } "
     "assert.equal(SEEN, seen) end)";
@@ -77,6 +79,39 @@ TEST(RecordedModels, GiveTheSameAnswersWithoutTheModel) {
   CHECK_OK(Replay("SEEN = " + seen + " " + kAll, &missing));
   LONGS_EQUAL(0, missing);
   STRCMP_CONTAINS("the queue is full", seen.c_str());
+}
+
+TEST(RecordedModels, ThatAreOlderThanConstraintsAreRead) {
+  constexpr const char* kAsk =
+      "it('asks', function() local m = require('minnow').model 'fake' "
+      "assert.equal('<ab', m:generate('abc', { max_tokens = 3 }).text) end)";
+  std::ofstream(path)
+      << R"({"model":"fake","name":"fake","fingerprint":"fake fake","longest":1048576})"
+      << "\n"
+      << R"({"model":"fake","text":"abc","tokens":[97,98,99],"calls":[{"generate":{"max_tokens":3,)"
+      << R"("sampling":{"temperature":0.0,"top_k":0,"top_p":1.0,"min_p":0.0,"seed":0},)"
+      << R"("n_logprobs":0,"stop":[],"ignore_end":false},"answer":{"status":null,)"
+      << R"("finish_reason":"length","text":"<ab","tokens":[{"token":60,"logprob":-0.5,"top":[]}],)"
+      << R"("stop_string":"","usage":{"prompt_tokens":3,"completion_tokens":3},"pieces":[1,1,1]}}]})"
+      << "\n";
+  CHECK_OK(Replay(kAsk));
+  CHECK_OK(Record(kAsk));
+  CHECK(Answers().find("forced") == std::string::npos);
+  CHECK(Answers().find("constraint") == std::string::npos);
+}
+
+TEST(RecordedModels, KeepWhatAnAnswerHadToBeAndTheHashOfItsDocument) {
+  constexpr const char* kAsk =
+      "it('asks', function() local m = require('minnow').model 'fake' local r = m:extract('a long "
+      "document', OF, { instruction = 'go' }) assert.equal('[user]a long document\\n\\ngo', "
+      "r.value.z) "
+      "assert.equal('<p>', m:generate('p', { regex = '<p>' }).text) end)";
+  const std::string schema = "OF = '{}' ";
+  CHECK_OK(Record(schema + kAsk));
+  CHECK_OK(Replay(schema + kAsk));
+  STRCMP_CONTAINS(R"("kind":"regex","source":"<p>")", Answers().c_str());
+  CHECK(Answers().find(R"("document":"a long)") == std::string::npos);
+  CHECK_ERROR(Code::kNotFound, "{\"extract\":", Replay(std::string("OF = '{\"a\":1}' ") + kAsk));
 }
 
 TEST(RecordedModels, AreTheSameFileEachTime) {
