@@ -22,29 +22,12 @@
 ---prompt with the same fingerprint has the same answer. Empty in an answer that is replayed.
 ---@field logprobs? minnow.TokenLogprob[]  -- if the option asked for them
 
----@class minnow.RankedLabel
----@field label string
----@field probability number
-
----@class minnow.Classification
----@field label string  -- the likeliest
----@field probability number  -- of it, among the labels
----@field probabilities table<string, number>
----@field ranking minnow.RankedLabel[]  -- the likeliest first
----@field fingerprint string  -- as of an answer
----@field overflow? minnow.Overflow  -- if not all of the document fitted
-
 ---What of a document (of a prompt, the last user's message, a text) an answer is about, where it was
 ---too long. Bytes are counted from 1, both ends included.
 ---@class minnow.Overflow
 ---@field on_overflow "head"|"tail"|"middle"|"chunk"
 ---@field document_bytes integer
 ---@field kept integer[][]  -- the parts that were kept or, of chunks, asked about: { first, last }
-
----@class minnow.ClassifyOptions
----@field on_overflow? "error"|"head"|"tail"|"middle"|"chunk"  -- "error"; what to keep of a document
----that is too long: its head, its tail, both without the middle, or all of it in parts, whose
----probabilities are averaged
 
 ---@class minnow.EmbedOptions
 ---@field on_overflow? "error"|"head"|"tail"|"middle"|"chunk"  -- "error"; what to keep of a text that
@@ -80,6 +63,42 @@
 ---@field grammar? string  -- GBNF
 ---@field lark? string  -- a grammar in the spelling of Lark
 ---@field choice? string[]  -- the answer is one of these
+
+---@class minnow.ClassifyOptions
+---@field top_k? integer  -- 0: all; of how many labels the probabilities are told, the likeliest
+---@field abstain? number  -- 0; below this probability of the likeliest there is no label
+---@field multi? boolean  -- false; each label by itself: the question has {label} where it goes
+---@field threshold? number  -- 0.5; with multi, the probability from which on a label is one
+---@field length? "whole"|"mean"  -- "whole"; labels by their log-probability, or by its mean by token
+---@field prior? boolean  -- false; divides by the probabilities that labels have about no document
+---@field on_overflow? "error"|"head"|"tail"|"middle"|"chunk"  -- "error"; what to keep of a document
+---that is too long: its head, its tail, both without the middle, or all of it in parts, whose
+---probabilities are averaged
+
+---One question of several about a document. Its options come before those of the call.
+---@class minnow.LabelQuestion
+---@field question string
+---@field labels string[]
+---@field top_k? integer
+---@field abstain? number
+---@field multi? boolean
+---@field threshold? number
+---@field length? "whole"|"mean"
+---@field prior? boolean
+
+---@class minnow.RankedLabel
+---@field label string
+---@field probability number
+
+---@class minnow.Classification
+---@field label? string  -- the likeliest; nil if it abstains, and with multi
+---@field abstained? boolean  -- true if the likeliest was below the option's abstain
+---@field probability? number  -- of the likeliest, among the labels; nil with multi
+---@field labels? string[]  -- with multi: those that it says yes to
+---@field probabilities table<string, number>  -- they sum to 1; with multi each is by itself
+---@field ranking minnow.RankedLabel[]  -- the likeliest first
+---@field fingerprint string  -- as of an answer
+---@field overflow? minnow.Overflow  -- if not all of the document fitted
 
 ---@class minnow.ExtractOptions
 ---@field instruction? string  -- what is asked of the document; without it, the form of the schema
@@ -294,11 +313,13 @@ local Context = {}
 ---@return minnow.Answer
 function Context:ask(question, options) end
 
----As Model:classify, about the context's document.
+---As Model:classify, about the context's document: one question with its labels, or a list of
+---questions.
 ---@param question string
 ---@param labels string[]  -- at least two
 ---@param options? minnow.ClassifyOptions
 ---@return minnow.Classification
+---@overload fun(self: minnow.Context, questions: minnow.LabelQuestion[], options?: minnow.ClassifyOptions): minnow.Classification[]
 function Context:classify(question, labels, options) end
 
 ---As Model:extract, about the context's document.
@@ -362,19 +383,14 @@ function Model:chat(messages, options) end
 ---@return minnow.Answer
 function Model:ask(document, question, options) end
 
----Gives the probability of each label as the whole answer to a question about a document. Waits.
----@param document string|minnow.Document
----@param question string
----@param labels string[]  -- at least two, all different, none empty
----@param options? minnow.ClassifyOptions
----@return minnow.Classification
-function Model:classify(document, question, labels, options) end
-
 ---How probable each of a few continuations of a prompt is. All of them take one pass over the
----prompt. Waits.
+---prompt. Waits. Without continuations it is the prompt itself that is scored, and one score that
+---comes back: its first token has no log-probability (minnow.null), and behind the others stands
+---the token that is likeliest to follow, which the sum leaves out.
 ---@param prompt string|minnow.Message[]  -- a text as it stands, or a conversation
 ---@param continuations string[]  -- at least one, none empty; each tokenized by itself
 ---@return minnow.ScoredContinuation[]
+---@overload fun(self: minnow.Model, prompt: string|minnow.Message[]): minnow.ScoredContinuation
 function Model:score(prompt, continuations) end
 
 ---The vector of a text, of length 1. Waits. Raises unsupported when the model is no encoder, and
@@ -394,6 +410,18 @@ function Model:tokenize(text) end
 ---@param text string
 ---@return integer
 function Model:count(text) end
+
+---Gives the probability of each label as the whole answer to a question about a document. Waits.
+---With a list of questions in place of one and its labels it gives a list of answers: all of them
+---go through the model together. Raises precondition when the question was calibrated for other
+---labels or another model.
+---@param document string|minnow.Document
+---@param question string
+---@param labels string[]  -- at least two, all different, none empty; with multi at least one
+---@param options? minnow.ClassifyOptions
+---@return minnow.Classification
+---@overload fun(self: minnow.Model, document: string|minnow.Document, questions: minnow.LabelQuestion[], options?: minnow.ClassifyOptions): minnow.Classification[]
+function Model:classify(document, question, labels, options) end
 
 ---A record out of a document: JSON that the schema allows and nothing else, whatever the model says.
 ---Waits. Raises invalid, with the place in the schema, for what cannot be enforced, before any

@@ -116,17 +116,11 @@ local function is_chunked(options)
 end
 
 -- Parts of documents are for minnow/parts.lua, which few need.
-local ask, classify, embed, extract =
-  native.methods.ask, native.methods.classify, native.methods.embed, native.methods.extract
+local ask, embed, extract = native.methods.ask, native.methods.embed, native.methods.extract
 
 function native.methods.ask(model, document, question, options)
   if not is_chunked(options) then return ask(model, document, question, options) end
   return require "minnow.parts".ask(ask, model, document, question, options)
-end
-
-function native.methods.classify(model, document, question, labels, options)
-  if not is_chunked(options) then return classify(model, document, question, labels, options) end
-  return require "minnow.parts".classify(classify, model, document, question, labels)
 end
 
 function native.methods.embed(model, text, options)
@@ -158,11 +152,13 @@ function Context:ask(question, options)
   return self.model:ask(self.document, question, options)
 end
 
----As Model:classify, about the context's document.
+---As Model:classify, about the context's document: one question with its labels, or a list of
+---questions.
 ---@param question string
 ---@param labels string[]  -- at least two
 ---@param options? minnow.ClassifyOptions
 ---@return minnow.Classification
+---@overload fun(self: minnow.Context, questions: minnow.LabelQuestion[], options?: minnow.ClassifyOptions): minnow.Classification[]
 ---function Context:classify(question, labels, options)
 function Context:classify(question, labels, options)
   return self.model:classify(self.document, question, labels, options)

@@ -26,6 +26,7 @@ PAGE = ROOT / "docs/lua.md"
 FUNCTION = re.compile(r"function ([\w.:]+)\((.*)\)$")
 VALUE = re.compile(r"([\w.]+) = (nil|\{\})$")
 CHOICE = re.compile(r"\| (\S+)(?:\s+# (.*))?$")
+OVERLOAD = re.compile(r"@overload fun\((.*)\): (.*)$")
 TAG = re.compile(r"@(param|field) (\S+) (.*?)(?:\s+-- (.*))?$")
 
 
@@ -49,6 +50,7 @@ class Item:
     text: list = dataclasses.field(default_factory=list)
     entries: list = dataclasses.field(default_factory=list)
     results: list = dataclasses.field(default_factory=list)
+    overloads: list = dataclasses.field(default_factory=list)  # other arguments and their result
     type: str = ""
 
     @property
@@ -89,6 +91,10 @@ def parse_tag(item, line):
     elif line.startswith("@return "):
         type_, _, what = line[len("@return "):].partition("  -- ")
         item.results.append(Entry("", type_.strip(), what))
+    elif overload := OVERLOAD.match(line):
+        arguments = [argument.partition(": ") for argument in overload[1].split(", ")]
+        item.overloads.append(([Entry(name.rstrip("?"), type_, "", name.endswith("?"))
+                                for name, _, type_ in arguments if name != "self"], overload[2]))
     elif line.startswith("@type "):
         item.type = line[len("@type "):]
     elif not line.startswith(("@class ", "@alias ", "@generic ")):
@@ -239,6 +245,10 @@ def function_section(api_, item):
         parts.append(f"A {shown_type(api_, item.type)}.\n")
     for result in item.results:
         parts.append(f"Gives {shown_type(api_, result.type)}" + (f": {result.what}" if result.what else "") + "\n")
+    for entries, result in item.overloads:
+        names = ", ".join(entry.name for entry in entries)
+        parts.append(f"Or `{item.name}({names})`, which gives {shown_type(api_, result)}:\n")
+        parts.append(table(api_, "argument", entries))
     return parts
 
 

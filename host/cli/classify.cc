@@ -1,66 +1,127 @@
-// minnow classify -m MODEL --labels a,b,c [--question Q] [--json] < DOC
+// minnow classify -m MODEL (--labels a,b,c [--question Q] | --questions FILE) [--json] < DOC
 #include "engine/classify.h"
 
 #include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "cli/await.h"
 #include "cli/cli.h"
+#include "engine/document_questions.h"
+#include "script/classify_json.h"
 
 namespace minnow::cli {
 
 namespace {
 
+using Json = nlohmann::ordered_json;
+
 struct Options {
   ModelOptions model;
-  std::vector<std::string> labels;
-  std::string question = "What kind of document is this?";
+  engine::DocumentQuestion asked{"What kind of document is this?", {}, {}};
+  std::string questions;
   std::string file = "-", context, on_overflow = "error";
   bool json = false;
 };
 
 struct Asked {
-  engine::ClassifyResult result;
+  engine::Answers answers;
+  engine::Usage usage;
+  std::string fingerprint;
   std::vector<engine::ByteSpan> kept;  // of the document; empty: all of it, in one
 };
 
+// REQUIRES: a caller that catches what Json throws.
+Status ReadMember(const std::string& name, const Json& value, engine::DocumentQuestion& out) {
+  engine::ChoiceOptions& o = out.options;
+  if (name == "question") {
+    out.question = value.get<std::string>();
+  } else if (name == "labels") {
+    out.labels = value.get<std::vector<std::string>>();
+  } else if (name == "length") {
+    o.length = value.get<std::string>();
+  } else if (name == "prior") {
+    o.prior = value.get<bool>();
+  } else if (name == "multi") {
+    o.multi = value.get<bool>();
+  } else if (name == "top_k" && value.is_number_unsigned()) {
+    o.top_k = value.get<uint32_t>();
+  } else if (name == "abstain") {
+    o.abstain = value.get<float>();
+  } else if (name == "threshold") {
+    o.threshold = value.get<float>();
+  } else {
+    return Error(Code::kInvalid,
+                 "unknown or mistyped '{}' (known: question, labels, length, prior, multi, top_k, "
+                 "abstain, threshold)",
+                 name);
+  }
+  return {};
+}
+
+// A list of objects, whose members come before the options of the command line.
+Result<std::vector<engine::DocumentQuestion>> ReadQuestions(const Options& o) {
+  if (o.questions.empty()) return std::vector{o.asked};
+  MNW_ASSIGN(const std::string text, ReadInput(o.questions));
+  MNW_ASSIGN(const Json list, ParseJson(text));
+  std::vector<engine::DocumentQuestion> questions;
+  if (!list.is_array()) return Error(Code::kInvalid, "{}: should be a list", o.questions);
+  for (const Json& json : list) {
+    Status status = json.is_object() ? Status() : Error(Code::kInvalid, "should be an object");
+    engine::DocumentQuestion& question = questions.emplace_back(o.asked);
+    try {
+      for (const auto& [name, value] : json.items()) {
+        if (status.ok()) status = ReadMember(name, value, question);
+      }
+    } catch (const Json::exception& e) {
+      status = Error(Code::kInvalid, "{}", e.what());
+    }
+    if (status.ok() && question.labels.empty()) status = Error(Code::kInvalid, "has no labels");
+    if (status.ok()) continue;
+    return std::move(status).Annotate(
+        fmt::format("{}: question {}", o.questions, questions.size()));
+  }
+  return questions;
+}
+
 // About the document, or about what of it fits.
-Result<Asked> Ask(const OpenedModel& opened, std::string_view document, const Options& o) {
+Result<Asked> Ask(const OpenedModel& opened, std::string_view document, const Options& o,
+                  std::span<const engine::DocumentQuestion> questions) {
   const model::Model& model = opened.engine->model();
   MNW_ASSIGN(const engine::OnOverflow how, engine::ReadOnOverflow(o.on_overflow));
-  MNW_ASSIGN(const uint32_t label, engine::LongestLabel(model, o.labels));
-  const size_t room = opened.engine->longest() - std::min(opened.engine->longest(), label);
-  const auto encode = [&](std::string_view part) {
-    return model.EncodeTurn(engine::DocumentTurn(part, o.question));
-  };
-  const auto classify = [&](std::vector<engine::TokenId> prompt) {
-    engine::ClassifyRequest request;
-    request.prompt = std::move(prompt);
-    request.labels = o.labels;
-    request.adapter = opened.adapter_id();
-    return Await<engine::ClassifyResult>([&](auto done) {
-      request.on_done = done;
-      return engine::Classify(*opened.engine, std::move(request));
-    });
-  };
-  Asked asked;
-  if (how != engine::OnOverflow::kChunk) {
-    MNW_ASSIGN(engine::Fitted fitted, engine::FitDocument(document, how, room, encode));
-    asked.kept = std::move(fitted.kept);
-    MNW_ASSIGN(asked.result, classify(std::move(fitted.prompt)));
-    return asked;
-  }
+  const engine::QuestionEncoder encoder{
+      [&](std::string_view part, std::string_view question) {
+        return model.EncodeTurn(engine::DocumentTurn(part, question));
+      },
+      [&](std::string_view label) { return model.EncodeContinuation(label); },
+      [&]() -> Result<uint32_t> { return opened.engine->longest(); }};
+  MNW_ASSIGN(engine::QuestionParts parts,
+             engine::PrepareQuestions(document, how, questions, encoder));
   std::vector<engine::ClassifyResult> results;
-  std::vector<double> weights;
-  MNW_ASSIGN(asked.kept, engine::ChunkDocument(document, room, encode));
-  for (const engine::ByteSpan& span : asked.kept) {
-    MNW_ASSIGN(std::vector<engine::TokenId> prompt,
-               encode(document.substr(span.begin, span.end - span.begin)));
-    MNW_ASSIGN(results.emplace_back(), classify(std::move(prompt)));
-    weights.push_back(static_cast<double>(span.end - span.begin));
+  for (std::vector<engine::LabelQuestion>& part : parts.requests) {
+    engine::ClassifyRequest request;
+    request.questions = std::move(part);
+    request.adapter = opened.adapter_id();
+    MNW_ASSIGN(results.emplace_back(), Await<engine::ClassifyResult>([&](auto done) {
+                 request.on_done = done;
+                 return engine::Classify(*opened.engine, std::move(request));
+               }));
   }
-  asked.result = engine::MeanOfParts(results, weights);
-  if (results.size() == 1) asked.kept.clear();
+  Asked asked;
+  MNW_ASSIGN(asked.answers, engine::ReadAnswers(questions, results, parts.weights));
+  asked.usage = engine::UsageOfParts(results);
+  asked.fingerprint = results[0].fingerprint;
+  asked.kept = std::move(parts.kept);
   return asked;
+}
+
+void PrintTable(const engine::DocumentQuestion& question, const engine::LabelChoice& choice,
+                bool ranked) {
+  std::vector<size_t> order = choice.ranking;
+  if (!ranked) std::sort(order.begin(), order.end());
+  for (const size_t i : order) {
+    Print(fmt::format("{:8.4f}  {}\n", choice.probabilities[i], question.labels[i]));
+  }
+  if (!question.options.multi && !choice.label) Print("abstained\n");
 }
 
 VerbResult Run(const Options& o) {
@@ -68,6 +129,10 @@ VerbResult Run(const Options& o) {
   if (saved && o.file != "-") {
     return Error(Code::kInvalid, "'{}' and --context: a context has its document in it", o.file);
   }
+  if (o.asked.labels.empty() == o.questions.empty()) {
+    return Error(Code::kInvalid, "give --labels of one question, or --questions FILE");
+  }
+  MNW_ASSIGN(const std::vector<engine::DocumentQuestion> questions, ReadQuestions(o));
   std::string document;
   if (!saved) {
     MNW_ASSIGN(document, ReadInput(o.file));
@@ -77,23 +142,28 @@ VerbResult Run(const Options& o) {
   if (saved) {
     MNW_ASSIGN(document, RestoreDocument(opened, o.context));
   }
-  MNW_ASSIGN(const Asked asked, Ask(opened, document, o));
-  const engine::ClassifyResult& result = asked.result;
-  MNW_TRY(result.status);
+  MNW_ASSIGN(const Asked asked, Ask(opened, document, o, questions));
+  const std::vector<engine::LabelChoice>& choices = asked.answers.choices;
   if (!o.json) {
-    for (const engine::LabelScore& l : result.labels)
-      Print(fmt::format("{:8.4f}  {}\n", l.probability, l.label));
+    for (size_t i = 0; i < questions.size(); ++i) {
+      if (!o.questions.empty()) Print(questions[i].question + "\n");
+      PrintTable(questions[i], choices[i], questions[i].options.top_k > 0);
+    }
     return kExitOk;
   }
-  nlohmann::ordered_json probabilities;
-  for (const engine::LabelScore& l : result.labels) probabilities[l.label] = l.probability;
-  nlohmann::ordered_json out{{"label", result.labels[result.best].label},
-                             {"probability", result.labels[result.best].probability},
-                             {"probabilities", std::move(probabilities)},
-                             {"usage",
-                              {{"prompt_tokens", result.usage.prompt_tokens},
-                               {"cached_tokens", result.usage.cached_tokens}}},
-                             {"fingerprint", result.fingerprint}};
+  Json out = Json::object();
+  if (o.questions.empty()) {
+    out = script::ToJson(questions[0], choices[0]);
+  } else {
+    for (size_t i = 0; i < questions.size(); ++i) {
+      Json answer = {{"question", questions[i].question}};
+      answer.update(script::ToJson(questions[i], choices[i]));
+      out["answers"].push_back(std::move(answer));
+    }
+  }
+  out["usage"] = {{"prompt_tokens", asked.usage.prompt_tokens},
+                  {"cached_tokens", asked.usage.cached_tokens}};
+  out["fingerprint"] = asked.fingerprint;
   if (!asked.kept.empty()) {
     out["overflow"] = OverflowJson(o.on_overflow, document.size(), asked.kept);
   }
@@ -109,9 +179,24 @@ void AddClassify(CommandLine& line) {
                            [o] { return Run(*o); });
   AddModelOptions(verb, o->model);
   AddLoraOption(verb, o->model);
-  verb.Add("--labels", o->labels, "The labels, separated by commas").Required().CommaSeparated();
-  verb.Add("--question", o->question, "What is asked of the document");
+  verb.Add("--labels", o->asked.labels, "The labels, separated by commas").CommaSeparated();
+  verb.Add("--question", o->asked.question, "What is asked of the document");
+  verb.Add("--questions", o->questions,
+           "A JSON file with a list of questions, which are asked together: "
+           "[{\"question\": ..., \"labels\": [...]}, ...], each with options of its own");
   verb.Add("file", o->file, "The document; - or nothing reads stdin");
+  verb.Add("--top-k", o->asked.options.top_k, "Tell the K likeliest labels; 0: all");
+  verb.Add("--abstain", o->asked.options.abstain,
+           "No label if the likeliest has a lower probability");
+  verb.AddFlag("--multi", o->asked.options.multi,
+               "Each label by itself, yes or no; the question has {label} where it goes");
+  verb.Add("--threshold", o->asked.options.threshold,
+           "With --multi, the probability from which on a label is one");
+  verb.Add("--length", o->asked.options.length,
+           "Labels by their whole log-probability, or by the mean of their tokens'")
+      .OneOf({"whole", "mean"});
+  verb.AddFlag("--prior", o->asked.options.prior,
+               "Correct for what the question alone makes likely");
   AddOverflowOption(
       verb, o->on_overflow, std::size(engine::kOnOverflowNames),
       "What to keep of a document that is too long: its head, its tail, both without the "

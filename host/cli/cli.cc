@@ -25,10 +25,12 @@ int Main(int argc, char** argv) {
   AddRepl(line);
   AddTest(line);
   AddBatch(line);
+  AddCalibrate(line);
   AddServe(line);
   AddGenerate(line);
   AddClassify(line);
   AddExtract(line);
+  AddScore(line);
   AddContext(line);
   AddEmbed(line);
   AddTokenize(line);

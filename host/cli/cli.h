@@ -93,6 +93,7 @@ void Print(std::string_view text);
 // The verbs.
 void AddBatch(CommandLine& line);
 void AddBench(CommandLine& line);
+void AddCalibrate(CommandLine& line);
 void AddCheck(CommandLine& line);
 void AddClassify(CommandLine& line);
 void AddContext(CommandLine& line);
@@ -104,6 +105,7 @@ void AddPerplexity(CommandLine& line);
 void AddPlugins(CommandLine& line);
 void AddRepl(CommandLine& line);
 void AddRun(CommandLine& line);
+void AddScore(CommandLine& line);
 void AddServe(CommandLine& line);
 void AddTemplate(CommandLine& line);
 void AddTest(CommandLine& line);

@@ -131,8 +131,12 @@ Result<RequestId> Engine::Score(ScoreRequest request) {
   }
   // A path of the tree is computed in one step.
   const auto& o = instance_.options();
-  if (deepest > std::min({executor_.options().step_tokens, o.max_tokens, o.max_out})) {
-    return Error(Code::kOutOfRange, "a continuation of {} tokens is longer than a step", deepest);
+  const uint32_t most = std::min(executor_.options().step_tokens, o.max_tokens);
+  if (deepest > most) {
+    return Error(Code::kOutOfRange,
+                 "a continuation, or a question of a list with its label, has {} tokens and a step "
+                 "has {}; ask about it by itself",
+                 deepest, most);
   }
   const uint32_t branches = Branches(request);
   MNW_TRY(CheckPrompt(request.prompt, deepest, branches));

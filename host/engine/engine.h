@@ -15,6 +15,7 @@
 #include "constrain/constraint.h"
 #include "engine/executor.h"
 #include "engine/prefix_state.h"
+#include "engine/priors.h"
 #include "engine/request.h"
 #include "model/instance.h"
 
@@ -69,6 +70,9 @@ class Engine {
   // up. Unknown ids are ignored.
   void Cancel(RequestId id);
 
+  // What labels score without a document, for Classify.
+  PriorTable& priors() { return priors_; }
+
   // Tokens that a request can have in all, prompt and answer.
   uint32_t longest() const;
 
@@ -86,6 +90,7 @@ class Engine {
 
   Executor& executor_;
   model::Instance& instance_;
+  PriorTable priors_;
   ModelQueue* queue_;
   mutable std::mutex mutex_;                     // guards what follows
   std::map<AdapterId, std::string> identities_;  // of adapters that are loaded

@@ -46,17 +46,21 @@ class Job {
   virtual Status OnEmbedding(std::span<const float> /*embedding*/) { return Status(); }
 
   // Tree rows still to be computed, each with its parent among them (-1: the last token). Only
-  // asked when all tokens are committed or in the same step. At most `limit`. With branches, each
-  // of at most `max_paths` paths has rows of its own, from the last token on, one path after
-  // another.
+  // asked when all tokens are committed or in the same step. With branches, each path has rows of
+  // its own, from the last token on, one path after another.
   struct TreeRow {
     int32_t node;
     int32_t parent;  // index into the list
     TokenId token;
     uint32_t depth;       // 0: right after the last token
+    bool out;             // its logits are wanted
     uint32_t branch = 0;  // below `branches`
   };
-  virtual std::vector<TreeRow> TreeRows(size_t /*limit*/, size_t /*max_paths*/) const { return {}; }
+  struct TreeRoom {
+    size_t rows, outs, paths;
+    size_t path_rows;  // of a path that is alone, since a path is computed in one step
+  };
+  virtual std::vector<TreeRow> TreeRows(const TreeRoom& /*room*/) const { return {}; }
   virtual Status OnTreeLogits(int32_t /*node*/, std::span<const float> /*logits*/) {
     return Status();
   }

@@ -49,7 +49,9 @@ std::vector<ByteSpan> Keep(std::string_view document, OnOverflow how, size_t byt
   }
 }
 
-std::string TextOf(std::string_view document, const std::vector<ByteSpan>& kept) {
+}  // namespace
+
+std::string KeptText(std::string_view document, std::span<const ByteSpan> kept) {
   std::string text;
   for (const ByteSpan& span : kept) {
     if (!text.empty() || &span != &kept[0]) text += kGap;
@@ -57,8 +59,6 @@ std::string TextOf(std::string_view document, const std::vector<ByteSpan>& kept)
   }
   return text;
 }
-
-}  // namespace
 
 Result<OnOverflow> ReadOnOverflow(std::string_view name) {
   const auto found = std::ranges::find(kOnOverflowNames, name);
@@ -81,7 +81,7 @@ Result<Fitted> FitDocument(std::string_view document, OnOverflow how, size_t roo
   const auto try_bytes = [&](size_t bytes) -> Result<Fitted> {
     Fitted fitted;
     fitted.kept = Keep(document, how, bytes);
-    MNW_ASSIGN(fitted.prompt, encode(TextOf(document, fitted.kept)));
+    MNW_ASSIGN(fitted.prompt, encode(KeptText(document, fitted.kept)));
     if (bytes >= document.size()) fitted.kept.clear();
     return fitted;
   };

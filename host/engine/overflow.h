@@ -40,6 +40,9 @@ struct Fitted {
 Result<Fitted> FitDocument(std::string_view document, OnOverflow how, size_t room,
                            const EncodeDocument& encode);
 
+// What was kept, as its prompt has it.
+std::string KeptText(std::string_view document, std::span<const ByteSpan> kept);
+
 // The document in parts that fit, one after another and all of it; one, if it fits.
 Result<std::vector<ByteSpan>> ChunkDocument(std::string_view document, size_t room,
                                             const EncodeDocument& encode);

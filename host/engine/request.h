@@ -101,17 +101,20 @@ struct GenerateRequest {
 };
 
 // Log-probabilities of continuations of a prompt. The continuations form a tree: node i continues
-// node parent[i] (or the prompt, -1), so labels with a common beginning share its rows. All of it
-// is one or a few steps, and nothing of the tree is committed to the cache.
+// node parent[i] (or the prompt, -1), so labels with a common beginning share its rows, and so do
+// questions about one document, whose own tokens are nodes that nobody wants the probability of.
+// All of it is one or a few steps, and nothing of the tree is committed to the cache.
 struct ScoreRequest {
   struct Node {
     int32_t parent;  // index of an earlier node, or -1
     TokenId token;
+    bool scored = true;
   };
   std::vector<TokenId> prompt;
   std::vector<Node> tree;
   Priority priority = Priority::kInteractive;
-  // logprobs[i]: natural log of the probability of node i's token after its ancestors.
+  // logprobs[i]: natural log of the probability of node i's token after its ancestors; 0 where it
+  // is not scored.
   std::function<void(Status, std::vector<float> logprobs, Usage)> on_done;
   AdapterId adapter = 0;
   Deadline deadline = kNoDeadline;
@@ -126,6 +129,7 @@ struct LogitsRequest {
   std::function<void(Status, Usage)> on_done;
   AdapterId adapter = 0;
   Deadline deadline = kNoDeadline;
+  Priority priority = Priority::kInteractive;
 };
 
 // One vector for a text, from a model that is an encoder.

@@ -14,6 +14,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
+// Rows of logits in a step: twenty questions of five labels of two tokens each take 220, and fit.
+constexpr uint32_t kOutRows = 256;
+
 // One name for a file, however it was spelled.
 std::string Identity(const std::string& path) {
   std::error_code ec;
@@ -99,7 +102,9 @@ Result<Engine*> Runtime::Open(const std::string& name) {
 }
 
 Status Runtime::Load(const std::string& path, OpenModel& open) {
-  MNW_ASSIGN(open.instance, Place(path, options_.instance));
+  model::InstanceOptions options = options_.instance;
+  options.max_out = std::max(options.max_out, kOutRows);
+  MNW_ASSIGN(open.instance, Place(path, options));
   std::unique_ptr<ModelDraft> draft;
   if (const auto found = drafts_.find(Identity(path)); found != drafts_.end()) {
     const Status status = LoadDraft(found->second, open, &draft);

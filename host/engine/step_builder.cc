@@ -53,8 +53,7 @@ class Builder {
     if (instance_.is_encoder() && !all) return;
     std::vector<Job::TreeRow> tree;
     // A branch is copied before the step, from what is committed by then.
-    if (all && (n == 0 || job.branches == 0))
-      tree = job.TreeRows(std::min(rows_left_ - n, out_left_ - OutRowsOf(job, n)), seqs_left);
+    if (all && (n == 0 || job.branches == 0)) tree = job.TreeRows(RoomForTree(job, n, seqs_left));
     if (n + tree.size() == 0) return;
     step_.parts.push_back({&job, job.committed, n, std::move(tree)});
     step_.has[job.priority == Priority::kBatch] = true;
@@ -159,6 +158,15 @@ class Builder {
     return out;
   }
 
+  // Where a class of jobs has few rows, a path of a tree still gets its own if nothing else does:
+  // it cannot be cut, and would never come to its turn.
+  Job::TreeRoom RoomForTree(const Job& job, size_t n, size_t seqs_left) const {
+    const bool first = n == 0 && !step_.has[job.priority == Priority::kBatch];
+    const size_t rows = rows_left_ - n;
+    return {rows, out_left_ - OutRowsOf(job, n), seqs_left,
+            first ? rows_ - step_.inputs.tokens.size() : rows};
+  }
+
   // How many of the pending tokens the step has room for, with those of their logits that are
   // wanted.
   size_t TokensThatFit(const Job& job) const {
@@ -178,7 +186,7 @@ class Builder {
     in.seq.push_back(static_cast<int32_t>(in.seq_len.size() - 1));
     in.parent.push_back(parent);
     in.adapter.push_back(step_.parts.back().job->adapter_slot());
-    --rows_left_;
+    rows_left_ -= rows_left_ > 0;  // a path of a tree may have more
   }
 
   void AddOut(size_t position, int32_t node) {
@@ -212,7 +220,7 @@ class Builder {
       AddRow(row.token, part.first_token + n + row.depth,
              row.parent < 0 ? root : first + row.parent);
       for (auto& slots : in.slots) slots.push_back(-1);
-      AddOut(0, row.node);
+      if (row.out) AddOut(0, row.node);
     }
   }
 
@@ -261,7 +269,7 @@ class Builder {
           step_.edits.push_back({g, blocks[0], blocks[1 + row.branch], 0});
         }
       }
-      AddOut(0, row.node);
+      if (row.out) AddOut(0, row.node);
     }
   }
 

@@ -52,10 +52,24 @@ class FolderSources : public Sources {
   const Files& files() const override { return files_; }
 
  private:
+  Result<Source> ReadCalibration();
+
   const std::string path_;
   const std::optional<std::string> built_in_;
   Files files_;
 };
+
+// One that comes later is a change as well.
+Result<Sources::Source> FolderSources::ReadCalibration() {
+  const std::string path = CalibrationPath(path_);
+  if (built_in_) return Source{};
+  std::string& sha256 = files_[path];
+  auto text = ReadSource(path);
+  if (text.status().code() == Code::kNotFound) return Source{};
+  MNW_TRY(text.status());
+  sha256 = Sha256Hex(*text);
+  return Source{*std::move(text), path, sha256};
+}
 
 Result<Sources::Source> FolderSources::Read(const std::string& name) {
   if (name.empty() && built_in_) return Source{*built_in_, kEmbeddedChunkName};
@@ -65,6 +79,7 @@ Result<Sources::Source> FolderSources::Read(const std::string& name) {
     sha256 = Sha256Hex(text);
     return Source{std::move(text), "@" + path_, sha256};
   }
+  if (name == kCalibration) return ReadCalibration();
   MNW_TRY(CheckModuleName(name));
   namespace fs = std::filesystem;
   std::error_code error;

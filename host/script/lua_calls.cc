@@ -1,5 +1,6 @@
 // The methods of a model that answer at once, or when the whole answer is there.
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "engine/extract.h"
@@ -64,40 +65,6 @@ Result<Json> GenerateJson(const engine::GenerateResult& result) {
                 {"fingerprint", result.fingerprint}};
   if (has_logprobs) value["logprobs"] = LogprobsJson(result.tokens);
   return value;
-}
-
-//---@class minnow.RankedLabel
-//---@field label string
-//---@field probability number
-
-//---@class minnow.Classification
-//---@field label string  -- the likeliest
-//---@field probability number  -- of it, among the labels
-//---@field probabilities table<string, number>
-//---@field ranking minnow.RankedLabel[]  -- the likeliest first
-//---@field fingerprint string  -- as of an answer
-//---@field overflow? minnow.Overflow  -- if not all of the document fitted
-
-Result<Json> ClassifyJson(const engine::ClassifyResult& result) {
-  if (!result.status.ok()) return result.status;
-  std::vector<const engine::LabelScore*> ranking;
-  Json probabilities = Json::object();
-  for (const engine::LabelScore& label : result.labels) {
-    ranking.push_back(&label);
-    probabilities[label.label] = label.probability;
-  }
-  std::stable_sort(ranking.begin(), ranking.end(),
-                   [](const auto* a, const auto* b) { return a->probability > b->probability; });
-  Json ranked = Json::array();
-  for (const engine::LabelScore* label : ranking) {
-    ranked.push_back({{"label", label->label}, {"probability", label->probability}});
-  }
-  const engine::LabelScore& best = result.labels[result.best];
-  return Json{{"label", best.label},
-              {"probability", best.probability},
-              {"probabilities", std::move(probabilities)},
-              {"ranking", std::move(ranked)},
-              {"fingerprint", result.fingerprint}};
 }
 
 // A result about a part of a document.
@@ -239,51 +206,6 @@ Status StartAsk(lua_State* L, State& state, State::CallId id) {
   return SubmitGenerate(state, id, *model, std::move(request), std::move(fitted.overflow));
 }
 
-// The tokens that the longest of the labels may add to a prompt.
-Result<uint32_t> LongestLabel(const ModelApi& model, const std::vector<std::string>& labels) {
-  size_t longest = 0;
-  for (const std::string& label : labels) {
-    MNW_ASSIGN(const std::vector<engine::TokenId> tokens, model.EncodeContinuation(label));
-    longest = std::max(longest, tokens.size() + 1);  // and the end of the turn
-  }
-  return static_cast<uint32_t>(longest);
-}
-
-//---@class minnow.ClassifyOptions
-//---@field on_overflow? "error"|"head"|"tail"|"middle"|"chunk"  -- "error"; what to keep of a document
-//---that is too long: its head, its tail, both without the middle, or all of it in parts, whose
-//---probabilities are averaged
-
-Status StartClassify(lua_State* L, State& state, State::CallId id) {
-  MNW_ASSIGN(ModelApi * model, ReadModel(L, "classify"));
-  MNW_ASSIGN(const std::string_view document, ReadString(L, 2, "classify: the document"));
-  MNW_ASSIGN(const std::string_view question, ReadString(L, 3, "classify: the question"));
-  engine::ClassifyRequest request;
-  std::string on_overflow = "error";
-  MNW_ASSIGN(request.labels, ReadStrings(L, 4, "classify: labels"));
-  MNW_TRY(ReadOptions(L, 5, "classify", {{"on_overflow", &on_overflow}}));
-  uint32_t answer = 0;
-  if (on_overflow != "error") {
-    MNW_ASSIGN(answer, LongestLabel(*model, request.labels));
-  }
-  MNW_ASSIGN(FittedPrompt fitted, FitQuestion(*model, document, question, on_overflow, answer));
-  request.prompt = std::move(fitted.prompt);
-  MNW_TRY(state.ReserveTokens(request.prompt.size()));
-  request.priority = state.priority();
-  using Fitted = Of<engine::ClassifyResult>;
-  auto receive = state.Receiver<Fitted>(id, [](State& state, State::CallId id, Fitted answer) {
-    state.CountUsage(id, answer.result.usage);
-    state.Complete(id, With(ClassifyJson(answer.result), std::move(answer.overflow)));
-  });
-  request.on_done = [receive = std::move(receive),
-                     overflow = std::move(fitted.overflow)](engine::ClassifyResult result) {
-    receive({std::move(result), overflow});
-  };
-  MNW_ASSIGN(const engine::RequestId submitted, model->Classify(std::move(request)));
-  state.Submitted(id, *model, submitted);
-  return {};
-}
-
 struct Embedding {
   Status status;
   std::vector<float> vector;
@@ -331,18 +253,32 @@ Result<Json> ScoreJson(const engine::ScoreResult& result) {
   if (!result.status.ok()) return result.status;
   Json list = Json::array();
   for (const engine::ContinuationScore& score : result.continuations) {
+    Json logprobs = Json::array();
+    for (const float logprob : score.token_logprobs) {
+      logprobs.push_back(std::isnan(logprob) ? Json() : Json(logprob));
+    }
     list.push_back({{"logprob", score.logprob},
                     {"tokens", score.tokens},
-                    {"token_logprobs", score.token_logprobs}});
+                    {"token_logprobs", std::move(logprobs)}});
   }
   return list;
+}
+
+Result<Json> TextScoreJson(const engine::ScoreResult& result) {
+  MNW_ASSIGN(Json list, ScoreJson(result));
+  return std::move(list[0]);
 }
 
 Status StartScore(lua_State* L, State& state, State::CallId id) {
   MNW_ASSIGN(ModelApi * model, ReadModel(L, "score"));
   engine::ContinuationsRequest request;
   MNW_ASSIGN(request.prompt, EncodePrompt(L, 2, *model, "score"));
-  MNW_ASSIGN(const std::vector<std::string> texts, ReadStrings(L, 3, "score: continuations"));
+  const bool whole = lua_isnoneornil(L, 3);
+  std::vector<std::string> texts;
+  if (!whole) {
+    MNW_ASSIGN(texts, ReadStrings(L, 3, "score: continuations"));
+    if (texts.empty()) return Error(Code::kInvalid, "score: the list of continuations is empty");
+  }
   for (const std::string& text : texts) {
     MNW_ASSIGN(request.continuations.emplace_back(), model->EncodeContinuation(text));
   }
@@ -350,11 +286,17 @@ Status StartScore(lua_State* L, State& state, State::CallId id) {
   for (const auto& tokens : request.continuations) n_tokens += tokens.size();
   MNW_TRY(state.ReserveTokens(n_tokens));
   request.priority = state.priority();
-  request.on_done = state.Receiver<engine::ScoreResult>(
-      id, [](State& state, State::CallId id, engine::ScoreResult result) {
-        state.CountUsage(id, result.usage);
-        state.Complete(id, ScoreJson(result));
-      });
+  using Scored = engine::ScoreResult;
+  request.on_done = whole
+                        ? state.Receiver<Scored>(id,
+                                                 [](State& state, State::CallId id, Scored r) {
+                                                   state.CountUsage(id, r.usage);
+                                                   state.Complete(id, TextScoreJson(r));
+                                                 })
+                        : state.Receiver<Scored>(id, [](State& state, State::CallId id, Scored r) {
+                            state.CountUsage(id, r.usage);
+                            state.Complete(id, ScoreJson(r));
+                          });
   MNW_ASSIGN(const engine::RequestId submitted, model->Score(std::move(request)));
   state.Submitted(id, *model, submitted);
   return {};
@@ -391,28 +333,19 @@ int Ask(lua_State* L) {
   return CallModel(L, "ask", StartAsk);
 }
 
-//---Gives the probability of each label as the whole answer to a question about a document. Waits.
-//---@param document string|minnow.Document
-//---@param question string
-//---@param labels string[]  -- at least two, all different, none empty
-//---@param options? minnow.ClassifyOptions
-//---@return minnow.Classification
-//---function Model:classify(document, question, labels, options)
-int Classify(lua_State* L) {
-  TextOfDocument(L);
-  return CallModel(L, "classify", StartClassify);
-}
-
 //---@class minnow.ScoredContinuation
 //---@field logprob number  -- of the whole continuation: the sum
 //---@field tokens integer[]
 //---@field token_logprobs number[]  -- natural logarithms, each after all that stands before it
 
 //---How probable each of a few continuations of a prompt is. All of them take one pass over the
-//---prompt. Waits.
+//---prompt. Waits. Without continuations it is the prompt itself that is scored, and one score that
+//---comes back: its first token has no log-probability (minnow.null), and behind the others stands
+//---the token that is likeliest to follow, which the sum leaves out.
 //---@param prompt string|minnow.Message[]  -- a text as it stands, or a conversation
 //---@param continuations string[]  -- at least one, none empty; each tokenized by itself
 //---@return minnow.ScoredContinuation[]
+//---@overload fun(self: minnow.Model, prompt: string|minnow.Message[]): minnow.ScoredContinuation
 //---function Model:score(prompt, continuations)
 int Score(lua_State* L) { return CallModel(L, "score", StartScore); }
 
@@ -428,7 +361,7 @@ int Embed(lua_State* L) {
   return CallModel(L, "embed", StartEmbed);
 }
 
-// chunks(model, document, question, answer | labels) -> the document's parts, and an Overflow; or
+// chunks(model, document, question, answer) -> the document's parts, and an Overflow; or
 // nothing, if it fits: for minnow.lua. Without a question, of a text that stands by itself.
 Status ReadChunks(lua_State* L, Json& out) {
   MNW_ASSIGN(ModelApi * model, ReadModel(L, "ask"));
@@ -438,13 +371,7 @@ Status ReadChunks(lua_State* L, Json& out) {
   if (!alone) {
     MNW_ASSIGN(question, ReadString(L, 3, "the question"));
   }
-  uint32_t answer = 0;
-  if (lua_istable(L, 4)) {
-    MNW_ASSIGN(const std::vector<std::string> labels, ReadStrings(L, 4, "classify: labels"));
-    MNW_ASSIGN(answer, LongestLabel(*model, labels));
-  } else {
-    answer = static_cast<uint32_t>(lua_tointeger(L, 4));
-  }
+  const auto answer = static_cast<uint32_t>(lua_tointeger(L, 4));
   MNW_ASSIGN(const uint32_t longest, model->Longest());
   const auto encode = [&](std::string_view part) {
     return alone ? model->EncodeText(part) : EncodeQuestion(*model, part, question);
@@ -652,9 +579,9 @@ Status SubmitGenerate(State& state, State::CallId id, ModelApi& model,
 }
 
 void OpenCalls(lua_State* L) {
-  constexpr luaL_Reg kMethods[] = {{"generate", Generate}, {"chat", Chat},   {"ask", Ask},
-                                   {"classify", Classify}, {"score", Score}, {"embed", Embed},
-                                   {"tokenize", Tokenize}, {"count", Count}, {nullptr, nullptr}};
+  constexpr luaL_Reg kMethods[] = {
+      {"generate", Generate}, {"chat", Chat},         {"ask", Ask},     {"score", Score},
+      {"embed", Embed},       {"tokenize", Tokenize}, {"count", Count}, {nullptr, nullptr}};
   luaL_setfuncs(L, kMethods, 0);
 }
 

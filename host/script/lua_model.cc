@@ -198,6 +198,7 @@ void OpenModel(lua_State* L) {
   lua_newtable(L);
   OpenCalls(L);
   OpenExtract(L);
+  OpenClassify(L);
   OpenStream(L);
   lua_pushcfunction(L, Adapter);
   lua_setfield(L, -2, "adapter");

@@ -57,6 +57,7 @@ Result<FittedPrompt> FitQuestion(const ModelApi& model, std::string_view documen
 
 // Add the methods to the table on top of the stack.
 void OpenCalls(lua_State* L);
+void OpenClassify(lua_State* L);
 void OpenExtract(lua_State* L);
 void OpenStream(lua_State* L);
 // Adds to the table of the native functions.

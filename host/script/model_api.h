@@ -41,7 +41,8 @@ class ModelApi {
 
   // As of engine::Engine: a refusal means that no callback will come.
   virtual Result<engine::RequestId> Generate(engine::GenerateRequest request) = 0;
-  virtual Result<engine::RequestId> Classify(engine::ClassifyRequest request) = 0;
+  virtual Result<engine::RequestId> Classify(
+      engine::ClassifyRequest request) = 0;  // asks something
   virtual Result<engine::RequestId> Score(engine::ContinuationsRequest request) = 0;
   virtual Result<engine::RequestId> Extract(engine::ExtractRequest request) = 0;
   virtual Result<engine::RequestId> Embed(engine::EmbedRequest request) = 0;

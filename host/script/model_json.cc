@@ -52,10 +52,16 @@ void Fields(F& f, R& r) {
   f("deadline", r.deadline);
 }
 
-template <class F, Is<engine::ClassifyRequest> R>
+template <class F, Is<engine::LabelQuestion> R>
 void Fields(F& f, R& r) {
   f("prompt", r.prompt);
   f("labels", r.labels);
+  f("prior_prompt", r.prior_prompt);
+}
+
+template <class F, Is<engine::ClassifyRequest> R>
+void Fields(F& f, R& r) {
+  f("questions", r.questions);
   f("priority", r.priority);
   f("deadline", r.deadline);
 }
@@ -116,14 +122,14 @@ template <class F, Is<engine::LabelScore> R>
 void Fields(F& f, R& r) {
   f("label", r.label);
   f("logprob", r.logprob);
-  f("probability", r.probability);
+  f("n_tokens", r.n_tokens);
+  f("prior_logprob", r.prior_logprob);
 }
 
 template <class F, Is<engine::ClassifyResult> R>
 void Fields(F& f, R& r) {
   f("status", r.status);
-  f("best", r.best);
-  f("labels", r.labels);
+  f("answers", r.answers);
   f("fingerprint", r.fingerprint);
   f("usage", r.usage);
 }
@@ -537,6 +543,7 @@ Status FromJson(const Json& json, engine::GenerateResult* out) { return Read(jso
 Status FromJson(const Json& json, engine::ExtractResult* out) { return Read(json, out); }
 Status FromJson(const Json& json, EmbedResult* out) { return Read(json, out); }
 Status FromJson(const Json& json, engine::ScoreResult* out) { return Read(json, out); }
+Status FromJson(const Json& json, engine::ClassifyResult* out) { return Read(json, out); }
 Status FromJson(const Json& json, engine::Usage* out) { return Read(json, out); }
 Status FromJson(const Json& json, Budget* out) { return Read(json, out); }
 Status FromJson(const Json& json, std::optional<engine::Priority>* out) {
@@ -548,12 +555,5 @@ Status FromJson(const Json& json, std::vector<engine::TokenId>* out) { return Re
 Status FromJson(const Json& json, std::string* out) { return Read(json, out); }
 Status FromJson(const Json& json, float* out) { return Read(json, out); }
 Status FromJson(const Json& json, uint32_t* out) { return Read(json, out); }
-
-// Scripts get labels[best] without another look.
-Status FromJson(const Json& json, engine::ClassifyResult* out) {
-  MNW_TRY(Read(json, out));
-  if (!out->status.ok() || out->best < out->labels.size()) return {};
-  return Error(Code::kCorrupt, "best: is {} of {} labels", out->best, out->labels.size());
-}
 
 }  // namespace minnow::script

@@ -25,7 +25,8 @@ LocalPipeline::LocalPipeline(Program program, Models& models, Loop& loop,
                    .program = program_,
                    .budget = options.budget,
                    .grants = options.grants,
-                   .priority = options.priority},
+                   .priority = options.priority,
+                   .on_classify = options.on_classify},
       address_(loop.NewAddress()) {}
 
 LocalPipeline::~LocalPipeline() {

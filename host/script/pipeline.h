@@ -41,6 +41,8 @@ struct PipelineOptions {
   Grants grants{};
   engine::Priority priority = engine::Priority::kBatch;
   std::optional<ChildLimits> untrusted{};  // in a process of its own
+  // See Environment; the tag is the RunId. Not of an untrusted one.
+  std::function<void(const Environment::ClassifyEvent&)> on_classify{};
 };
 
 class Pipeline {

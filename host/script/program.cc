@@ -49,7 +49,16 @@ Result<Program> Program::Load(std::unique_ptr<Sources> sources) {
   MNW_ASSIGN(const Sources::Source source, sources->Read(""));
   MNW_ASSIGN(Chunk main, Compile(source.text, source.chunk_name));
   main.sha256 = source.sha256;
-  return Program(std::move(sources), std::move(main));
+  Program program(std::move(sources), std::move(main));
+  MNW_TRY(program.LoadCalibrations());
+  return program;
+}
+
+Status Program::LoadCalibrations() {
+  MNW_ASSIGN(const Sources::Source source, sources_->Read(Sources::kCalibration));
+  MNW_ASSIGN(calibrations_, Calibrations::Parse(source.text, CalibrationPath(path())));
+  calibration_sha256_ = source.sha256;
+  return {};
 }
 
 Result<const Program::Module*> Program::Find(const std::string& name) {
@@ -66,6 +75,7 @@ std::vector<std::pair<std::string, std::string>> Program::modules() const {
   for (const auto& [name, module] : modules_) {
     if (!module.embedded) all.emplace_back(name, module.chunk.sha256);
   }
+  if (!calibration_sha256_.empty()) all.emplace_back(Sources::kCalibration, calibration_sha256_);
   return all;
 }
 

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "script/calibration.h"
 
 namespace minnow::script {
 
@@ -45,10 +46,12 @@ class Sources {
   struct Source {
     std::string text, chunk_name, sha256{};
   };
+  static constexpr const char* kCalibration = "*calibration";  // no module can be called so
   virtual ~Sources() = default;
   virtual const std::string& path() const = 0;  // of the script
-  // Of a module, or of the script itself, whose name is "". Refusals: kInvalid (no name of a
-  // module), kNotFound.
+  // Of a module, or of the script itself, whose name is "", or of what its questions were
+  // calibrated with, kCalibration: "" if they were not. Refusals: kInvalid (no name of a module),
+  // kNotFound.
   virtual Result<Source> Read(const std::string& module) = 0;
   virtual const Files& files() const = 0;
 };
@@ -65,7 +68,9 @@ class Program {
 
   const std::string& path() const { return sources_->path(); }
   const Chunk& main() const { return main_; }
-  // What was required so far of the script's own folder: name and SHA-256 of the source.
+  const Calibrations& calibrations() const { return calibrations_; }
+  // What was required so far of the script's own folder, and its calibration: name and SHA-256 of
+  // the source.
   std::vector<std::pair<std::string, std::string>> modules() const;
 
   using Files = Sources::Files;
@@ -82,11 +87,14 @@ class Program {
  private:
   Program(std::unique_ptr<Sources> sources, Chunk main)
       : sources_(std::move(sources)), main_(std::move(main)) {}
+  Status LoadCalibrations();
   Result<Module> LoadModule(const std::string& name) const;
 
   std::unique_ptr<Sources> sources_;
   Chunk main_;
   std::map<std::string, Module> modules_;
+  Calibrations calibrations_;
+  std::string calibration_sha256_;  // "": there is none
 };
 
 }  // namespace minnow::script

@@ -1,5 +1,6 @@
 #include "script/recorded_models.h"
 
+#include <algorithm>
 #include <atomic>
 #include <filesystem>
 #include <fstream>
@@ -40,6 +41,22 @@ Json Question(const char* call, const Request& request) {
   }
   if constexpr (requires { request.document; }) json["document"] = Sha256Hex(request.document);
   return Json{{call, std::move(json)}};
+}
+
+// Prompts by where they leave the first, which stands in its own line.
+Json ClassifyCall(const engine::ClassifyRequest& request) {
+  Json call = Question("classify", request);
+  const std::vector<engine::TokenId>& first = request.questions[0].prompt;
+  for (Json& question : call["classify"]["questions"]) {
+    for (const char* name : {"prompt", "prior_prompt"}) {
+      const auto tokens = question[name].get<Tokens>();
+      question.erase(name);
+      if (tokens.empty() || tokens == first) continue;
+      const auto same = std::ranges::mismatch(tokens, first).in1 - tokens.begin();
+      question[name] = {{"as_first", same}, {"then", Tokens(tokens.begin() + same, tokens.end())}};
+    }
+  }
+  return call;
 }
 
 // Of a usage, what differs from run to run.
@@ -300,7 +317,7 @@ class RecordedModel : public ModelApi {
   }
 
   Result<engine::RequestId> Classify(engine::ClassifyRequest request) override {
-    const Kept kept{*this, request.prompt, Question("classify", request)};
+    const Kept kept{*this, request.questions[0].prompt, ClassifyCall(request)};
     request.on_done = kept.Around(std::move(request.on_done));
     return kept.Submitted(model_.Classify(std::move(request)));
   }
@@ -460,7 +477,7 @@ class ReplayedModels::Model : public ModelApi {
   }
 
   Result<engine::RequestId> Classify(engine::ClassifyRequest request) override {
-    return Reply<engine::ClassifyResult>(request.prompt, Question("classify", request),
+    return Reply<engine::ClassifyResult>(request.questions[0].prompt, ClassifyCall(request),
                                          request.on_done);
   }
 

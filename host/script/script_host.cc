@@ -65,7 +65,7 @@ std::string KeptSources::main_sha256() const {
 std::vector<std::pair<std::string, std::string>> KeptSources::modules() const {
   std::vector<std::pair<std::string, std::string>> all;
   for (const auto& [name, source] : kept_) {
-    if (!name.empty()) all.emplace_back(name, source.sha256);
+    if (!name.empty() && !source.sha256.empty()) all.emplace_back(name, source.sha256);
   }
   return all;
 }

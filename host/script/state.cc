@@ -79,6 +79,20 @@ std::string Field(lua_State* L, const char* name) {
 
 }  // namespace
 
+// --- Calibrations
+
+Result<const engine::Calibration*> Environment::CalibrationOf(
+    const engine::DocumentQuestion& question, const ModelApi& model) {
+  if (on_classify || program.calibrations().empty()) return nullptr;
+  return program.calibrations().Find(question, [&]() -> Result<std::string> {
+    std::string& known = fingerprints[&model];
+    if (known.empty()) {
+      MNW_ASSIGN(known, model.Fingerprint());
+    }
+    return known;
+  });
+}
+
 // --- Making and unmaking
 
 State::State(Environment& environment, std::string label)
@@ -373,6 +387,12 @@ State::Call* State::Find(CallId id) {
 
 void State::Submitted(CallId id, ModelApi& model, engine::RequestId request) {
   Find(id)->cancel = [&model, request] { model.Cancel(request); };
+}
+
+void State::Submitted(CallId id, ModelApi& model, std::vector<engine::RequestId> requests) {
+  Find(id)->cancel = [&model, requests = std::move(requests)] {
+    for (const engine::RequestId request : requests) model.Cancel(request);
+  };
 }
 
 int State::CallAndWait(lua_State* L, const char* what, StartCall start) {

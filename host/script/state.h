@@ -58,6 +58,21 @@ struct Environment {
   const std::atomic<bool>* interrupted = nullptr;  // true: what runs ends with kCancelled
   OpenModels open_models{};
   std::unique_ptr<HttpClient> http{};  // from the first request on
+
+  // Who wants to know what the labels of each question scored; nothing is calibrated then.
+  struct ClassifyEvent {
+    uint64_t tag;  // of the state
+    const std::string& step;
+    const engine::DocumentQuestion* question;
+    const ModelApi* model;
+    const std::vector<double>* scores;
+  };
+  std::function<void(const ClassifyEvent&)> on_classify{};
+  std::map<const ModelApi*, std::string> fingerprints{};  // of those that calibrated questions ask
+
+  // Null: the question was not calibrated.
+  Result<const engine::Calibration*> CalibrationOf(const engine::DocumentQuestion& question,
+                                                   const ModelApi& model);
 };
 
 class State {
@@ -85,6 +100,7 @@ class State {
   Environment& environment() { return environment_; }
   const std::string& label() const { return label_; }
   void set_tag(uint64_t tag) { tag_ = tag; }  // what Watch calls it
+  uint64_t tag() const { return tag_; }
   const engine::Usage& usage() const { return usage_; }
   engine::Priority priority() const { return priority_; }
   void set_priority(engine::Priority priority) { priority_ = priority; }
@@ -114,6 +130,7 @@ class State {
   CallId NewCall(lua_State* L, const char* what = nullptr);
   Call* Find(CallId id);
   void Submitted(CallId id, ModelApi& model, engine::RequestId request);
+  void Submitted(CallId id, ModelApi& model, std::vector<engine::RequestId> requests);
   // A whole function that waits: `start` reads the arguments and sees to it that the call will be
   // complete, raising nothing; the result is the call's value.
   using StartCall = Status (*)(lua_State* L, State& state, CallId id);

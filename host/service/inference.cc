@@ -45,10 +45,21 @@ Failure Score(ModelTable& models, Metrics& metrics, const CallPtr& call,
   ask.deadline = call->info().deadline;
   ask.adapter = taken.use->adapter();
   const auto work = std::make_shared<Work>(call, taken.use, ask.priority, metrics);
-  ask.on_done = [work](const engine::ScoreResult& result) {
+  const bool whole = ask.continuations.empty();
+  ask.on_done = [work, whole](const engine::ScoreResult& result) {
     if (!result.status.ok()) return work->Finish(result.status, result.usage);
     v1::ScoreResponse response;
+    if (whole) {
+      const engine::ContinuationScore& score = result.continuations[0];
+      for (size_t i = 0; i < score.tokens.size(); ++i) {
+        v1::Token* token = response.add_prompt();
+        token->set_id(score.tokens[i]);
+        if (i > 0) token->set_logprob(score.token_logprobs[i]);
+      }
+      response.set_prompt_logprob(score.logprob);
+    }
     for (const engine::ContinuationScore& score : result.continuations) {
+      if (whole) break;
       v1::ContinuationScore* out = response.add_continuations();
       out->set_logprob(score.logprob);
       out->mutable_tokens()->Add(score.tokens.begin(), score.tokens.end());

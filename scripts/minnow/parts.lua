@@ -1,10 +1,10 @@
 -- Documents that do not fit, in parts that do, each asked about by itself: on_overflow = "chunk" of
--- Model:ask, Model:classify and Model:embed, which are given as they are without it.
+-- Model:ask and Model:embed, which are given as they are without it.
 
 local native = ...
 local minnow = require "minnow"
 local ipairs, pairs, rawget, type = ipairs, pairs, rawget, type
-local concat, sort = table.concat, table.sort
+local concat = table.concat
 local sqrt = math.sqrt
 
 local parts = {}
@@ -41,36 +41,6 @@ function parts.ask(ask, model, document, question, options)
     fingerprint = answers[1].fingerprint,
     overflow = chunks.overflow,
     parts = answers,
-  }
-end
-
--- A part counts by its length.
-function parts.classify(classify, model, document, question, labels)
-  local chunks = native.chunks(model, text_of(document), question, labels)
-  if not chunks then return classify(model, document, question, labels) end
-  local answers = minnow.map(chunks.parts, function(part)
-    return classify(model, part, question, labels)
-  end)
-  local probabilities, ranking, place = {}, {}, {}
-  for i, label in ipairs(labels) do
-    local sum = 0
-    for j, answer in ipairs(answers) do
-      sum = sum + answer.probabilities[label] * #chunks.parts[j] / chunks.overflow.document_bytes
-    end
-    probabilities[label], place[label] = sum, i
-    ranking[i] = { label = label, probability = sum }
-  end
-  sort(ranking, function(a, b)
-    if a.probability ~= b.probability then return a.probability > b.probability end
-    return place[a.label] < place[b.label]
-  end)
-  return {
-    label = ranking[1].label,
-    probability = ranking[1].probability,
-    probabilities = probabilities,
-    ranking = ranking,
-    fingerprint = answers[1].fingerprint,
-    overflow = chunks.overflow,
   }
 end
 

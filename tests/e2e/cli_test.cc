@@ -1,6 +1,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -60,8 +61,8 @@ TEST(Cli, WithoutAVerbIsAUsageError) { LONGS_EQUAL(2, Minnow({}).exit_code); }
 TEST(Cli, HelpAndVersionSucceed) {
   LONGS_EQUAL(0, Minnow({"--version"}).exit_code);
   for (const char* verb :
-       {"run", "batch", "generate", "classify", "extract", "tokenize", "template", "perplexity",
-        "bench", "inspect", "plugins", "repl", "test"}) {
+       {"run", "batch", "generate", "classify", "extract", "score", "calibrate", "tokenize", "template",
+        "perplexity", "bench", "inspect", "plugins", "repl", "test"}) {
     LONGS_EQUAL_TEXT(0, Minnow({verb, "--help"}).exit_code, verb);
   }
 }
@@ -460,6 +461,155 @@ TEST(Demo, ExtractRefusesWhatIsNoSchemaAndTellsWhere) {
   CheckRefused(2, "stdin can be one", Minnow({"extract", "-m", kDemo, "--schema", "-"}, "{}"));
   Write(dir / "s.json", "true");
   CheckRefused(2, "empty", Minnow({"extract", "-m", kDemo, "--schema", dir / "s.json"}, ""));
+}
+
+TEST(Demo, SeveralQuestionsAreAnsweredTogether) {
+  const TempDir dir;
+  const std::string document = ReadAll(kTriage + "/documents/001.txt");
+  const std::string file = dir / "questions.json";
+  Write(file, R"([{"question": "What kind of document is this?", "labels": ["letter", "receipt"]},
+                  {"question": "Is it {label}?", "labels": ["short", "long"], "multi": true},
+                  {"question": "What kind is it?", "labels": ["a", "b", "c"], "top_k": 1,
+                   "abstain": 1, "prior": true, "length": "mean"}])");
+  const json r =
+      ParseLine(Minnow({"classify", "-m", kDemo, "--questions", file, "--json"}, document));
+  LONGS_EQUAL(3, r["answers"].size());
+  const json alone = ParseLine(
+      Minnow({"classify", "-m", kDemo, "--labels", "letter,receipt", "--json"}, document));
+  CHECK(r["answers"][0]["probabilities"] == alone["probabilities"]);
+  STRCMP_EQUAL("receipt", r["answers"][0]["label"].get<std::string>().c_str());
+  LONGS_EQUAL(2, r["answers"][1]["probabilities"].size());
+  LONGS_EQUAL(1, r["answers"][2]["ranking"].size());
+  CHECK(r["answers"][2]["abstained"] == true);
+  CHECK(!r["answers"][2].contains("label"));
+  const auto refused = [&](const char* text, const char* expected) {
+    Write(file, text);
+    CheckRefused(2, expected, Minnow({"classify", "-m", kDemo, "--questions", file}, document));
+  };
+  refused("{", "questions.json");
+  refused("{}", "should be a list");
+  refused("[]", "nothing is asked");
+  refused(R"([{"question": "q"}])", "question 1: has no labels");
+  refused(R"([{"question": "q", "labels": ["a", "b"]}, {"question": 1}])", "question 2");
+  refused(R"([{"question": "q", "labels": ["a", "b"], "topk": 1}])", "'topk'");
+  refused(R"([{"question": "q", "labels": ["a", "b"], "top_k": -1}])", "'top_k'");
+  CheckRefused(2, "--questions FILE", Minnow({"classify", "-m", kDemo}, document));
+}
+
+// A text's log-probability is that of its beginning and of what continues it.
+TEST(Demo, ScoresATextAndAContinuation) {
+  const std::string text = "Dear Sir, thank you for your letter.";
+  const json whole = ParseLine(Minnow({"score", "-m", kDemo, "--json"}, text));
+  const size_t n = whole["usage"]["prompt_tokens"].get<size_t>();
+  LONGS_EQUAL(n + 1, whole["tokens"].size());
+  LONGS_EQUAL(n + 1, whole["token_logprobs"].size());
+  CHECK(whole["token_logprobs"][0].is_null());
+  double sum = 0;
+  for (size_t i = 1; i < n; ++i) sum += whole["token_logprobs"][i].get<double>();
+  DOUBLES_EQUAL(sum, whole["logprob"].get<double>(), 1e-4);
+  const json rest =
+      ParseLine(Minnow({"score", "-m", kDemo, "--prompt", "Dear Sir,", "--json"}, " thank you"));
+  CHECK(rest["token_logprobs"][0].is_number());
+  LONGS_EQUAL(rest["tokens"].size(), rest["token_logprobs"].size());
+  CheckRefused(2, "the text is empty", Minnow({"score", "-m", kDemo}, ""));
+}
+
+// A pipeline with two questions, and the example's documents with their kinds.
+struct CalibrateFixture {
+  TempDir dir;
+  std::string pipeline = dir / "kinds.lua", labelled = dir / "labelled.jsonl",
+              calibration = dir / "kinds.calibration.json";
+
+  CalibrateFixture() {
+    WritePipeline("{ 'receipt', 'invoice', 'letter', 'contract', 'support' }");
+    std::string lines;
+    for (const json& expected : ReadLines(kTriage + "/expected.jsonl")) {
+      const std::string id = expected["id"].get<std::string>();
+      lines += json{{"id", id},
+                    {"text", ReadAll(kTriage + "/documents/" + id)},
+                    {"label", expected["kind"]}}
+                   .dump() +
+               "\n";
+    }
+    Write(labelled, lines);
+  }
+  void WritePipeline(const std::string& labels) const {
+    Write(pipeline,
+          "local minnow = require 'minnow'\nlocal slm = minnow.model '" + std::string(kDemo) +
+              "'\nreturn minnow.pipeline { name = 'kinds', run = function(doc)\n"
+              "  local kind = slm:classify(doc, 'What is it?', " +
+              labels +
+              ")\n"
+              "  local long = slm:classify(doc, 'Is it long?', { 'yes', 'no' })\n"
+              "  return { kind = kind.label, probabilities = kind.probabilities }\nend }\n");
+  }
+  std::vector<json> Batch() const {
+    std::filesystem::remove(dir / "out.jsonl");
+    const CommandResult r = Minnow(
+        {"batch", pipeline, "--input", labelled, "--output", dir / "out.jsonl", "--overwrite"});
+    CHECK(r.exit_code == 0 || r.exit_code == 1);
+    return ReadLines(dir / "out.jsonl");
+  }
+  CommandResult Calibrate(std::vector<std::string> more) const {
+    more.insert(more.begin(), {"calibrate", pipeline, labelled});
+    return Minnow(more);
+  }
+};
+
+TEST(Demo, CalibrateFitsWhatTheNextBatchUses) {
+  const CalibrateFixture f;
+  const std::vector<json> bare = f.Batch();
+  CheckRefused(2, "kinds.lua:4 classify: What is it?", f.Calibrate({}));
+  CheckRefused(2, "no classify call is 'x'", f.Calibrate({"--step", "x"}));
+  const json report = ParseLine(f.Calibrate({"--step", "What is it?", "--json"}));
+  LONGS_EQUAL(24, report["documents"].get<int>());
+  STRCMP_EQUAL(f.calibration.c_str(), report["file"].get<std::string>().c_str());
+  const double t = report["temperature"].get<double>();
+  CHECK(t > 0 && t != 1);
+  CHECK(report["before"]["accuracy"] == report["after"]["accuracy"] || !report["bias"].empty());
+  // The place names it as well, and gives the same bytes.
+  const std::string file = ReadAll(f.calibration);
+  CHECK(report == ParseLine(f.Calibrate({"--step", "kinds.lua:4", "--json"})));
+  CHECK(file == ReadAll(f.calibration));
+  const std::vector<json> calibrated = f.Batch();
+  for (size_t i = 0; i < bare.size(); ++i) {
+    const json &before = bare[i]["result"]["probabilities"],
+               &after = calibrated[i]["result"]["probabilities"];
+    double total = 0, sum = 0;
+    std::map<std::string, double> expected;
+    for (const auto& [label, p] : before.items()) {
+      const double bias = report["bias"].value(label, 0.0);
+      total += expected[label] = std::exp(std::log(p.get<double>()) / t + bias);
+    }
+    for (const auto& [label, p] : after.items()) {
+      sum += p.get<double>();
+      DOUBLES_EQUAL(expected[label] / total, p.get<double>(), 1e-6);
+    }
+    DOUBLES_EQUAL(1, sum, 1e-9);
+  }
+}
+
+TEST(Demo, ACalibrationOfOtherLabelsFailsTheDocumentsAndSaysWhatToDo) {
+  const CalibrateFixture f;
+  LONGS_EQUAL(0, f.Calibrate({"--step", "What is it?"}).exit_code);
+  f.WritePipeline("{ 'receipt', 'letter' }");
+  const std::vector<json> records = f.Batch();
+  LONGS_EQUAL(24, records.size());
+  for (const json& record : records) {
+    CHECK(record.dump().find("run `minnow calibrate` again") != std::string::npos);
+  }
+  CheckRefused(2, "is none of receipt, letter", f.Calibrate({"--step", "What is it?"}));
+}
+
+TEST(Demo, CalibrateRefusesWhatHasNoLabels) {
+  const CalibrateFixture f;
+  Write(f.labelled, "{\"id\": \"seven\", \"text\": \"x\"}\n");
+  CheckRefused(2, "document 'seven' has no label", f.Calibrate({}));
+  Write(f.labelled, "{\"text\": \"x\", \"label\": \"receipt\"}\n");
+  CheckRefused(2, "it takes at least 20", f.Calibrate({"--step", "What is it?"}));
+  Write(f.labelled, "");
+  CheckRefused(2, "called classify for none", f.Calibrate({}));
+  CHECK(!std::filesystem::exists(f.calibration));
 }
 
 TEST(Demo, ControlTokensInADocumentAreText) {

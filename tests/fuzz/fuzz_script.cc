@@ -60,11 +60,16 @@ class EchoModel : public script::ModelApi {
     });
   }
   Result<engine::RequestId> Classify(engine::ClassifyRequest request) override {
-    if (request.labels.empty()) return minnow::Error(minnow::Code::kInvalid, "no labels");
+    for (const engine::LabelQuestion& question : request.questions) {
+      if (question.labels.empty()) return minnow::Error(minnow::Code::kInvalid, "no labels");
+    }
     return Submit(request.prompt, [request](Status status, bool) {
       engine::ClassifyResult result;
       result.status = std::move(status);
-      for (const std::string& label : request.labels) result.labels.push_back({label, -1, 0.5});
+      for (const engine::LabelQuestion& question : request.questions) {
+        auto& labels = result.answers.emplace_back();
+        for (const std::string& label : question.labels) labels.push_back({label, -1, 1});
+      }
       request.on_done(std::move(result));
     });
   }
@@ -74,6 +79,7 @@ class EchoModel : public script::ModelApi {
       result.status = std::move(status);
       for (const auto& tokens : request.continuations)
         result.continuations.push_back({-1, tokens, {}});
+      if (result.continuations.empty()) result.continuations.push_back({0, request.prompt, {}});
       request.on_done(std::move(result));
     });
   }

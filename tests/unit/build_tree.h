@@ -89,6 +89,7 @@ class CpuEngine {
   }
 
   engine::Engine& engine() { return *engine_; }
+  engine::Executor& executor() { return executor_; }
 
  private:
   Result<plugins::Device> Open(const CpuOptions& options) {

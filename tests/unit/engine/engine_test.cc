@@ -210,8 +210,8 @@ TEST(Engine, RefusesWhatItCannotRun) {
   refuse_score(Code::kInvalid, "node 1 of the tree has parent -2", {{-1, 1}, {-2, 1}});
   refuse_score(Code::kInvalid, "token 99", {{-1, 99}});
   std::vector<ScoreRequest::Node> deep;
-  for (int32_t i = 0; i < 129; ++i) deep.push_back({i - 1, 1});
-  refuse_score(Code::kOutOfRange, "a continuation of 129 tokens", deep);
+  for (int32_t i = 0; i < 513; ++i) deep.push_back({i - 1, 1});
+  refuse_score(Code::kOutOfRange, "has 513 tokens and a step has 512", deep);
   CHECK_ERROR(Code::kInvalid, "logits", fake.engine().Logits({{1}, 1, {}, {}}).status());
   fake.CheckAtRest();
 }

@@ -155,6 +155,34 @@ TEST(Score, OneTokenNeedsNoRowOfATree) {
   UNSIGNED_LONGS_EQUAL(1, fake.engine().stats().steps);
 }
 
+TEST(Score, NodesThatNobodyWantsAreComputedAndNotGiven) {
+  FakeEngine fake;
+  // A question "1 2" whose labels are 3 and 4 5, and another, "1 6", whose label is 7.
+  const ScoreRequest request{
+      Prompt(20, 1),
+      {{-1, 1, false}, {0, 2, false}, {1, 3}, {1, 4}, {3, 5}, {0, 6, false}, {5, 7}},
+      Priority::kBatch,
+      {}};
+  const AskedScore asked = Ask(fake.engine(), request);
+  CHECK_OK(asked.Wait().status);
+  for (const size_t i : {0, 1, 5}) CHECK(asked.Wait().logprobs[i] == 0);
+  for (const size_t i : {2, 3, 4, 6}) CHECK(asked.Wait().logprobs[i] < 0);
+  fake.CheckAtRest();
+  UNSIGNED_LONGS_EQUAL(20 + 4, fake.engine().stats().rows);
+  UNSIGNED_LONGS_EQUAL(1, fake.engine().stats().steps);
+}
+
+// Any path may be as long as a step, whatever rows of logits a step has.
+TEST(Score, APathMayHaveMoreLogitsThanAStep) {
+  FakeEngineOptions options;
+  options.instance.max_out = 3;
+  FakeEngine fake(options);
+  ScoreRequest request{Prompt(20, 1), {}, Priority::kBatch, {}};
+  for (int32_t i = 0; i < 40; ++i) request.tree.push_back({i - 1, i % 64});
+  CheckScores(request, Ask(fake.engine(), request));
+  fake.CheckAtRest();
+}
+
 TEST_GROUP(Logits){};
 
 TEST(Logits, ComeInOrderForTheLastTokens) {

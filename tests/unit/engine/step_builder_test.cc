@@ -288,6 +288,27 @@ TEST(StepBuilder, ATreeIsCutIntoWholePaths) {
   CHECK(job.finished());
 }
 
+// A path cannot be cut, so where batch work has fewer rows than that it takes them all the same,
+// one path at a time; else it would wait for ever.
+TEST(StepBuilder, APathThatIsAloneHasItsRowsWhateverTheLimit) {
+  Job& job = Add(MakeScoreJob(
+      {Prompt(10, 1), {{-1, 1}, {0, 2}, {1, 3}, {2, 4}, {-1, 5}, {4, 6}}, Priority::kBatch, {}},
+      0));
+  UNSIGNED_LONGS_EQUAL(10, cache.Extend(&job.pages, 0, 10));
+  job.committed = 10;
+  CHECK_OK(job.OnLogits(9, std::vector<float>(64)));
+  batch_rows = 2;
+  Build();
+  UNSIGNED_LONGS_EQUAL(2, RowsOf(job));  // as far as the path goes
+  for (const auto& row : step.out) CHECK_OK(job.OnTreeLogits(row.node, std::vector<float>(64)));
+  Build();
+  UNSIGNED_LONGS_EQUAL(3, RowsOf(job));  // all of it
+  AddGenerate(5, 4, Priority::kBatch);
+  std::swap(jobs[0], jobs[1]);
+  Build();
+  UNSIGNED_LONGS_EQUAL(0, RowsOf(job));  // not alone
+}
+
 // Two that decode beside a prefill; the second one guesses.
 TEST(StepBuilder, GuessesStandBehindAllOtherRowsAndHangOnTheLastToken) {
   AddGenerate(20, 19);

@@ -136,13 +136,12 @@ TEST(EngineModels, ClassifyAndScoreFindTheirAdaptersToo) {
   const auto classify = [&](ModelApi& model) {
     std::promise<engine::ClassifyResult> promise;
     engine::ClassifyRequest request;
-    request.prompt = {1, 5, 9};
-    request.labels = {"a", "b"};
+    request.questions = {{{1, 5, 9}, {"a", "b"}}};
     request.on_done = [&](engine::ClassifyResult r) { promise.set_value(std::move(r)); };
     CHECK_OK(model.Classify(std::move(request)).status());
     const engine::ClassifyResult result = promise.get_future().get();
     CHECK_OK(result.status);
-    return result.labels.at(0).logprob;
+    return result.answers.at(0).at(0).logprob;
   };
   const auto scored = score(a);
   const auto classified = classify(a);

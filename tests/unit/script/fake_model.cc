@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -37,16 +38,20 @@ engine::GenerateResult AnswerTo(const engine::GenerateRequest& request) {
 
 engine::ClassifyResult AnswerTo(const engine::ClassifyRequest& request) {
   engine::ClassifyResult result;
-  const std::string prompt = TextOf(request.prompt);
-  const size_t n = request.labels.size();
-  result.best = n;
-  for (const std::string& label : request.labels) {
-    const bool is_best = result.best == n && prompt.find(label) != std::string::npos;
-    if (is_best) result.best = result.labels.size();
-    result.labels.push_back({label, -1, is_best ? 0.75 : 0.25 / double(n - 1)});
+  for (const engine::LabelQuestion& question : request.questions) {
+    const std::string prompt = TextOf(question.prompt);
+    const size_t n = question.labels.size();
+    std::vector<engine::LabelScore>& labels = result.answers.emplace_back();
+    bool found = false;
+    for (const std::string& label : question.labels) {
+      const bool is_best = !found && prompt.find(label) != std::string::npos;
+      found |= is_best;
+      const double p = is_best ? 0.75 : 0.25 / double(n - 1);
+      labels.push_back({label, std::log(p), static_cast<uint32_t>(label.size()),
+                        question.prior_prompt.empty() ? 0 : std::log(1.0 / double(n))});
+    }
+    result.usage.prompt_tokens += static_cast<uint32_t>(question.prompt.size());
   }
-  if (result.best == n) result.best = 0;
-  result.usage.prompt_tokens = static_cast<uint32_t>(request.prompt.size());
   return result;
 }
 
@@ -128,6 +133,9 @@ Result<engine::RequestId> FakeModel::Generate(engine::GenerateRequest request) {
 }
 
 Result<engine::RequestId> FakeModel::Classify(engine::ClassifyRequest request) {
+  for (const engine::LabelQuestion& question : request.questions) {
+    if (question.labels.size() < 2) return Error(Code::kInvalid, "at least two labels");
+  }
   return Submit([request = std::move(request)] { request.on_done(AnswerTo(request)); });
 }
 
@@ -141,6 +149,16 @@ Result<engine::RequestId> FakeModel::Score(engine::ContinuationsRequest request)
       score.tokens = tokens;
       for (const TokenId token : tokens) score.token_logprobs.push_back(-float(token));
       for (const float logprob : score.token_logprobs) score.logprob += logprob;
+      result.continuations.push_back(std::move(score));
+    }
+    if (request.continuations.empty()) {
+      engine::ContinuationScore score{0, request.prompt, {std::nanf("")}};
+      for (size_t i = 1; i < score.tokens.size(); ++i) {
+        score.token_logprobs.push_back(-float(score.tokens[i]));
+        score.logprob += score.token_logprobs.back();
+      }
+      score.tokens.push_back(0);
+      score.token_logprobs.push_back(-1);
       result.continuations.push_back(std::move(score));
     }
     request.on_done(std::move(result));

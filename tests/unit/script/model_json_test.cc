@@ -169,13 +169,16 @@ TEST(ModelJson, KeepsTheAbsenceOfADeadline) {
 
 TEST(ModelJson, KeepsAClassifyRequest) {
   engine::ClassifyRequest r;
-  r.prompt = {1, 2};
-  r.labels = {kText, kBytes};
+  r.questions = {{{1, 2}, {kText, kBytes}, {3}}, {{1, 4}, {"a"}}};
   r.priority = engine::Priority::kBatch;
   r.deadline = engine::Deadline(std::chrono::nanoseconds(-5));
   const engine::ClassifyRequest back = Back(r);
-  CHECK(back.prompt == r.prompt);
-  CHECK(back.labels == r.labels);
+  LONGS_EQUAL(2, back.questions.size());
+  for (size_t i = 0; i < 2; ++i) {
+    CHECK(back.questions[i].prompt == r.questions[i].prompt);
+    CHECK(back.questions[i].labels == r.questions[i].labels);
+    CHECK(back.questions[i].prior_prompt == r.questions[i].prior_prompt);
+  }
   CHECK(back.priority == r.priority);
   CHECK(back.deadline == r.deadline);
 }
@@ -284,18 +287,19 @@ TEST(ModelJson, KeepsEveryFinishReason) {
 
 TEST(ModelJson, KeepsAClassifyResult) {
   engine::ClassifyResult r;
-  r.best = 1;
-  r.labels = {{kText, -std::numeric_limits<double>::infinity(), 0}, {kBytes, -0.1, 1.0 / 3}};
+  r.answers = {{{kText, -std::numeric_limits<double>::infinity(), 0}, {kBytes, -0.1, 7, 1.0 / 3}},
+               {}};
   r.usage = SomeUsage();
   const engine::ClassifyResult back = Back(r);
   CHECK_OK(back.status);
-  LONGS_EQUAL(1, back.best);
-  LONGS_EQUAL(2, back.labels.size());
-  CHECK(back.labels[0].label == kText);
-  CHECK(back.labels[1].label == kBytes);
-  CHECK(SameBits(back.labels[0].logprob, r.labels[0].logprob));
-  CHECK(SameBits(back.labels[1].logprob, -0.1));
-  CHECK(SameBits(back.labels[1].probability, 1.0 / 3));
+  LONGS_EQUAL(2, back.answers.size());
+  const auto& labels = back.answers[0];
+  CHECK(labels[0].label == kText);
+  CHECK(labels[1].label == kBytes);
+  CHECK(SameBits(labels[0].logprob, r.answers[0][0].logprob));
+  CHECK(SameBits(labels[1].logprob, -0.1));
+  LONGS_EQUAL(7, labels[1].n_tokens);
+  CHECK(SameBits(labels[1].prior_logprob, 1.0 / 3));
   CheckUsage(back.usage);
 }
 
@@ -373,7 +377,7 @@ TEST(ModelJson, RefusesWhatIsMissingUnknownOrOfAnotherType) {
   RefusesWrongValues(SomeGenerateRequest());
   RefusesWrongValues(SomeGenerateResult());
   engine::ClassifyRequest classify;
-  classify.labels = {"a"};
+  classify.questions = {{{1}, {"a"}, {2}}};
   RefusesWrongValues(classify);
   engine::ContinuationsRequest continuations;
   continuations.continuations = {{3}};
@@ -384,8 +388,7 @@ TEST(ModelJson, RefusesWhatIsMissingUnknownOrOfAnotherType) {
   RefusesWrongValues(engine::ExtractRequest());
   engine::ExtractResult extracted;
   extracted.fields = {{"/a", 1, {{1, 2, 3}}, "x"}};
-  RefusesWrongValues(extracted);
-  RefusesWrongValues(engine::ClassifyResult{{}, 0, {{"a", -1, 1}}, SomeUsage()});
+  RefusesWrongValues(engine::ClassifyResult{{}, {{{"a", -1, 1}}}, SomeUsage()});
   RefusesWrongValues(engine::ScoreResult{{}, {{-1, {1}, {-1}}}, SomeUsage()});
   RefusesWrongValues(EmbedResult{{}, {1}, SomeUsage()});
 }
@@ -399,13 +402,6 @@ TEST(ModelJson, NamesTheFieldThatIsWrong) {
   json["prompt"][2] = 2147483648;
   CHECK_ERROR(Code::kCorrupt, "prompt: [2]: should be an integer from -2147483648 to 2147483647",
               FromJson(json, &out));
-}
-
-TEST(ModelJson, RefusesABestLabelThatIsNotThere) {
-  Json json = ToJson(engine::ClassifyResult{{}, 0, {{"a", -1, 1}}, {}});
-  json["best"] = 1;
-  engine::ClassifyResult out;
-  CHECK_ERROR(Code::kCorrupt, "best: is 1 of 1 labels", FromJson(json, &out));
 }
 
 // No beginning of the text of a message is one.

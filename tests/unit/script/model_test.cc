@@ -36,6 +36,85 @@ TEST(ScriptModel, ClassifiesADocument) {
       "return m:classify('a receipt', 'kind?', { 'letter', 'receipt' })");
 }
 
+TEST(ScriptModel, TellsTheLikeliestLabelsAndAbstains) {
+  CheckJson(R"([[{"label":"receipt","probability":0.75}],true,null,0.75])",
+            "local c = m:classify('a receipt', 'kind?', { 'letter', 'receipt' }, { top_k = 1, "
+            "abstain = 0.8 }) "
+            "return { c.ranking, c.abstained, c.label or minnow.null, c.probabilities.receipt }");
+  CheckJson(
+      R"(["receipt",null])",
+      "local c = m:classify('a receipt', 'kind?', { 'letter', 'receipt' }, { abstain = 0.7 }) "
+      "return { c.label, c.abstained or minnow.null }");
+}
+
+// The fake scores each label as its probability, over its bytes; the prior is 1/n.
+TEST(ScriptModel, CorrectsForLengthAndPrior) {
+  CheckJson("true",
+            "local function p(o) return m:classify('a receipt', '?', { 'no', 'receipt' }, o)"
+            ".probabilities.receipt end "
+            "local a, b = 0.75 ^ (1 / 7), 0.25 ^ (1 / 2) "
+            "return math.abs(p { length = 'mean' } - a / (a + b)) < 1e-12 and "
+            "math.abs(p { prior = true } - 0.75) < 1e-12 and "
+            "math.abs(p { length = 'mean', prior = true } - 1.5 ^ (1 / 7) / (1.5 ^ (1 / 7) + "
+            "0.5 ^ (1 / 2))) < 1e-12");
+}
+
+// The fake says yes to all that has "Yes" in it, else to neither.
+TEST(ScriptModel, WithMultiEachLabelIsAQuestion) {
+  CheckJson(
+      R"([["Yes, a"],0.75,true,null])",
+      "local c = m:classify('d', 'is it {label}?', { 'b', 'Yes, a' }, { multi = true, threshold = "
+      "0.6 }) "
+      "return { c.labels, c.probabilities['Yes, a'], c.probabilities.b < 0.6, c.label or "
+      "minnow.null }");
+  CHECK_ERROR(Code::kInvalid, "classify: with multi each label is a question of its own",
+              f.RunToStatus("m:classify('d', 'is it?', { 'a' }, { multi = true })"));
+}
+
+TEST(ScriptModel, SeveralQuestionsAreOneCall) {
+  CheckJson(
+      R"([2,"x","b",["Yes"],1])",
+      "local all = m:context('x, b'):classify({ "
+      "  { question = 'one', labels = { 'x', 'y' } }, "
+      "  { question = 'two', labels = { 'a', 'b', 'c' }, top_k = 1 }}, { top_k = 2 }) "
+      "local multi = m:classify('d', {{ question = '{label}?', labels = { 'Yes', 'q' }, multi = "
+      "true "
+      "}}) "
+      "return { #all[1].ranking, all[1].label, all[2].label, multi[1].labels, #all[2].ranking }");
+  const auto result = f.Run(
+      "m:classify('d', {{ question = 'q', labels = { 'a', 'b' } }, "
+      "{ question = 'r', labels = { 'a', 'b' } }})");
+  CHECK_OK(result.status);
+  LONGS_EQUAL(1, result.steps.begin()->second.calls);
+}
+
+TEST(ScriptModel, AListOfQuestionsSaysWhichIsWrong) {
+  const auto refused = [&](const char* list) {
+    return f.RunToStatus(std::string("m:classify('d', ") + list + ")");
+  };
+  CHECK_ERROR(Code::kInvalid, "nothing is asked", refused("{}"));
+  CHECK_ERROR(Code::kInvalid, "question 1 should be a table like", refused("{ 'kind?' }"));
+  CHECK_ERROR(Code::kInvalid, "question 2 has no labels",
+              refused("{{ question = 'q', labels = { 'a', 'b' } }, { question = 'q' }}"));
+  CHECK_ERROR(Code::kInvalid, "question 1 has no question", refused("{{ labels = { 'a', 'b' } }}"));
+  CHECK_ERROR(Code::kInvalid, "question 1: unknown option 'label'",
+              refused("{{ question = 'q', label = { 'a', 'b' } }}"));
+  CHECK_ERROR(Code::kInvalid, "unknown option 'labels'",
+              refused("{{ question = 'q', labels = { 'a', 'b' } }}, { labels = { 'a' } }"));
+  CHECK_ERROR(Code::kInvalid, "question 2: length is 'long'",
+              refused("{{ question = 'q', labels = { 'a', 'b' } }, "
+                      "{ question = 'q', labels = { 'a', 'b' }, length = 'long' }}"));
+}
+
+TEST(ScriptModel, ScoresAWholeText) {
+  CheckJson(R"([[97,98,0],true,-98.0,-1.0,-98.0])",
+            "local s = m:score('ab') "
+            "return { s.tokens, s.token_logprobs[1] == minnow.null, s.token_logprobs[2], "
+            "s.token_logprobs[3], s.logprob }");
+  CHECK_ERROR(Code::kInvalid, "the list of continuations is empty",
+              f.RunToStatus("m:score('ab', {})"));
+}
+
 TEST(ScriptModel, EmbedsATextOrADocument) {
   CheckJson("[104.0,105.0]", "return m:embed('hi')");
   CheckJson("4", "return #m:embed(doc)");

@@ -50,10 +50,11 @@ TEST(Pipeline, KnowsTheFilesThatItWasMadeOfAlsoWhenItFails) {
   Program::Files files;
   const auto failed = minnow::script::Pipeline::Load(whole, f.models, *f.loop, f.options, &files);
   CHECK_ERROR(Code::kNotFound, "no module 'missing'", failed.status());
-  LONGS_EQUAL(3, files.size());
+  LONGS_EQUAL(4, files.size());
   for (const auto& [path, sha256] : files) {
     STRCMP_EQUAL(sha256.c_str(), Program::HashOf(path).c_str());
-    CHECK(sha256.empty() == path.ends_with("missing.lua"));
+    CHECK(sha256.empty() ==
+          (path.ends_with("missing.lua") || path.ends_with("whole.calibration.json")));
   }
   CHECK(!minnow::script::Pipeline::Load("/nowhere.lua", f.models, *f.loop, f.options, &files).ok());
   CHECK(files == (Program::Files{{"/nowhere.lua", ""}}));

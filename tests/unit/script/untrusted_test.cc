@@ -522,8 +522,7 @@ TEST(Untrusted, ReadsChangedConversations) {
   engine::GenerateRequest generate;
   generate.prompt = {'a', 'b'};
   engine::ClassifyRequest classify;
-  classify.prompt = {'x'};
-  classify.labels = {"x", "y"};
+  classify.questions = {{{'x'}, {"x", "y"}, {'z'}}};
   engine::ContinuationsRequest score;
   score.prompt = {'x'};
   score.continuations = {{'a'}, {'b', 'c'}};

@@ -147,9 +147,9 @@ TEST(Limits, HoldsTheNumberOfItems) {
   request.set_document("d");
   request.set_question("q");
   request.add_labels("one");
-  CHECK(Has(CheckLimits(request), "labels"));
-  request.add_labels("two");
   CHECK(CheckLimits(request).empty());
+  request.add_questions()->set_question("q");
+  CHECK(Has(CheckLimits(request), "questions[0].labels"));
   for (int i = 0; i < 1000; ++i) request.add_labels("more");
   CHECK(Has(CheckLimits(request), "labels"));
 }

@@ -112,6 +112,71 @@ TEST(Methods, ClassifyGivesProbabilitiesOfTheLabels) {
   STRCMP_EQUAL("labels[3]", FieldOf(refused).c_str());
 }
 
+TEST(Methods, ClassifyAnswersSeveralQuestionsTogether) {
+  f.Start();
+  auto stub = f.Inference();
+  v1::ClassifyRequest request;
+  request.set_model("demo");
+  request.set_document("Receipt\nMilk 1.20\nBread 2.10\nTotal 3.30\nThank you for your visit");
+  v1::LabelQuestion* kind = request.add_questions();
+  kind->set_question("What kind of document is this?");
+  for (const char* label : {"contract", "receipt", "letter"}) kind->add_labels(label);
+  v1::LabelQuestion* about = request.add_questions();
+  about->set_question("Is this about {label}?");
+  about->add_labels("money");
+  about->mutable_options()->set_multi(true);
+  about->mutable_options()->set_threshold(0);
+  request.mutable_options()->set_top_k(2);
+  request.mutable_options()->set_abstain(1);
+  v1::ClassifyResponse response;
+  Context context;
+  CHECK_GRPC_OK(stub->Classify(&context, request, &response));
+  LONGS_EQUAL(2, response.answers_size());
+  LONGS_EQUAL(0, response.labels_size());
+  CHECK(response.answers(0).abstained());
+  STRCMP_EQUAL("", response.answers(0).label().c_str());
+  LONGS_EQUAL(2, response.answers(0).labels_size());
+  STRCMP_EQUAL("receipt", response.answers(0).labels(0).label().c_str());
+  CHECK(response.answers(0).labels(0).logprob() < 0);
+  LONGS_EQUAL(1, response.answers(1).yes_size());
+  CHECK(!response.answers(1).abstained());
+  const auto refused = [&](const char* field) {
+    Context c;
+    const grpc::Status status = stub->Classify(&c, request, &response);
+    CHECK_GRPC(INVALID_ARGUMENT, "INVALID", status);
+    STRCMP_EQUAL(field, FieldOf(status).c_str());
+  };
+  request.mutable_options()->set_abstain(0);
+  about->mutable_options()->set_multi(false);
+  refused("questions[1].labels");
+  about->mutable_options()->set_multi(true);
+  about->set_question("Is this about it?");
+  refused("questions[1].question");
+  request.mutable_questions()->RemoveLast();
+  request.set_question("q");
+  refused("questions");
+  request.clear_questions();
+  request.clear_question();
+  refused("question");
+}
+
+TEST(Methods, ScoreOfATextAloneHasItsTokens) {
+  f.Start();
+  auto stub = f.Inference();
+  v1::ScoreRequest request;
+  request.set_model("demo");
+  request.mutable_prompt()->set_text("Dear Sir, thank you");
+  v1::ScoreResponse response;
+  Context context;
+  CHECK_GRPC_OK(stub->Score(&context, request, &response));
+  LONGS_EQUAL(0, response.continuations_size());
+  LONGS_EQUAL(response.usage().prompt_tokens() + 1, response.prompt_size());
+  CHECK(!response.prompt(0).has_logprob());
+  double sum = 0;
+  for (int i = 1; i + 1 < response.prompt_size(); ++i) sum += response.prompt(i).logprob();
+  DOUBLES_EQUAL(sum, response.prompt_logprob(), 1e-4);
+}
+
 TEST(Methods, AContextIsAskedByItsId) {
   f.Start();
   auto stub = f.Inference();
