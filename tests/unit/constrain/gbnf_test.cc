@@ -249,6 +249,7 @@ y ::= "b" ( root | [^\]] ){0,4} | . |
           if (at < grammar.size()) grammar[at] = c;
       }
     }
+    CHECK(SecondsOf(grammar) < 1);
     Terms terms;
     const auto root = CompileGbnf(terms, grammar);
     if (!root.ok()) {

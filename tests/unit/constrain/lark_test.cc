@@ -293,6 +293,7 @@ Z.1: "a".."f" Y
           if (at < grammar.size()) grammar[at] = c;
       }
     }
+    CHECK(SecondsOf(grammar) < 1);
     Terms terms;
     const auto start = CompileLark(terms, grammar);
     if (!start.ok()) {
