@@ -109,8 +109,13 @@ int CallWrapped(lua_State* L) {
   return StepWrapped(L, coroutine, n);
 }
 
+// Each counts its instructions for itself, and is not looked at before it has run a hundred: without
+// a price of their own, coroutines that begin coroutines would run for ever.
+constexpr uint64_t kCoroutineInstructions = 200;
+
 int Create(lua_State* L) {
   luaL_checktype(L, 1, LUA_TFUNCTION);
+  State::From(L).Charge(L, kCoroutineInstructions);
   lua_State* coroutine = lua_newthread(L);
   lua_pushvalue(L, 1);
   lua_xmove(L, coroutine, 1);

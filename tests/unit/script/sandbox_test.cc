@@ -101,6 +101,22 @@ TEST(Sandbox, StopsAnEndlessLoopInCoroutines) {
   CheckInstructionBudget("while true do coroutine.wrap(function() end)() end");
 }
 
+// Each is done before its own instructions are looked at.
+TEST(Sandbox, StopsATreeOfShortCoroutines) {
+  for (const char* eight_times : {
+           "for _ = 1, 8 do coroutine.wrap(f)(d - 1) end",
+           "for _ = 1, 8 do coroutine.resume(coroutine.create(f), d - 1) end",
+           "for _ = 1, 8 do pcall(coroutine.wrap(f), d - 1) end",
+           "minnow.map({ 1, 2, 3, 4, 5, 6, 7, 8 }, function() f(d - 1) end)",
+           "local function g() f(d - 1) end minnow.all { g, g, g, g, g, g, g, g }",
+           "for _ = 1, 8 do minnow.timeout(1e9, f, d - 1) end",
+       }) {
+    CheckInstructionBudget(
+        fmt::format("local function f(d) if d == 0 then return end {} end f(50)", eight_times)
+            .c_str());
+  }
+}
+
 TEST(Sandbox, StopsAnEndlessLoopThatCloses) {
   CheckInstructionBudget(
       "local x <close> = setmetatable({}, { __close = function() while true do end end }) "
