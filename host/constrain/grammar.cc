@@ -175,6 +175,7 @@ void Grammar::Walk(std::span<const TokenTrie::Node> nodes, Term state, uint32_t 
     const uint32_t cost = terms_->Cost(next);
     if (cost > limit) continue;
     mask->worst = std::max(mask->worst, cost);
+    mask->length = std::max(mask->length, terms_->BeginLength(next));
     Set(&mask->words, node.token);
   }
 }
@@ -290,11 +291,12 @@ void Matcher::AllowAny(const Grammar::Mask& open, MaskWords* mask) {
   Terms& terms = *grammar_->terms_;
   *mask = open.words;
   const uint32_t least = terms.LeastCount(state_);
-  for (size_t w = 0; open.deepest > least && w < mask->size(); ++w) {
+  const uint64_t length = open.length;
+  for (size_t w = 0; open.deepest + length > least && w < mask->size(); ++w) {
     for (uint32_t bits = (*mask)[w]; bits != 0; bits &= bits - 1) {
       const size_t id = w * 32 + static_cast<size_t>(std::countr_zero(bits));
       const std::string_view bytes = trie().Bytes(static_cast<TokenId>(id));
-      if (bytes.size() > least && terms.Derive(state_, bytes) == kNever)
+      if (bytes.size() + length > least && terms.Derive(state_, bytes) == kNever)
         (*mask)[w] &= ~(uint32_t{1} << id % 32);
     }
   }

@@ -46,6 +46,7 @@ class Grammar {
     MaskWords words;  // without the wide tokens, where the state begins with a repetition of them
     uint32_t worst = 0;    // the highest cost of what comes after an allowed token
     uint32_t deepest = 0;  // bytes of the longest beginning of a token that may come
+    uint32_t length = 0;   // bytes that an intersection may need after an allowed token
   };
   static constexpr size_t kMaxBytes = 96 << 20;
 

@@ -737,6 +737,12 @@ bool Terms::Shortest(Term t, std::string* out) {
 
 // Looks for the nearest end, by width. What lies on the way to it is alive; if there is none, all
 // that was seen is dead.
+uint32_t Terms::Length(Term t) {
+  std::string text;
+  if (Shortest(t, &text)) return static_cast<uint32_t>(text.size());
+  return kUnbounded;
+}
+
 bool Terms::IsLive(Term root) {
   if (nodes_[root].live == Live::kNo) return false;
   if (nodes_[root].live == Live::kYes && nodes_[root].cost != kUnbounded) return true;
@@ -750,11 +756,12 @@ bool Terms::IsLive(Term root) {
   };
   std::vector<Seen> seen = {{root, 0}};
   std::unordered_map<Term, uint32_t> index = {{root, 0}};
-  const auto found = [&](uint32_t at, uint32_t cost) {
-    for (;; at = seen[at].parent, cost = AddCost(cost, 1)) {
+  const auto found = [&](uint32_t at, uint32_t cost, uint32_t length) {
+    for (;; at = seen[at].parent, cost = AddCost(cost, 1), length = AddCost(length, 1)) {
       Node& n = nodes_[seen[at].term];
       n.live = Live::kYes;
       n.cost = std::min(n.cost, cost);
+      n.length = std::min(n.length, length);
       if (at == 0) return true;
     }
   };
@@ -770,13 +777,14 @@ bool Terms::IsLive(Term root) {
     }
     const auto last = static_cast<uint32_t>(seen.size() - 1);
     const Term end = seen[last].term;
-    if (nodes_[end].nullable) return found(last, 0);
-    if (!needs_look(end) && NodeCost(end) != kUnbounded) return found(last, NodeCost(end));
+    if (nodes_[end].nullable) return found(last, 0, 0);
+    if (!needs_look(end) && NodeCost(end) != kUnbounded)
+      return found(last, NodeCost(end), Length(end));
     seen.resize(1);
   }
   for (uint32_t at = 0; at < seen.size(); ++at) {
     const Term t = seen[at].term;
-    if (nodes_[t].nullable) return found(at, 0);
+    if (nodes_[t].nullable) return found(at, 0, 0);
     const ByteSet possible = Possible(t);
     for (uint8_t byte : Representatives(t)) {
       if (!possible.Has(byte)) continue;
@@ -785,10 +793,10 @@ bool Terms::IsLive(Term root) {
       if (d == kNever || nodes_[d].live == Live::kNo) continue;
       if (!needs_look(d)) {
         if (NodeCost(d) == kUnbounded) continue;  // an intersection in it has no string
-        return found(at, AddCost(1, NodeCost(d)));
+        return found(at, AddCost(1, NodeCost(d)), AddCost(1, Length(d)));
       }
       if (nodes_[d].live == Live::kYes && nodes_[d].cost != kUnbounded)
-        return found(at, AddCost(1, nodes_[d].cost));
+        return found(at, AddCost(1, nodes_[d].cost), AddCost(1, nodes_[d].length));
       if (!index.try_emplace(d, static_cast<uint32_t>(seen.size())).second) continue;
       seen.push_back({d, at});
       if (seen.size() > limits_.max_explored) {
@@ -1025,6 +1033,14 @@ ByteSet Terms::First(Term t) {
   return set;
 }
 
+// What of a document goes together with any number of digits may be nothing, or be found late: the
+// counts stay.
+bool Terms::OfStates(const Node& n) const {
+  const auto list = List(n);
+  return std::any_of(list.begin(), list.end(),
+                     [&](Term part) { return nodes_[part].kind == Kind::kStates; });
+}
+
 Term Terms::Open(Term t) {
   if (const auto it = opened_.find(t); it != opened_.end()) return it->second;
   const Node n = nodes_[t];
@@ -1042,7 +1058,7 @@ Term Terms::Open(Term t) {
     std::vector<Term> alternatives;
     for (uint32_t i = 0; i < n.b; ++i) alternatives.push_back(Open(lists_[n.a + i]));
     result = Or(alternatives);
-  } else if (n.kind == Kind::kAnd) {
+  } else if (n.kind == Kind::kAnd && !OfStates(n)) {
     std::vector<Term> parts;
     for (uint32_t i = 0; i < n.b; ++i) parts.push_back(Open(lists_[n.a + i]));
     result = Checked(RawAnd(std::move(parts)));
@@ -1051,11 +1067,22 @@ Term Terms::Open(Term t) {
   return result;
 }
 
+uint32_t Terms::BeginLength(Term t) const {
+  while (nodes_[t].kind == Kind::kConcat) t = nodes_[t].a;
+  const Node& n = nodes_[t];
+  if (n.kind == Kind::kAnd) return OfStates(n) ? 0 : n.length;
+  uint32_t most = 0;
+  if (n.kind == Kind::kOr) {
+    for (Term part : List(n)) most = std::max(most, BeginLength(part));
+  }
+  return most;
+}
+
 uint32_t Terms::LeastCount(Term t) const {
   const Node& n = nodes_[t];
   uint32_t least = kUnbounded;
   if (n.kind == Kind::kRepeat) return n.max;
-  if (n.kind == Kind::kOr || n.kind == Kind::kAnd) {
+  if (n.kind == Kind::kOr || (n.kind == Kind::kAnd && !OfStates(n))) {
     for (Term part : List(n)) least = std::min(least, LeastCount(part));
   }
   for (size_t i = 0; i <= kFirstParts && nodes_[t].kind == Kind::kConcat; ++i, t = nodes_[t].b) {

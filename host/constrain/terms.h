@@ -117,9 +117,11 @@ class Terms {
 
   // The same language at the same cost, but that what repetitions in its first parts may have at
   // most is forgotten, so that many states become one. For whoever reads no more bytes than
-  // LeastCount, there is no difference.
+  // LeastCount, there is no difference; but an intersection that was begun may need more to come
+  // to its end, as many bytes as BeginLength of what follows.
   Term Open(Term t);
   uint32_t LeastCount(Term t) const;
+  uint32_t BeginLength(Term t) const;
   // How many characters, each of any kind but quotation marks, backslashes and control characters,
   // may certainly follow: what a repetition at the front of a wide character leaves. 0 if none.
   uint32_t LeadingRepeats(Term t) const;
@@ -166,7 +168,8 @@ class Terms {
     Live live = Live::kYes;
     uint16_t height = 0;
     uint32_t a = 0, b = 0, min = 0, max = 0;
-    uint32_t cost = kUnbounded;  // kUnbounded: not known yet, or none
+    uint32_t cost = kUnbounded;    // kUnbounded: not known yet, or none
+    uint32_t length = kUnbounded;  // of an intersection: bytes of one of its strings
   };
   struct RuleInfo {
     std::string name;
@@ -192,6 +195,8 @@ class Terms {
   Term Checked(Term t);
   bool IsLive(Term root);
   bool Shortest(Term t, std::string* out);
+  uint32_t Length(Term t);             // bytes of some string of it
+  bool OfStates(const Node& n) const;  // an intersection with states of an automaton?
   ByteSet Possible(Term t);
   std::vector<uint8_t> Representatives(Term root) const;
   void CollectSets(Term t, std::vector<ByteSet>* sets, std::vector<uint8_t>* visited) const;

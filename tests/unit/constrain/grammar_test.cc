@@ -5,6 +5,7 @@
 #include <memory>
 #include <random>
 
+#include "constrain/value_patterns.h"
 #include "test_util.h"
 #include "text/tokenizer_files.h"
 
@@ -340,5 +341,50 @@ TEST(Grammar, SpansThatAreFarFromTheirEndAreBegunWithinABudget) {
       CHECK_TRUE(used <= budget);
       CHECK_TRUE(document.find(text.substr(1, text.size() - 2)) != std::string::npos);
     }
+  }
+}
+
+// What is forgotten of the counts in an intersection decides whether there is an end at all: of
+// triples in at most nine bytes, and of four digits among those of a document.
+TEST(Grammar, MasksOfIntersectionsLeadIntoNoDeadEnd) {
+  const std::string document = "12345678901234567890 1111 222222 ";
+  for (const bool copied : {false, true}) {
+    const auto grammar = Make(*tokenizer, [&](Terms& terms) -> Result<Term> {
+      const Term digit = terms.Bytes(ByteSet::Range('0', '9'));
+      if (copied) {
+        MNW_ASSIGN(const auto spans, DocumentSpans::Create(document));
+        const Term four = terms.Repeat(digit, 4, 4);
+        return terms.And(SpanTerm(terms, spans), terms.Concat(four, terms.Literal(" 2")));
+      }
+      const Term triples = terms.Repeat(terms.Repeat(digit, 3, 3), 1, kUnbounded);
+      return terms.Concat(terms.And(terms.Concat(triples, terms.Literal(" ")),
+                                    terms.Repeat(terms.Bytes(~ByteSet()), 0, 9)),
+                          terms.Literal("end"));
+    });
+    std::mt19937 random(23);
+    for (int i = 0; i < 60; ++i) {
+      Matcher matcher(grammar);
+      uint32_t used = 0;
+      Play(matcher, *tokenizer, 200, random, &used);
+    }
+  }
+}
+
+// In digits without end, any number of digits and a slash would be looked for in vain, and for
+// long.
+TEST(Grammar, DatesAreFoundAmongManyDigits) {
+  std::mt19937 random(24);
+  std::string document;
+  while (document.size() < 20'000) document += static_cast<char>('0' + random() % 10);
+  const auto grammar = Make(*tokenizer, [&](Terms& terms) -> Result<Term> {
+    MNW_ASSIGN(const auto spans, DocumentSpans::Create(document));
+    return terms.Concat(terms.And(SpanTerm(terms, spans), DatePattern(terms)), terms.Literal("\n"));
+  });
+  for (int i = 0; i < 5; ++i) {
+    Matcher matcher(grammar);
+    uint32_t used = 0;
+    const std::string text = Play(matcher, *tokenizer, 200, random, &used);
+    CHECK_EQUAL(9u, text.size());
+    CHECK_TRUE(document.find(text.substr(0, 8)) != std::string::npos);
   }
 }
