@@ -32,8 +32,16 @@ local minnow = {
   array = native.array,
   files = native.files,
   http = native.http,
-  schema = require "minnow.schema",
 }
+
+-- Few documents need it, and each has a state of its own, of which thousands wait at a time.
+setmetatable(minnow, {
+  __index = function(_, name)
+    if name ~= "schema" then return nil end
+    minnow.schema = require "minnow.schema"
+    return minnow.schema
+  end,
+})
 
 -- Items are begun in order. After a failure no further one is begun; those that run are waited for,
 -- and the failure of the first item that has one is raised, whichever came first in time.
@@ -116,7 +124,7 @@ local function is_chunked(options)
 end
 
 -- Parts of documents are for minnow/parts.lua, which few need.
-local ask, embed, extract = native.methods.ask, native.methods.embed, native.methods.extract
+local ask, embed = native.methods.ask, native.methods.embed
 
 function native.methods.ask(model, document, question, options)
   if not is_chunked(options) then return ask(model, document, question, options) end
@@ -127,12 +135,6 @@ function native.methods.embed(model, text, options)
   if is_chunked(options) then return require "minnow.parts".embed(embed, model, text, options) end
   local result = embed(model, text, options)
   return result.vector, result.overflow
-end
-
-function native.methods.extract(model, document, schema, options)
-  local extraction = extract(model, document, schema, options)
-  extraction.value = native.decode_ordered(extraction.json)
-  return extraction
 end
 
 -- What stands before the questions is the same for all, so the engine computes it once.

@@ -81,15 +81,6 @@ Result<Json> With(Result<Json> json, Json overflow) {
 
 // --- Methods that wait
 
-// Tokenizing takes some 100 ns a byte, on the loop's thread.
-void ChargeTexts(lua_State* L) {
-  size_t n_bytes = 0;
-  for (int i = 2; i <= lua_gettop(L); ++i) {
-    if (lua_type(L, i) == LUA_TSTRING) n_bytes += lua_rawlen(L, i);
-  }
-  State::From(L).Charge(L, 10 * n_bytes);
-}
-
 //---What of a document (of a prompt, the last user's message, a text) an answer is about, where it was
 //---too long. Bytes are counted from 1, both ends included.
 //---@class minnow.Overflow
@@ -434,6 +425,14 @@ int Count(lua_State* L) {
 
 Json UsageJson(const engine::Usage& usage) {
   return {{"prompt_tokens", usage.prompt_tokens}, {"completion_tokens", usage.completion_tokens}};
+}
+
+void ChargeTexts(lua_State* L) {
+  size_t n_bytes = 0;
+  for (int i = 2; i <= lua_gettop(L); ++i) {
+    if (lua_type(L, i) == LUA_TSTRING) n_bytes += lua_rawlen(L, i);
+  }
+  State::From(L).Charge(L, 10 * n_bytes);
 }
 
 int CallModel(lua_State* L, const char* name, State::StartCall start) {

@@ -72,10 +72,12 @@ struct Extracted {
   Json overflow;
 };
 
+// The answer, and beside it its value, which keeps its order.
 Result<Json> ToJson(Extracted extracted) {
-  MNW_ASSIGN(Json json, ExtractJson(extracted.result));
-  if (!extracted.overflow.is_null()) json["overflow"] = std::move(extracted.overflow);
-  return json;
+  MNW_ASSIGN(Json answer, ExtractJson(extracted.result));
+  MNW_ASSIGN(Json value, ParseJson(extracted.result.json));
+  if (!extracted.overflow.is_null()) answer["overflow"] = std::move(extracted.overflow);
+  return Json{{"answer", std::move(answer)}, {"value", std::move(value)}};
 }
 
 Status StartExtract(lua_State* L, State& state, State::CallId id) {
@@ -124,6 +126,15 @@ Status StartExtract(lua_State* L, State& state, State::CallId id) {
   return {};
 }
 
+int FinishExtract(lua_State* L, int, lua_KContext id) {
+  State& state = State::From(L);
+  if (!state.Try(state.Take(static_cast<State::CallId>(id), state.value()))) return state.Raise(L);
+  PushJson(L, state.value()["answer"]);
+  PushOrderedJson(L, state.value()["value"]);
+  lua_setfield(L, -2, "value");
+  return 1;
+}
+
 //---A record out of a document: JSON that the schema allows and nothing else, whatever the model says.
 //---Waits. Raises invalid, with the place in the schema, for what cannot be enforced, before any
 //---token is made; and when the schema's shortest answer has more than max_tokens.
@@ -134,7 +145,15 @@ Status StartExtract(lua_State* L, State& state, State::CallId id) {
 //---function Model:extract(document, schema, options)
 int Extract(lua_State* L) {
   TextOfDocument(L);
-  return CallModel(L, "extract", StartExtract);
+  ChargeTexts(L);
+  State& state = State::From(L);
+  state.RequireWait(L, "extract");
+  const State::CallId id = state.NewCall(L, "extract");
+  if (!state.Try(StartExtract(L, state, id))) {
+    state.Forget(id);
+    return state.Raise(L);
+  }
+  return state.Wait(L, id, FinishExtract);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 local minnow = require "minnow"
 local api = minnow.json.decode(require "api")
 local slm = minnow.model "minnow-demo"
+assert.is_not_nil(minnow.schema)  -- which is there once it was asked for
 
 local function set(list)
   local names = {}
