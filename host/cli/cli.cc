@@ -35,6 +35,7 @@ int Main(int argc, char** argv) {
   AddEmbed(line);
   AddTokenize(line);
   AddTemplate(line);
+  AddSchema(line);
   AddPerplexity(line);
   AddBench(line);
   AddInspect(line);

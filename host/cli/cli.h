@@ -108,6 +108,7 @@ void AddRun(CommandLine& line);
 void AddScore(CommandLine& line);
 void AddServe(CommandLine& line);
 void AddTemplate(CommandLine& line);
+void AddSchema(CommandLine& line);
 void AddTest(CommandLine& line);
 void AddTokenize(CommandLine& line);
 

@@ -38,6 +38,8 @@ struct JsonSchemaOptions {
   // a string, a number or null. With "x-fuzzy-space": true white space may differ. Without a
   // document they are refused.
   const std::string* document = nullptr;
+  // Of a document nothing is known but that there will be one: any text may be copied from it.
+  bool any_document = false;
 };
 
 struct JsonSchemaNote {

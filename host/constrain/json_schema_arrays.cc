@@ -160,7 +160,7 @@ Term SchemaCompiler::UniqueArrays(const Facts& f, uint64_t min, uint64_t max) {
     if (i < max) {
       for (const Json& value : values[std::min<uint64_t>(i, values.size() - 1)]) {
         std::set<std::string> more = used;
-        if (!more.insert(Text(value)).second) continue;
+        if (!more.insert(Canonical(value)).second) continue;
         const Term parts[] = {i > 0 ? comma_ : kEmpty, Constant(value), self(self, i + 1, more)};
         ways.push_back(terms_.Concat(parts));
         if (too_many) return kNever;

@@ -10,8 +10,8 @@ namespace minnow::constrain {
 
 namespace {
 
-constexpr size_t kMaxLeaves = 4096;    // ways through the alternatives of one schema
-constexpr size_t kMaxSplits = 50'000;  // looked at in all
+constexpr size_t kMaxLeaves = 2000;    // ways through the alternatives of one schema
+constexpr size_t kMaxSplits = 10'000;  // looked at in all
 constexpr size_t kMaxExactlyOne = 64;
 constexpr size_t kMaxUnevaluatedAnyOf = 4;
 constexpr int kMaxChain = 200;  // of allOf, $ref, ... without a value between
@@ -157,7 +157,8 @@ void SchemaCompiler::ApplySource(Facts& f, SchemaId schema, const std::string& k
     return Enforced(schema, key, "a run of white space may be written as one space");
   }
   if (!value.get<bool>()) return;
-  if (!options_.document) return Refuse(schema, key, "there is no document to copy from");
+  if (!options_.document && !options_.any_document)
+    return Refuse(schema, key, "there is no document to copy from");
   f.from_source = true;
   f.types &= kTypeString | kTypeNumber | kTypeNull;
   Enforced(schema, key, "copied from the document");
@@ -181,10 +182,9 @@ void SchemaCompiler::ApplyScalar(Facts& f, SchemaId schema, const std::string& k
       values.push_back(&value);
     }
     if (f.values) {
-      std::erase_if(values, [&](const Json* v) {
-        return std::none_of(f.values->begin(), f.values->end(),
-                            [&](const Json* w) { return SameValue(*v, *w); });
-      });
+      std::unordered_set<std::string> before;
+      for (const Json* v : *f.values) before.insert(Canonical(*v));
+      std::erase_if(values, [&](const Json* v) { return !before.contains(Canonical(*v)); });
     }
     f.values = std::move(values);
     Enforced(schema, key, "these values, as they are written here");
@@ -200,7 +200,9 @@ void SchemaCompiler::ApplyScalar(Facts& f, SchemaId schema, const std::string& k
     if (!ReadNumber(schema, key, value, &number)) return;
     if (number.negative || number.zero()) return Refuse(schema, key, "must be above 0");
     if (!NumberSet::Writable(number)) {
-      return Refuse(schema, key, "has more than nine digits, or more than 15 behind the dot");
+      return Refuse(schema, key,
+                    "has more than four digits, leading and final zeros left out, or more than 15 "
+                    "behind the dot");
     }
     f.numbers.MultipleOf(number);
     Enforced(schema, key, "by the remainder of the digits so far");
@@ -497,12 +499,11 @@ bool SchemaCompiler::ConstantsDiffer(const Conjunction& schemas) const {
     const Json& json = document_.json(id);
     if (!json.is_object()) return false;
     if (const auto one = json.find("const"); one != json.end()) {
-      if (one->is_structured() || !seen.insert(Text(*one)).second) return false;
+      if (!seen.insert(Canonical(*one)).second) return false;
     } else if (const auto list = json.find("enum"); list != json.end() && list->is_array()) {
       std::unordered_set<std::string> own;
       for (const Json& v : *list) {
-        if (v.is_structured()) return false;
-        if (own.insert(Text(v)).second && !seen.insert(Text(v)).second) return false;
+        if (own.insert(Canonical(v)).second && !seen.insert(Canonical(v)).second) return false;
       }
     } else {
       return false;
@@ -542,7 +543,7 @@ bool SchemaCompiler::MayHold(const Conjunction& all) {
 bool SchemaCompiler::MayHold(const Facts& f) {
   if (f.values) {
     return std::any_of(f.values->begin(), f.values->end(),
-                       [&](const Json* v) { return Accepts(f, *v); });
+                       [&](const Json* v) { return Holds(f, *v); });
   }
   if (f.types & (kTypeNull | kTypeFalse | kTypeTrue)) return true;
   if (f.types & kTypeNumber) {

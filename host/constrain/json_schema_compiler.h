@@ -142,6 +142,7 @@ class SchemaCompiler {
                     const Json& value);
   bool ApplyReference(Facts& f, SchemaId schema, int place, const std::string& key,
                       const Json& value);
+  void ApplySource(Facts& f, SchemaId schema, const std::string& key, const Json& value);
   void ApplyScalar(Facts& f, SchemaId schema, const std::string& key, const Json& value);
   void ApplySource(Facts& f, SchemaId schema, const std::string& key, const Json& value);
   void ApplyArray(Facts& f, SchemaId schema, int place, const std::string& key, const Json& value);
@@ -209,6 +210,7 @@ class SchemaCompiler {
   Term Constant(const Json& value);
   std::string Text(const Json& value) const;  // as Constant writes it, unless Space::kFlexible
   bool Accepts(const Facts& f, const Json& value);
+  bool Holds(const Facts& f, const Json& value);  // but for const and enum
   bool Accepts(const Conjunction& all, const Json& value);
   bool AcceptsArray(const Facts& f, const Json& value);
   bool AcceptsObject(const Facts& f, const Json& value);
@@ -247,8 +249,9 @@ class SchemaCompiler {
   size_t depth_ = 0, splits_ = 0;
 };
 
-bool AllowsAll(const Json& schema);            // true, {}
-bool SameValue(const Json& a, const Json& b);  // as JSON Schema has it: 1 is 1.0
+bool AllowsAll(const Json& schema);  // true, {}
+// The same text for values that JSON Schema takes for the same: 1 and 1.0, members in any order.
+std::string Canonical(const Json& value);
 uint8_t TypeOf(const Json& value);
 size_t CodePoints(std::string_view text);
 

@@ -87,7 +87,7 @@ bool SchemaCompiler::NegateScalar(SchemaId schema, const std::string& key, const
   } else if (key == "multipleOf") {
     if (!ReadNumber(schema, key, value, &number)) return false;
     if (number.negative || number.zero() || !NumberSet::Writable(number)) {
-      Refuse(schema, key, "must be above 0, with at most nine digits, 15 of them behind the dot");
+      Refuse(schema, key, "must be above 0, with at most four digits, zeros at its ends left out");
       return false;
     }
     add(kTypeNumber, [number](Facts& f) { f.numbers.NoMultipleOf(number); });
@@ -275,9 +275,9 @@ bool SchemaCompiler::Negate(SchemaId schema, int place, const std::string& key, 
   if (kAsserting.contains(key)) return NegateScalar(schema, key, value, ways);
   if (key == "uniqueItems" && value == Json(false)) return true;
   static const std::set<std::string, std::less<>> kNotNegated = {
-      "uniqueItems",          "oneOf",         "additionalProperties",
-      "patternProperties",    "propertyNames", "unevaluatedItems",
-      "unevaluatedProperties"};
+      "uniqueItems",           "oneOf",         "additionalProperties",
+      "patternProperties",     "propertyNames", "unevaluatedItems",
+      "unevaluatedProperties", "x-from-source"};
   if (kNotNegated.contains(key)) {
     return AllowsAll(value) && key != "uniqueItems" ? true : refuse();
   }

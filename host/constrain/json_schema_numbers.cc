@@ -8,7 +8,8 @@ namespace minnow::constrain {
 namespace {
 
 constexpr int kMaxExponent = 400;
-constexpr uint64_t kMaxDivisor = uint64_t{1} << 32;
+// Whether a multiple can still be reached is found by looking at remainders one by one.
+constexpr uint64_t kMaxDivisor = 10'000;
 
 int CompareWhole(std::string_view a, std::string_view b) {
   if (a.size() != b.size()) return a.size() < b.size() ? -1 : 1;

@@ -159,6 +159,7 @@ Term SchemaCompiler::Strings(const Facts& f) {
 }
 
 Term SchemaCompiler::Spans(const Facts& f, bool raw) {
+  if (options_.any_document) return terms_.Repeat(any_char_, 1, kUnbounded);
   if (!options_.document) return kNever;
   SpanOptions options = {.raw = raw, .whole_words = raw, .fuzzy_space = f.fuzzy_space};
   if (f.length.max) {
@@ -189,7 +190,7 @@ Term SchemaCompiler::Strings(const Conjunction& all) {
     if (f.values) {
       std::vector<std::string> strings;
       for (const Json* value : *f.values) {
-        if (value->is_string() && Accepts(f, *value)) {
+        if (value->is_string() && Holds(f, *value)) {
           strings.push_back(JsonContent(value->get_ref<const std::string&>()));
         }
       }

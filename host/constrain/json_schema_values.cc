@@ -8,19 +8,20 @@
 
 namespace minnow::constrain {
 
-bool SameValue(const Json& a, const Json& b) {
-  if (a.is_number() && b.is_number()) {
-    const auto x = ParseDecimal(a.dump()), y = ParseDecimal(b.dump());
-    return x && y && Compare(*x, *y) == 0;
+std::string Canonical(const Json& value) {
+  if (value.is_number()) {
+    const auto number = ParseDecimal(value.dump());
+    return number ? number->Text() : value.dump();
   }
-  if (a.type() != b.type() || a.size() != b.size()) return false;
-  if (a.is_array()) return std::equal(a.begin(), a.end(), b.begin(), SameValue);
-  if (!a.is_object()) return a == b;
-  for (const auto& [key, value] : a.items()) {
-    const auto other = b.find(key);
-    if (other == b.end() || !SameValue(value, *other)) return false;
+  if (value.is_string()) return JsonQuote(value.get_ref<const std::string&>());
+  if (!value.is_structured()) return value.dump();
+  std::vector<std::string> parts;
+  for (auto it = value.begin(); it != value.end(); ++it) {
+    parts.push_back((value.is_object() ? JsonQuote(it.key()) + ":" : "") + Canonical(*it));
   }
-  return true;
+  if (value.is_object()) std::sort(parts.begin(), parts.end());
+  const bool object = value.is_object();
+  return fmt::format("{}{}{}", object ? '{' : '[', fmt::join(parts, ","), object ? '}' : ']');
 }
 
 uint8_t TypeOf(const Json& value) {
@@ -107,11 +108,12 @@ bool SchemaCompiler::Accepts(const Conjunction& all, const Json& value) {
 }
 
 bool SchemaCompiler::Accepts(const Facts& f, const Json& value) {
+  const auto same = [&, text = Canonical(value)](const Json* v) { return Canonical(*v) == text; };
+  return (!f.values || std::any_of(f.values->begin(), f.values->end(), same)) && Holds(f, value);
+}
+
+bool SchemaCompiler::Holds(const Facts& f, const Json& value) {
   if ((f.types & TypeOf(value)) == 0) return false;
-  if (f.values && std::none_of(f.values->begin(), f.values->end(),
-                               [&](const Json* v) { return SameValue(*v, value); })) {
-    return false;
-  }
   if (value.is_number()) {
     const auto number = ParseDecimal(value.dump());
     return number && f.numbers.Has(*number);
@@ -130,11 +132,10 @@ bool SchemaCompiler::Accepts(const Facts& f, const Json& value) {
 
 bool SchemaCompiler::AcceptsArray(const Facts& f, const Json& value) {
   if (value.size() < f.count.min || value.size() > f.count.max.value_or(value.size())) return false;
+  std::unordered_set<std::string> seen;
   for (size_t i = 0; i < value.size(); ++i) {
     if (!Accepts(ItemSchemas(f, i), value[i])) return false;
-    for (size_t j = 0; f.unique && j < i; ++j) {
-      if (SameValue(value[i], value[j])) return false;
-    }
+    if (f.unique && !seen.insert(Canonical(value[i])).second) return false;
   }
   return std::all_of(f.contains.begin(), f.contains.end(), [&](const Facts::Contains& c) {
     const auto n =
@@ -165,13 +166,13 @@ std::optional<std::vector<Json>> SchemaCompiler::FiniteValues(const Conjunction&
   std::vector<Json> values;
   std::unordered_set<std::string> seen;
   const auto add = [&](Json value) {
-    if (seen.insert(Text(value)).second) values.push_back(std::move(value));
+    if (seen.insert(Canonical(value)).second) values.push_back(std::move(value));
   };
   const Leaves leaves = Flat(all);
   for (const Facts& f : *leaves) {
     if (f.values) {
       for (const Json* value : *f.values) {
-        if (Accepts(f, *value)) add(*value);
+        if (Holds(f, *value)) add(*value);
       }
     } else if (f.types & ~(kTypeNull | kTypeFalse | kTypeTrue)) {
       return std::nullopt;

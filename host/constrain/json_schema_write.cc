@@ -54,7 +54,7 @@ Term SchemaCompiler::Write(const Facts& f, std::vector<std::string>* strings) {
   if (f.values) {
     std::vector<Term> all;
     for (const Json* value : *f.values) {
-      if (!Accepts(f, *value)) continue;
+      if (!Holds(f, *value)) continue;
       if (value->is_string()) {
         strings->push_back(JsonQuote(value->get_ref<const std::string&>()));
         if (all.empty()) all.push_back(kNever);
@@ -77,7 +77,7 @@ Term SchemaCompiler::Write(const Facts& f, std::vector<std::string>* strings) {
   if (f.types & kTypeNumber) {
     const NumberDigits digits = {options_.max_whole_digits, options_.max_fraction_digits};
     Term numbers = f.numbers.Write(terms_, f.types & kTypeInteger, f.types & kTypeFraction, digits);
-    if (f.from_source) numbers = terms_.And(numbers, Spans(f, true));
+    if (f.from_source && !options_.any_document) numbers = terms_.And(numbers, Spans(f, true));
     add(numbers, {"minimum", "exclusiveMinimum", "multipleOf", "maximum", "exclusiveMaximum"},
         "no number is left");
   }

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <random>
 
 #include "base/json.h"
 #include "constrain/json_schema.h"
@@ -189,9 +190,73 @@ std::string Table(const std::map<std::string, Row>& rows) {
                            all.empty, all.instances, all.refused["all"]);
 }
 
+// A document as a model without sense writes it: any byte that may come next, and after a while, or
+// now and then, one that leads to the end.
+std::string RandomDocument(Terms& terms, Term root, std::mt19937& random) {
+  std::string document;
+  Term state = root;
+  for (;;) {
+    const ByteSet first = terms.First(state);
+    if (first.empty() || (terms.Nullable(state) && random() % 4 == 0)) return document;
+    std::vector<uint8_t> bytes;
+    for (unsigned b = 0; b < 256; ++b) {
+      if (first.Has(static_cast<uint8_t>(b))) bytes.push_back(static_cast<uint8_t>(b));
+    }
+    uint8_t byte = bytes[random() % bytes.size()];
+    if (document.size() > 100 || random() % 16 == 0) {
+      byte = *std::ranges::min_element(
+          bytes, {}, [&](uint8_t b) { return terms.Cost(terms.Derive(state, b)); });
+    }
+    document += static_cast<char>(byte);
+    state = terms.Derive(state, byte);
+  }
+}
+
 }  // namespace
 
 TEST_GROUP(JsonSchemaSuite){};
+
+// For tests/golden/json_schema_samples.py, which has another validator look at them.
+TEST(JsonSchemaSuite, SamplesAreWrittenForAnotherValidator) {
+  const char* path = ::getenv("MINNOW_SAMPLES");
+  if (!path || !std::filesystem::exists(kSuite)) return;
+  const char* number = ::getenv("MINNOW_SAMPLES_EACH");
+  const int each = number ? ::atoi(number) : 40;
+  std::ofstream out(path);
+  std::mt19937 random(1);
+  const auto write = [&](const std::string& file, bool formats) {
+    std::ifstream in(file);
+    std::stringstream text;
+    text << in.rdbuf();
+    const Result<Json> groups = ParseJson(text.str());
+    CHECK_OK(groups.status());
+    for (const Json& group : *groups) {
+      Terms terms;
+      JsonSchemaOptions options;
+      options.open_objects = true;
+      options.assert_formats = formats;
+      const Result<Term> root = CompileJsonSchema(terms, group["schema"], options);
+      if (!root.ok()) continue;
+      CHECK_OK(terms.Seal());
+      Json line = {
+          {"group", group["description"]}, {"schema", group["schema"]}, {"formats", formats}};
+      for (int i = 0; i < each; ++i) {
+        line["documents"].push_back(RandomDocument(terms, *root, random));
+      }
+      CHECK_OK(terms.status());
+      out << line.dump() << "\n";
+    }
+  };
+  std::vector<std::string> files;
+  for (const auto& entry : std::filesystem::directory_iterator(kSuite)) {
+    if (entry.path().extension() == ".json") files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  for (const std::string& file : files) write(file, false);
+  for (const char* format : kFormats) {
+    write(fmt::format("{}/optional/format/{}.json", kSuite, format), true);
+  }
+}
 
 TEST(JsonSchemaSuite, EverySchemaIsEnforcedOrRefusedByName) {
   if (!std::filesystem::exists(kSuite)) {

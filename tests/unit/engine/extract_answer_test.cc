@@ -189,7 +189,7 @@ TEST(ExtractAnswer, ThatIsCancelledSaysSo) {
   Answer<ExtractResult> answer;
   ExtractRequest request =
       Request(R"({"type":"array","items":{"type":"integer"},"minItems":400})", 0, 0);
-  request.max_tokens = 900;
+  request.max_tokens = 1200;
   request.on_done = [&](ExtractResult r) { answer.Set(std::move(r)); };
   const auto id = Extract(cpu.engine(), request);
   CHECK_OK(id.status());
