@@ -319,7 +319,7 @@ function Context:ask(question, options) end
 ---@param labels string[]  -- at least two
 ---@param options? minnow.ClassifyOptions
 ---@return minnow.Classification
----@overload fun(self: minnow.Context, questions: minnow.LabelQuestion[], options?: minnow.ClassifyOptions): minnow.Classification[]
+---@overload fun(self, questions: minnow.LabelQuestion[], options?: minnow.ClassifyOptions): minnow.Classification[]
 function Context:classify(question, labels, options) end
 
 ---As Model:extract, about the context's document.

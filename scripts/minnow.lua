@@ -160,7 +160,7 @@ end
 ---@param labels string[]  -- at least two
 ---@param options? minnow.ClassifyOptions
 ---@return minnow.Classification
----@overload fun(self: minnow.Context, questions: minnow.LabelQuestion[], options?: minnow.ClassifyOptions): minnow.Classification[]
+---@overload fun(self, questions: minnow.LabelQuestion[], options?: minnow.ClassifyOptions): minnow.Classification[]
 ---function Context:classify(question, labels, options)
 function Context:classify(question, labels, options)
   return self.model:classify(self.document, question, labels, options)

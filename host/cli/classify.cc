@@ -62,7 +62,9 @@ Status ReadMember(const std::string& name, const Json& value, engine::DocumentQu
 Result<std::vector<engine::DocumentQuestion>> ReadQuestions(const Options& o) {
   if (o.questions.empty()) return std::vector{o.asked};
   MNW_ASSIGN(const std::string text, ReadInput(o.questions));
-  MNW_ASSIGN(const Json list, ParseJson(text));
+  const Result<Json> parsed = ParseJson(text);
+  if (!parsed.ok()) return parsed.status().Annotate(o.questions);
+  const Json& list = *parsed;
   std::vector<engine::DocumentQuestion> questions;
   if (!list.is_array()) return Error(Code::kInvalid, "{}: should be a list", o.questions);
   for (const Json& json : list) {

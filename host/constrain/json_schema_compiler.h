@@ -144,7 +144,6 @@ class SchemaCompiler {
                       const Json& value);
   void ApplySource(Facts& f, SchemaId schema, const std::string& key, const Json& value);
   void ApplyScalar(Facts& f, SchemaId schema, const std::string& key, const Json& value);
-  void ApplySource(Facts& f, SchemaId schema, const std::string& key, const Json& value);
   void ApplyArray(Facts& f, SchemaId schema, int place, const std::string& key, const Json& value);
   void ApplyObject(Facts& f, SchemaId schema, int place, const std::string& key, const Json& value);
   void ApplyCombination(Facts& f, SchemaId schema, int place, const std::string& key,

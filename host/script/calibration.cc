@@ -53,7 +53,7 @@ Result<Calibrations> Calibrations::Parse(std::string_view text, const std::strin
   Status status;
   try {
     auto parsed = ParseJson(text);
-    if (!parsed.ok()) return std::move(parsed).status().Annotate(path);
+    if (!parsed.ok()) return Error(Code::kCorrupt, "{}: {}", path, parsed.status().message());
     const Json& json = *parsed;
     if (json.at("version").get<int>() != 1) {
       return Error(Code::kUnsupported, "{}: is of another version of Minnow; calibrate again",

@@ -240,6 +240,7 @@ Status StartClassify(lua_State* L, State& state, State::CallId id) {
 //---@overload fun(self: minnow.Model, document: string|minnow.Document, questions: minnow.LabelQuestion[], options?: minnow.ClassifyOptions): minnow.Classification[]
 //---function Model:classify(document, question, labels, options)
 int Classify(lua_State* L) {
+  lua_settop(L, 5);
   TextOfDocument(L);
   return CallModel(L, "classify", StartClassify);
 }

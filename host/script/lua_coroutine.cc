@@ -109,8 +109,8 @@ int CallWrapped(lua_State* L) {
   return StepWrapped(L, coroutine, n);
 }
 
-// Each counts its instructions for itself, and is not looked at before it has run a hundred: without
-// a price of their own, coroutines that begin coroutines would run for ever.
+// Each counts its instructions for itself, and is not looked at before it has run a hundred:
+// without a price of their own, coroutines that begin coroutines would run for ever.
 constexpr uint64_t kCoroutineInstructions = 200;
 
 int Create(lua_State* L) {

@@ -144,6 +144,7 @@ int FinishExtract(lua_State* L, int, lua_KContext id) {
 //---@return minnow.Extraction
 //---function Model:extract(document, schema, options)
 int Extract(lua_State* L) {
+  lua_settop(L, 4);
   TextOfDocument(L);
   ChargeTexts(L);
   State& state = State::From(L);

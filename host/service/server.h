@@ -62,7 +62,7 @@ class Server {
   // The port of each address, as chosen where 0 was asked for; 0 for sockets.
   const std::vector<int>& ports() const;
   size_t most_connections() const;  // at one time, about; more are closed as they come
-  uint32_t requests() const;  // kWork calls under way
+  uint32_t requests() const;        // kWork calls under way
   // From now on kWork is refused with UNAVAILABLE; what is under way goes on.
   void StopAdmitting();
   // Cuts what is left and returns when every call has ended.

@@ -61,8 +61,8 @@ TEST(Cli, WithoutAVerbIsAUsageError) { LONGS_EQUAL(2, Minnow({}).exit_code); }
 TEST(Cli, HelpAndVersionSucceed) {
   LONGS_EQUAL(0, Minnow({"--version"}).exit_code);
   for (const char* verb :
-       {"run", "batch", "generate", "classify", "extract", "score", "calibrate", "tokenize", "template",
-        "perplexity", "bench", "inspect", "plugins", "repl", "test"}) {
+       {"run", "batch", "generate", "classify", "extract", "score", "calibrate", "tokenize",
+        "template", "perplexity", "bench", "inspect", "plugins", "repl", "test"}) {
     LONGS_EQUAL_TEXT(0, Minnow({verb, "--help"}).exit_code, verb);
   }
 }
@@ -150,16 +150,15 @@ TEST(Cli, ADraftThatDoesNotFitIsRefused) {
 
 TEST(Cli, WhatToKeepOfATextThatIsTooLongIsSaidAndTold) {
   const std::string text(2000, 'x');
-  const json cut =
-      ParseLine(Minnow({"generate", "-m", kTiny, "-p", text, "-n", "8", "-c", "64",
-                        "--on-overflow", "middle", "--json"}));
+  const json cut = ParseLine(Minnow({"generate", "-m", kTiny, "-p", text, "-n", "8", "-c", "64",
+                                     "--on-overflow", "middle", "--json"}));
   LONGS_EQUAL(2000, cut["overflow"]["document_bytes"].get<int>());
   LONGS_EQUAL(2, cut["overflow"]["kept"].size());
   CHECK(cut["usage"]["prompt_tokens"].get<int>() <= 56);
   CHECK(cut["usage"]["prompt_tokens"].get<int>() >= 50);
-  const json chat = ParseLine(
-      Minnow({"generate", "-m", kDemo, "-p", std::string(9000, 'x'), "-n", "8", "-c", "256",
-              "--chat", "--on-overflow", "head", "--json"}));
+  const json chat =
+      ParseLine(Minnow({"generate", "-m", kDemo, "-p", std::string(9000, 'x'), "-n", "8", "-c",
+                        "256", "--chat", "--on-overflow", "head", "--json"}));
   CHECK(chat["usage"]["prompt_tokens"].get<int>() <= 248);
   LONGS_EQUAL(0, chat["overflow"]["kept"][0][0].get<int>());
   CheckRefused(2, "--on-overflow",
@@ -658,8 +657,7 @@ TEST(Embed, WhatToKeepOfALineThatIsTooLongIsSaidAndTold) {
   std::string text;
   for (int i = 0; i < 400; ++i) text += i % 3 ? "a " : "river ";
   const auto embed = [&](const char* how, const std::string& line) {
-    return ParseLine(
-        Minnow({"embed", "-m", model, "--json", "--on-overflow", how}, line + "\n"));
+    return ParseLine(Minnow({"embed", "-m", model, "--json", "--on-overflow", how}, line + "\n"));
   };
   const json tail = embed("tail", text), chunk = embed("chunk", text);
   LONGS_EQUAL(text.size(), tail["overflow"]["document_bytes"].get<size_t>());

@@ -60,10 +60,11 @@ class EchoModel : public script::ModelApi {
     });
   }
   Result<engine::RequestId> Classify(engine::ClassifyRequest request) override {
+    if (request.questions.empty()) return minnow::Error(minnow::Code::kInvalid, "no questions");
     for (const engine::LabelQuestion& question : request.questions) {
       if (question.labels.empty()) return minnow::Error(minnow::Code::kInvalid, "no labels");
     }
-    return Submit(request.prompt, [request](Status status, bool) {
+    return Submit(request.questions[0].prompt, [request](Status status, bool) {
       engine::ClassifyResult result;
       result.status = std::move(status);
       for (const engine::LabelQuestion& question : request.questions) {

@@ -78,8 +78,8 @@ TEST(Calibration, RefusesAFileThatIsNone) {
 TEST(Calibration, APipelinesCallsAreCalibratedByWhatStandsBesideIt) {
   DOUBLES_EQUAL(0.75, *Probability(*Load()), 1e-12);
   Keep(Fitted());
-  // Scores ln 0.25 and ln 0.75, over 2, and 0.5 for the receipt.
-  const double receipt = std::sqrt(0.75) * std::exp(0.5), letter = std::sqrt(0.25);
+  // Scores 0 and -ln 3, over 2, and 0.5 for the receipt.
+  const double receipt = std::exp(0.5), letter = std::sqrt(1.0 / 3);
   DOUBLES_EQUAL(receipt / (receipt + letter), *Probability(*Load()), 1e-12);
 }
 
@@ -151,8 +151,8 @@ TEST(Calibration, WhoFitsOneSeesTheBareScores) {
     STRCMP_EQUAL("fake", e.model->name().c_str());
   };
   DOUBLES_EQUAL(0.75, *Probability(*Load()), 1e-12);
-  DOUBLES_EQUAL(std::log(0.25), scores.at(0), 1e-12);
-  DOUBLES_EQUAL(std::log(0.75), scores.at(1), 1e-12);
+  DOUBLES_EQUAL(-std::log(3), scores.at(0), 1e-12);
+  DOUBLES_EQUAL(0, scores.at(1), 1e-12);
   LONGS_EQUAL(1, tag);
   CHECK(step.find("test.lua:2 classify") != std::string::npos);
 }

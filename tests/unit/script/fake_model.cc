@@ -46,8 +46,9 @@ engine::ClassifyResult AnswerTo(const engine::ClassifyRequest& request) {
     for (const std::string& label : question.labels) {
       const bool is_best = !found && prompt.find(label) != std::string::npos;
       found |= is_best;
-      const double p = is_best ? 0.75 : 0.25 / double(n - 1);
-      labels.push_back({label, std::log(p), static_cast<uint32_t>(label.size()),
+      // So that of two labels the one that is found has 0.75 to the bit.
+      labels.push_back({label, is_best ? 0 : -std::log(3.0 * double(n - 1)),
+                        static_cast<uint32_t>(label.size()),
                         question.prior_prompt.empty() ? 0 : std::log(1.0 / double(n))});
     }
     result.usage.prompt_tokens += static_cast<uint32_t>(question.prompt.size());
@@ -176,9 +177,10 @@ Result<engine::RequestId> FakeModel::Extract(engine::ExtractRequest request) {
     return Error(Code::kInvalid, "/properties/x: 'not' cannot be enforced");
   return Submit([prompt, request = std::move(request)] {
     engine::ExtractResult result;
-    result.json = nlohmann::ordered_json{
-        {"z", prompt}, {"a", {1, nullptr}}, {"n", nlohmann::ordered_json::object()}}
-                      .dump();
+    result.json =
+        nlohmann::ordered_json{
+            {"z", prompt}, {"a", {1, nullptr}}, {"n", nlohmann::ordered_json::object()}}
+            .dump();
     result.fields = {{"/z", 0.25, {{0, 4, 1}, {7, 11, 3}}, R"({"year":2024})"},
                      {"/a/0", 1, {}, ""},
                      {"/a/1", 0.5, {}, "null"},

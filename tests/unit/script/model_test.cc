@@ -47,16 +47,16 @@ TEST(ScriptModel, TellsTheLikeliestLabelsAndAbstains) {
       "return { c.label, c.abstained or minnow.null }");
 }
 
-// The fake scores each label as its probability, over its bytes; the prior is 1/n.
+// The fake scores the label that it finds 0 and the other -ln 3, over their bytes; the prior is
+// 1/n.
 TEST(ScriptModel, CorrectsForLengthAndPrior) {
   CheckJson("true",
             "local function p(o) return m:classify('a receipt', '?', { 'no', 'receipt' }, o)"
             ".probabilities.receipt end "
-            "local a, b = 0.75 ^ (1 / 7), 0.25 ^ (1 / 2) "
-            "return math.abs(p { length = 'mean' } - a / (a + b)) < 1e-12 and "
+            "local b, c, d = 3 ^ (-1 / 2), 2 ^ (1 / 7), (2 / 3) ^ (1 / 2) "
+            "return math.abs(p { length = 'mean' } - 1 / (1 + b)) < 1e-12 and "
             "math.abs(p { prior = true } - 0.75) < 1e-12 and "
-            "math.abs(p { length = 'mean', prior = true } - 1.5 ^ (1 / 7) / (1.5 ^ (1 / 7) + "
-            "0.5 ^ (1 / 2))) < 1e-12");
+            "math.abs(p { length = 'mean', prior = true } - c / (c + d)) < 1e-12");
 }
 
 // The fake says yes to all that has "Yes" in it, else to neither.
@@ -78,8 +78,7 @@ TEST(ScriptModel, SeveralQuestionsAreOneCall) {
       "  { question = 'one', labels = { 'x', 'y' } }, "
       "  { question = 'two', labels = { 'a', 'b', 'c' }, top_k = 1 }}, { top_k = 2 }) "
       "local multi = m:classify('d', {{ question = '{label}?', labels = { 'Yes', 'q' }, multi = "
-      "true "
-      "}}) "
+      "true, threshold = 0.6 }}) "
       "return { #all[1].ranking, all[1].label, all[2].label, multi[1].labels, #all[2].ranking }");
   const auto result = f.Run(
       "m:classify('d', {{ question = 'q', labels = { 'a', 'b' } }, "

@@ -99,6 +99,7 @@ TEST(Extract, RefusesWhatItCannotEnforceByItsPlace) {
 
 TEST(Extract, AnswersAreWhatTheirOptionsSay) {
   v1::GenerateRequest request = Generation(20);
+  request.mutable_options()->clear_ignore_end();
   request.mutable_options()->set_regex("[0-9]{3}-(abcdefgh|x)");
   const Answer number = Generated(request);
   CHECK_GRPC_OK(number.status);
@@ -121,13 +122,14 @@ TEST(Extract, AConstraintThatIsRefusedIsTheFieldOfItsOption) {
     STRCMP_EQUAL(field, FieldOf(status).c_str());
   };
   v1::GenerateRequest request = Generation(20);
+  request.mutable_options()->clear_ignore_end();
   request.mutable_options()->set_regex("(a");
   check("options.regex", request);
   request.mutable_options()->set_regex("a{30}b{40}");
   check("options.regex", request);  // longer than max_tokens
   request.mutable_options()->set_json_schema("{");
   check("options.json_schema", request);
-  request.mutable_options()->set_gbnf("root ::=");
+  request.mutable_options()->set_gbnf("root ::= (");
   check("options.gbnf", request);
   request.mutable_options()->set_lark("start: (");
   check("options.lark", request);

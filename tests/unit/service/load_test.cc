@@ -59,7 +59,7 @@ TEST(Load, ADeadlineEndsTheWork) {
 }
 
 TEST(Load, ACallWithoutADeadlineGetsTheServers) {
-  f.options.server.default_deadline_seconds = 0.05;
+  f.options.server.default_deadline_seconds = 0.01;
   f.Start();
   auto stub = f.Inference();
   grpc::ClientContext context;

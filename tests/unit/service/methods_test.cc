@@ -356,8 +356,8 @@ TEST(Methods, EmbedGivesAVectorForEachInput) {
   double squares = 0;
   for (const double x : sum) squares += x * x;
   for (size_t i = 0; i < sum.size(); ++i) {
-    DOUBLES_EQUAL(sum[i] / std::sqrt(squares),
-                  whole.embeddings(1).values(static_cast<int>(i)), 1e-6);
+    DOUBLES_EQUAL(sum[i] / std::sqrt(squares), whole.embeddings(1).values(static_cast<int>(i)),
+                  1e-6);
   }
 
   request.mutable_inputs(0)->mutable_tokens()->add_ids(1);
