@@ -391,6 +391,41 @@ TEST(Normalize, WhatPeopleMarkedOnRealReceipts) {
   CHECK(addresses * 100 >= receipts * 75);
 }
 
+// Whatever is copied: a value or a reason, and the value is one of its own kind.
+TEST(Normalize, AnyTextAndWhatBecameOfIt) {
+  std::mt19937 random(9);
+  const std::string letters[] = {"0",  "1",  "2", "03", "2018",   "20",     "12",   "345",
+                                 ".",  ",",  " ", "-",  "/",      ":",      "'",    "(",
+                                 ")",  "+",  "%", "RM", "$",      "EUR",    "mar",  "May",
+                                 "th", "PM", "T", "Z",  "\u00A0", "\u2212", "\xFF", "\n"};
+  size_t values = 0;
+  for (int i = 0; i < 200'000; ++i) {
+    std::string text;
+    for (size_t n = 1 + random() % 7; n > 0; --n) text += letters[random() % std::size(letters)];
+    if (const auto number = NormalizeNumber(text); number.ok()) {
+      ++values;
+      CHECK(nlohmann::json::parse(*number, nullptr, false).is_number());
+      STRCMP_EQUAL_TEXT(number->c_str(), Shown(NormalizeNumber(*number, {'.'})).c_str(),
+                        text.c_str());
+    }
+    if (const auto date = NormalizeDate(text, {DateOrder::kDayFirst}); date.ok()) {
+      ++values;
+      STRCMP_EQUAL_TEXT(date->c_str(), Shown(NormalizeDate(*date)).c_str(), text.c_str());
+    }
+    if (const auto money = NormalizeMoney(text); money.ok()) {
+      ++values;
+      CHECK_EQUAL(3u, money->currency.size());
+      STRCMP_EQUAL_TEXT(money->amount.c_str(), Shown(NormalizeNumber(money->amount, {'.'})).c_str(),
+                        text.c_str());
+    }
+    if (const auto phone = NormalizePhone(text, {"MY"}); phone.ok()) {
+      ++values;
+      STRCMP_EQUAL_TEXT(phone->c_str(), Shown(NormalizePhone(*phone)).c_str(), text.c_str());
+    }
+  }
+  CHECK(values > 10'000);
+}
+
 TEST(Normalize, EveryNumberOfThePatternIsOne) {
   Terms terms;
   const Term pattern = NumberPattern(terms);
