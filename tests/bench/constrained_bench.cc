@@ -35,8 +35,10 @@ class Bench {
       : engine_(engine), o_(o), schema_(std::move(schema)) {}
 
   Status Run() {
-    const Constraint held = {.kind = Constraint::Kind::kRegex, .source = R"([a-zA-Z ,.]{4,}!{9})"};
-    const Constraint record = {.kind = Constraint::Kind::kJsonSchema, .source = schema_};
+    const Constraint held = {
+        .kind = Constraint::Kind::kRegex, .source = R"([a-zA-Z ,.]{4,}!{9})", .document = ""};
+    const Constraint record = {
+        .kind = Constraint::Kind::kJsonSchema, .source = schema_, .document = ""};
     for (uint32_t rows : {1u, o_.batch}) {
       std::vector<double> held_ratio, record_ratio, steps;
       for (uint32_t round = 0; round < o_.rounds + 1; ++round) {

@@ -46,7 +46,8 @@ Status Run(const char* tokenizer_path, const char* file) {
   for (std::string line; std::getline(in, line);) {
     MNW_ASSIGN(const nlohmann::ordered_json record, ParseJson(line));
     MNW_ASSIGN(const constrain::Constraint::Kind kind, constrain::KindOf(record.value("kind", "")));
-    const constrain::Constraint constraint = {.kind = kind, .source = record.value("source", "")};
+    const constrain::Constraint constraint = {
+        .kind = kind, .source = record.value("source", ""), .document = ""};
     const double start = Now(true);
     auto grammar = constrain::Grammar::Create(trie, *tokenizer, [&](constrain::Terms& terms) {
       return constrain::WriteConstraint(terms, constraint);
