@@ -58,7 +58,7 @@ def llguidance_masks(folder, records):
     for schema, text, valid in records:
         start = time.process_time()
         try:
-            grammar = llguidance.LLMatcher.grammar_from_json_schema(json.dumps(schema), {"whitespace_flexible": False})
+            grammar = llguidance.LLMatcher.grammar_from_json_schema(json.dumps(schema), {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "})
         except Exception:
             refused += 1
             continue
