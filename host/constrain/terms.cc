@@ -785,7 +785,7 @@ bool Terms::IsLive(Term root) {
   for (uint32_t at = 0; at < seen.size(); ++at) {
     const Term t = seen[at].term;
     if (nodes_[t].nullable) return found(at, 0, 0);
-    const ByteSet possible = Possible(t);
+    const ByteSet possible = FrontBytes(t, false);
     for (uint8_t byte : Representatives(t)) {
       if (!possible.Has(byte)) continue;
       const Term d = Compute(t, byte, true);
@@ -931,60 +931,9 @@ Term Terms::Compute(Term t, uint8_t byte, bool raw) {
   return status_.ok() ? result : kNever;
 }
 
-// Bytes without which none comes first, by the looks of the parts: quick, where First of an
-// intersection derives each byte.
-ByteSet Terms::Possible(Term t) {
-  ByteSet set;
-  std::vector<Term> work = {t};
-  while (!work.empty()) {
-    const Term u = work.back();
-    const Node n = nodes_[u];
-    work.pop_back();
-    if (Dead(u)) continue;
-    switch (n.kind) {
-      case Kind::kNever:
-      case Kind::kEmpty:
-        break;
-      case Kind::kBytes:
-        set = set | sets_[n.a];
-        break;
-      case Kind::kLiteral:
-        set.Add(static_cast<uint8_t>(pool_[n.a]));
-        break;
-      case Kind::kConcat:
-        work.push_back(n.a);
-        if (nodes_[n.a].nullable) work.push_back(n.b);
-        break;
-      case Kind::kOr:
-        for (Term part : List(n)) work.push_back(part);
-        break;
-      case Kind::kAnd: {
-        ByteSet all = ~ByteSet();
-        for (uint32_t i = 0; i < n.b; ++i) all = all & Possible(lists_[n.a + i]);
-        set = set | all;
-        break;
-      }
-      case Kind::kRepeat:
-        work.push_back(n.a);
-        break;
-      case Kind::kRule:
-        work.push_back(rules_[n.a].body);
-        break;
-      case Kind::kMultiple:
-        set = set | ByteSet::Range('0', '9');
-        set.Add('.');
-        break;
-      case Kind::kNot:
-        return ~ByteSet();
-      case Kind::kStates:
-        set = set | automata_[n.a]->First(n.b);
-        break;
-    }
-  }
-  return set;
-}
-
-ByteSet Terms::First(Term t) {
+// The bytes that may come first; where not `exact`, by the looks of the parts of an intersection,
+// which is quick, and some of them may not.
+ByteSet Terms::FrontBytes(Term t, bool exact) {
   ByteSet set;
   std::vector<Term> work = {t};
   while (!work.empty()) {
@@ -1018,11 +967,18 @@ ByteSet Terms::First(Term t) {
       case Kind::kMultiple:
       case Kind::kAnd:
       case Kind::kNot: {
-        const ByteSet possible = Possible(u);
-        for (unsigned b = 0; b < 256; ++b) {
+        ByteSet possible = ~ByteSet();
+        for (uint32_t i = 0; n.kind == Kind::kAnd && i < n.b; ++i)
+          possible = possible & FrontBytes(lists_[n.a + i], false);
+        if (n.kind == Kind::kMultiple) {
+          possible = ByteSet::Range('0', '9');
+          possible.Add('.');
+        }
+        for (unsigned b = 0; exact && b < 256; ++b) {
           const auto byte = static_cast<uint8_t>(b);
           if (possible.Has(byte) && !set.Has(byte) && Derive(u, byte) != kNever) set.Add(byte);
         }
+        if (!exact) set = set | possible;
         break;
       }
       case Kind::kStates:

@@ -110,7 +110,7 @@ class Terms {
     return row && row[byte] != kUnbounded ? row[byte] : DeriveNew(t, byte);
   }
   Term Derive(Term t, std::string_view bytes);
-  ByteSet First(Term t);  // every byte that may come first
+  ByteSet First(Term t) { return FrontBytes(t, true); }  // every byte that may come first
   // Tokens that suffice to get to the end: an upper bound of the shortest way, and one that some
   // next byte makes smaller unless it is 0.
   uint32_t Cost(Term t) { return nodes_[t].cost != kUnbounded ? nodes_[t].cost : NodeCost(t); }
@@ -197,7 +197,7 @@ class Terms {
   bool Shortest(Term t, std::string* out);
   uint32_t Length(Term t);             // bytes of some string of it
   bool OfStates(const Node& n) const;  // an intersection with states of an automaton?
-  ByteSet Possible(Term t);
+  ByteSet FrontBytes(Term t, bool exact);
   std::vector<uint8_t> Representatives(Term root) const;
   void CollectSets(Term t, std::vector<ByteSet>* sets, std::vector<uint8_t>* visited) const;
   Term DeriveNew(Term t, uint8_t byte);
