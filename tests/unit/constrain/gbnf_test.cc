@@ -2,67 +2,21 @@
 
 #include <CppUTest/TestHarness.h>
 
-#include <ctime>
 #include <random>
 #include <string>
 #include <vector>
 
-#include "test_util.h"
+#include "constrain/grammar_language.h"
 
 using namespace minnow;
 using namespace minnow::constrain;
 
 namespace {
 
-class Language {
- public:
-  explicit Language(const std::string& grammar) {
-    const auto root = CompileGbnf(terms_, grammar);
-    CHECK_OK(root.status());
-    CHECK_OK(terms_.Seal());
-    root_ = *root;
-  }
-  bool Has(const std::string& text) {
-    const Term rest = terms_.Derive(root_, text);
-    CHECK_OK(terms_.status());
-    return terms_.Nullable(rest);
-  }
-  bool HasAll(const std::vector<std::string>& texts) {
-    for (const auto& text : texts) {
-      if (!Has(text)) FAIL(("refused: " + text).c_str());
-    }
-    return true;
-  }
-  bool HasNone(const std::vector<std::string>& texts) {
-    for (const auto& text : texts) {
-      if (Has(text)) FAIL(("accepted: " + text).c_str());
-    }
-    return true;
-  }
+using Language = constrain::GrammarLanguage<CompileGbnf>;
 
- private:
-  Terms terms_;
-  Term root_ = kNever;
-};
-
-Status Refusal(const std::string& grammar) {
-  Terms terms;
-  const auto root = CompileGbnf(terms, grammar);
-  return root.ok() ? terms.Seal() : root.status();
-}
-
-std::string Times(size_t n, const std::string& text) {
-  std::string out;
-  for (size_t i = 0; i < n; ++i) out += text;
-  return out;
-}
-
-// Of this process: others may have the processor meanwhile.
-double SecondsOf(const std::string& grammar) {
-  const std::clock_t start = std::clock();
-  (void)Refusal(grammar);
-  return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
-}
+Status Refusal(const std::string& grammar) { return constrain::Refusal<CompileGbnf>(grammar); }
+double SecondsOf(const std::string& grammar) { return constrain::SecondsOf<CompileGbnf>(grammar); }
 
 }  // namespace
 
