@@ -1,16 +1,11 @@
-// What an answer has to be, as requests say it, and the grammars made of it.
-//
-// Threads: a Constraint is a value; a GrammarCache may be used from many threads at once.
+// What an answer has to be, as requests say it; a value. grammar_cache.h makes grammars of it.
 #pragma once
 
-#include <list>
-#include <map>
-#include <memory>
-#include <mutex>
+#include <compare>
 #include <string>
+#include <string_view>
 
 #include "base/status.h"
-#include "constrain/grammar.h"
 
 namespace minnow::constrain {
 
@@ -25,32 +20,5 @@ struct Constraint {
 };
 const char* KindName(Constraint::Kind kind);  // "json_schema", "regex", "gbnf", "lark", "choice"
 Result<Constraint::Kind> KindOf(std::string_view name);
-
-// Writes it into the terms; the messages of refusals name the place.
-Result<Term> WriteConstraint(Terms& terms, const Constraint& constraint);
-
-// The grammars of one vocabulary, kept for those who ask for the same again, the latest used first,
-// within a limit of memory.
-class GrammarCache {
- public:
-  // The tokenizer must outlive the cache and its grammars.
-  explicit GrammarCache(const text::Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
-
-  // REQUIRES: constraint is one.
-  Result<std::shared_ptr<Grammar>> Get(const Constraint& constraint);
-
- private:
-  static constexpr size_t kMost = 64;
-  static constexpr size_t kMaxBytes = 256 << 20;
-  struct Entry {
-    Constraint constraint;
-    std::shared_ptr<Grammar> grammar;
-  };
-
-  const text::Tokenizer& tokenizer_;
-  std::mutex mutex_;
-  std::shared_ptr<const TokenTrie> trie_;  // made when it is first wanted
-  std::list<Entry> entries_;               // the latest used first
-};
 
 }  // namespace minnow::constrain

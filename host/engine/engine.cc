@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "constrain/grammar_cache.h"
 #include "engine/fingerprint.h"
 
 namespace minnow::engine {
@@ -71,6 +72,10 @@ Result<RequestId> Engine::Generate(GenerateRequest request) {
       MakeGenerateJob(std::move(request), instance_.has_model() ? &model() : nullptr,
                       std::move(grammar)),
       adapter, deadline);
+}
+
+Status Engine::CheckConstraint(const GenerateRequest& request) {
+  return MakeGrammar(request).status();
 }
 
 Result<std::shared_ptr<constrain::Grammar>> Engine::MakeGrammar(const GenerateRequest& request) {

@@ -12,12 +12,16 @@
 #include <memory>
 #include <mutex>
 
-#include "constrain/constraint.h"
 #include "engine/executor.h"
 #include "engine/prefix_state.h"
 #include "engine/priors.h"
 #include "engine/request.h"
 #include "model/instance.h"
+
+namespace minnow::constrain {
+class Grammar;
+class GrammarCache;
+}  // namespace minnow::constrain
 
 namespace minnow::engine {
 
@@ -37,7 +41,7 @@ class Engine {
   // kUnavailable (shutting down). Then on_done is not called.
   Result<RequestId> Generate(GenerateRequest request);
   // Whether Generate takes the request's constraint, with its max_tokens.
-  Status CheckConstraint(const GenerateRequest& request) { return MakeGrammar(request).status(); }
+  Status CheckConstraint(const GenerateRequest& request);
   Result<RequestId> Score(ScoreRequest request);
   Result<RequestId> Logits(LogitsRequest request);
   Result<RequestId> Embed(EmbedRequest request);

@@ -20,6 +20,10 @@
 #include "engine/request.h"
 #include "engine/speculation.h"
 
+namespace minnow::constrain {
+class Grammar;
+}
+
 namespace minnow::engine {
 
 class Job {

@@ -13,7 +13,7 @@
 
 #include "base/json.h"
 #include "bench.h"
-#include "constrain/constraint.h"
+#include "constrain/grammar_cache.h"
 #include "text/tokenizer_files.h"
 
 namespace minnow::bench {

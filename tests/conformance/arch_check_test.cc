@@ -2,15 +2,16 @@
 // own pass, on made-up files and on real ones.
 #include <span>
 
+#include "build_paths.h"
 #include "check.h"
 #include "formats/gguf_writer.h"
 
 namespace minnow::test {
 namespace {
 
-const std::string kFaulty = MINNOW_BINARY_DIR "/tests/plugins/faulty_archs.so";
-const std::string kModels = MINNOW_BINARY_DIR "/plugins/minnow_models.so";
-const std::string kGolden = MINNOW_SOURCE_DIR "/tests/golden/models/";
+const std::string kFaulty = InBuild("tests/plugins/faulty_archs.so");
+const std::string kModels = InBuild("plugins/minnow_models.so");
+const std::string kGolden = InSource("tests/golden/models/");
 
 void CheckFound(const std::string& fault, const std::string& check, const std::string& words) {
   CheckFails(kFaulty, "arch/" + fault + "/" + check, words);
@@ -44,7 +45,8 @@ TEST(ArchCheck, FindsKeysThatAreNotLookedAt) {
 }
 
 TEST(ArchMemoryFaults, FindsGraphsThatDependOnTheAllocator) {
-  // "built again" or "on other memory": which of the two is first to differ is the allocator's choice.
+  // "built again" or "on other memory": which of the two is first to differ is the allocator's
+  // choice.
   CheckFound("other_params", "repeats", ": another graph: '");
 }
 
@@ -95,7 +97,7 @@ TEST(ArchCheck, SaysThatItNeedsARealFileAndUsesIt) {
 
 TEST(ArchCheck, RefusesAFileThatIsForAnotherPlugin) {
   CheckFails(kModels, "load", "is for architecture 'starcoder2', which the plugin has not",
-             {"--model", MINNOW_SOURCE_DIR "/examples/toy_architecture/starcoder2.gguf"});
+             {"--model", InSource("examples/toy_architecture/starcoder2.gguf")});
 }
 
 }  // namespace

@@ -9,11 +9,12 @@
 #include <vector>
 
 #include "../e2e/command.h"
+#include "build_paths.h"
 #include "test_util.h"
 
 namespace minnow::test {
 
-inline const std::string kMinnow = MINNOW_BINARY_DIR "/bin/minnow";
+inline const std::string kMinnow = InBuild("bin/minnow");
 
 struct Checked {
   int exit_code;

@@ -1,13 +1,15 @@
 // `minnow check` from outside: each planted fault is found, in the case that it belongs to; a right
 // backend and the CPU at every level that this machine has pass.
 #include "check.h"
+
+#include "build_paths.h"
 #include "cpu_levels.h"
 
 namespace minnow::test {
 namespace {
 
-const std::string kFaulty = MINNOW_BINARY_DIR "/tests/plugins/faulty_backend.so";
-const std::string kCpu = MINNOW_BINARY_DIR "/plugins/minnow_backend_cpu.so";
+const std::string kFaulty = InBuild("tests/plugins/faulty_backend.so");
+const std::string kCpu = InBuild("plugins/minnow_backend_cpu.so");
 const std::vector<std::string> kFew = {
     "op/add/*",     "op/linear/f32/*", "op/mul/same",    "repeat/add/same",   "repeat/linear/*",
     "host/*/add/*", "host/*/linear/*", "memory/*/add/*", "memory/*/linear/*", "parallel/add/*",
@@ -124,7 +126,7 @@ TEST(Check, SaysWhatItCannotOpen) {
   const CommandResult none = RunCommand({kMinnow, "check", "/no/such/file.so"});
   LONGS_EQUAL(2, none.exit_code);
   STRCMP_CONTAINS("/no/such/file.so", none.err.c_str());
-  const CommandResult bare = RunCommand({kMinnow, "check", MINNOW_SOURCE_DIR "/README.md"});
+  const CommandResult bare = RunCommand({kMinnow, "check", InSource("README.md")});
   LONGS_EQUAL(1, bare.exit_code);
   STRCMP_CONTAINS("manifest", bare.out.c_str());
   LONGS_EQUAL(2, RunCommand({kMinnow, "check", kFaulty, "--case", "no/such"}).exit_code);

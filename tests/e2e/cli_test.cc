@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "build_paths.h"
 #include "command.h"
 #include "test_util.h"
 
@@ -13,12 +14,12 @@ namespace {
 
 using nlohmann::json;
 
-const std::string kMinnow = MINNOW_BINARY_DIR "/bin/minnow";
-const std::string kTiny = MINNOW_SOURCE_DIR "/tests/golden/models/llama.gguf";
-const std::string kAdapter = MINNOW_SOURCE_DIR "/tests/golden/models/llama.lora.gguf";
-const std::string kModels = MINNOW_SOURCE_DIR "/models";
+const std::string kMinnow = InBuild("bin/minnow");
+const std::string kTiny = InSource("tests/golden/models/llama.gguf");
+const std::string kAdapter = InSource("tests/golden/models/llama.lora.gguf");
+const std::string kModels = InSource("models");
 const std::string kDemo = kModels + "/minnow-demo.Q8_0.gguf";
-const std::string kTriage = MINNOW_SOURCE_DIR "/examples/triage";
+const std::string kTriage = InSource("examples/triage");
 
 CommandResult Minnow(std::vector<std::string> arguments, const std::string& input = "") {
   arguments.insert(arguments.begin(), kMinnow);
@@ -121,7 +122,7 @@ TEST(Cli, GenerateObeysWhatLimitsItsAnswer) {
 }
 
 TEST(Cli, ADraftChangesNothingInTheAnswer) {
-  const std::string drafts = MINNOW_SOURCE_DIR "/tests/golden/models/qwen2.gguf";
+  const std::string drafts = InSource("tests/golden/models/qwen2.gguf");
   const std::vector<std::string> base{"generate", "-m", kTiny, "-p",     "abc def", "-n",
                                       "60",       "-t", "1",   "--temp", "2",       "--json"};
   std::vector<std::string> drafted = base;
@@ -144,7 +145,7 @@ TEST(Cli, ADraftThatDoesNotFitIsRefused) {
   CheckRefused(2, "cannot draft for itself", generate(kTiny));
   CheckRefused(2, "no draft model file '/nowhere/x.gguf'", generate("/nowhere/x.gguf"));
   CheckRefused(3, "mamba2.gguf' cannot draft for '",
-               generate(MINNOW_SOURCE_DIR "/tests/golden/models/mamba2.gguf"));
+               generate(InSource("tests/golden/models/mamba2.gguf")));
   CheckRefused(2, "MODEL=DRAFT", Minnow({"run", "--draft", kTiny, "x.lua"}));
 }
 
@@ -183,7 +184,7 @@ TEST(Cli, AnAdapterThatDoesNotFitIsRefusedByName) {
     return Minnow({"generate", "-m", model, "-p", "a", "--lora", lora});
   };
   CheckRefused(3, "llama.gguf': it has no 'general.type'", generate(kTiny, kTiny));
-  const std::string other = MINNOW_SOURCE_DIR "/tests/golden/models/phi3.gguf";
+  const std::string other = InSource("tests/golden/models/phi3.gguf");
   CheckRefused(3, "'general.architecture' is 'llama', must be 'phi3'", generate(other, kAdapter));
   CheckRefused(2, "no adapter file '/nowhere/x.gguf'", generate(kTiny, "/nowhere/x.gguf=2"));
 }
@@ -626,7 +627,7 @@ TEST(Demo, ControlTokensInADocumentAreText) {
 TEST_GROUP(Embed){};
 
 TEST(Embed, GivesALineForALine) {
-  const std::string model = MINNOW_SOURCE_DIR "/tests/golden/models/bert_mean.gguf";
+  const std::string model = InSource("tests/golden/models/bert_mean.gguf");
   const CommandResult r = Minnow({"embed", "-m", model, "--json"}, "the river\n\nThe River\n");
   LONGS_EQUAL_TEXT(0, r.exit_code, r.err.c_str());
   std::istringstream lines(r.out);
@@ -642,7 +643,7 @@ TEST(Embed, GivesALineForALine) {
 }
 
 TEST(Embed, ALineThatIsTooLongFailsAlone) {
-  const std::string model = MINNOW_SOURCE_DIR "/tests/golden/models/bert_mean.gguf";
+  const std::string model = InSource("tests/golden/models/bert_mean.gguf");
   std::string text;
   for (int i = 0; i < 400; ++i) text += "a ";
   const CommandResult r = Minnow({"embed", "-m", model, "--json"}, text + "\nriver\n");
@@ -653,7 +654,7 @@ TEST(Embed, ALineThatIsTooLongFailsAlone) {
 }
 
 TEST(Embed, WhatToKeepOfALineThatIsTooLongIsSaidAndTold) {
-  const std::string model = MINNOW_SOURCE_DIR "/tests/golden/models/bert_mean.gguf";
+  const std::string model = InSource("tests/golden/models/bert_mean.gguf");
   std::string text;
   for (int i = 0; i < 400; ++i) text += i % 3 ? "a " : "river ";
   const auto embed = [&](const char* how, const std::string& line) {
@@ -684,9 +685,9 @@ TEST(Embed, WhatToKeepOfALineThatIsTooLongIsSaidAndTold) {
 
 TEST(Embed, AModelThatGeneratesIsRefused) {
   CheckRefused(3, "has no embedding", Minnow({"embed", "-m", kTiny}, "a\n"));
-  CheckRefused(3, "embeds text",
-               Minnow({"generate", "-m", MINNOW_SOURCE_DIR "/tests/golden/models/bert_mean.gguf",
-                       "-p", "a"}));
+  CheckRefused(
+      3, "embeds text",
+      Minnow({"generate", "-m", InSource("tests/golden/models/bert_mean.gguf"), "-p", "a"}));
 }
 
 TEST_GROUP(Run){};

@@ -1,13 +1,14 @@
 // A folder of plugins of every bad kind: each costs one line, and the host goes on.
 #include <nlohmann/json.hpp>
 
+#include "build_paths.h"
 #include "command.h"
 #include "plugins/plugin_folder.h"
 
 namespace minnow::test {
 namespace {
 
-const std::string kMinnow = MINNOW_BINARY_DIR "/bin/minnow";
+const std::string kMinnow = InBuild("bin/minnow");
 
 struct Case {
   const char* source;   // of tests/unit/plugins/bad
@@ -99,7 +100,7 @@ TEST(Plugins, EachBadOneCostsOneLineAndTheHostGoesOn) {
   CHECK(why.out.find('\x1b') == why.out.npos);
 
   const std::vector<std::string> generate = {
-      kMinnow,  "generate", "-m",       MINNOW_SOURCE_DIR "/tests/golden/models/llama.gguf",
+      kMinnow,  "generate", "-m",       InSource("tests/golden/models/llama.gguf"),
       "-p",     "a b c",    "-n",       "8",
       "--temp", "0",        "--device", "cpu",
       "--json"};

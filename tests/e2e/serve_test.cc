@@ -4,14 +4,15 @@
 
 #include <fstream>
 
+#include "build_paths.h"
 #include "command.h"
 #include "test_util.h"
 
 namespace minnow::test {
 namespace {
 
-const std::string kMinnow = MINNOW_BINARY_DIR "/bin/minnow";
-const std::string kTiny = MINNOW_SOURCE_DIR "/tests/golden/models/llama.gguf";
+const std::string kMinnow = InBuild("bin/minnow");
+const std::string kTiny = InSource("tests/golden/models/llama.gguf");
 
 CommandResult Serve(std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), {kMinnow, "serve"});

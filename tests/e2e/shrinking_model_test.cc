@@ -6,6 +6,7 @@
 
 #include <fstream>
 
+#include "build_paths.h"
 #include "test_util.h"
 
 namespace minnow::test {
@@ -25,8 +26,7 @@ TEST_GROUP(ShrinkingModel){};
 TEST(ShrinkingModel, EndsTheProgramWithOneLineAndCode74) {
   const TempDir dir;
   // Untied embeddings are looked up in the file itself.
-  std::filesystem::copy_file(MINNOW_SOURCE_DIR "/tests/golden/models/mistral.gguf",
-                             dir / "model.gguf");
+  std::filesystem::copy_file(InSource("tests/golden/models/mistral.gguf"), dir / "model.gguf");
   std::ofstream(dir / "p.lua") << kPipeline;
   int in[2], out[2];
   LONGS_EQUAL(0, ::pipe(in));
@@ -37,7 +37,7 @@ TEST(ShrinkingModel, EndsTheProgramWithOneLineAndCode74) {
     ::dup2(out[1], STDOUT_FILENO);
     ::dup2(::open((dir / "err").c_str(), O_CREAT | O_WRONLY, 0600), STDERR_FILENO);
     for (const int fd : {in[0], in[1], out[0], out[1]}) ::close(fd);
-    ::execl(MINNOW_BINARY_DIR "/bin/minnow", "minnow", "-q", "batch", (dir / "p.lua").c_str(),
+    ::execl(InBuild("bin/minnow").c_str(), "minnow", "-q", "batch", (dir / "p.lua").c_str(),
             "--input", "-", "--output", "-", "--jobs", "1", "--model-dir", dir.path().c_str(),
             nullptr);
     ::_exit(127);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "build_paths.h"
 #include "engine/engine.h"
 #include "fake_backend/far_backend.h"
 #include "model/instance.h"
@@ -19,8 +20,8 @@ namespace minnow::test {
 inline plugins::Registry& BuildTreePlugins() {
   static plugins::Registry registry = [] {
     plugins::RegistryOptions options;
-    options.directories = {MINNOW_BINARY_DIR "/plugins"};
-    options.loader.probe.program = MINNOW_PROBE;
+    options.directories = {InBuild("plugins")};
+    options.loader.probe.program = ProbePath();
     options.loader.probe.limit_ms = 60000;  // sanitizers and busy machines take their time
     return plugins::Registry::Scan(options);
   }();
@@ -28,7 +29,7 @@ inline plugins::Registry& BuildTreePlugins() {
 }
 
 inline std::string GoldenPath(const std::string& name) {
-  return std::string(MINNOW_SOURCE_DIR "/tests/golden/models/") + name;
+  return InSource("tests/golden/models/") + name;
 }
 
 // n_ctx 0: what the file says.
@@ -51,10 +52,9 @@ struct CpuOptions {
 inline const mnw_backend& CpuTable() {
   static const plugins::LoadedPlugin loaded = [] {
     plugins::LoaderOptions options;
-    options.probe.program = MINNOW_PROBE;
+    options.probe.program = ProbePath();
     options.probe.limit_ms = 60000;
-    const auto candidate =
-        plugins::Examine(MINNOW_BINARY_DIR "/plugins/minnow_backend_cpu.so", options);
+    const auto candidate = plugins::Examine(InBuild("plugins/minnow_backend_cpu.so"), options);
     CHECK_OK(candidate.status());
     auto library = plugins::OpenLibrary(*candidate);
     CHECK_OK(library.status());

@@ -1,4 +1,5 @@
-// Shared by unit tests: readable checks on Status, temporary folders, and the data that may be absent.
+// Shared by unit tests: readable checks on Status, temporary folders, and the data that may be
+// absent.
 #pragma once
 
 #include <CppUTest/TestHarness.h>
@@ -12,19 +13,20 @@
 #include <string>
 
 #include "base/status.h"
+#include "build_paths.h"
 
-#define CHECK_OK(expr)                                             \
-  do {                                                             \
-    const ::minnow::Status check_ok_ = (expr);                     \
-    if (!check_ok_.ok()) FAIL(check_ok_.message().c_str());        \
+#define CHECK_OK(expr)                                      \
+  do {                                                      \
+    const ::minnow::Status check_ok_ = (expr);              \
+    if (!check_ok_.ok()) FAIL(check_ok_.message().c_str()); \
   } while (0)
 
 // The failure has this code, and its message holds this text (the name of the thing, the remedy).
-#define CHECK_ERROR(expected_code, text, expr)                                              \
-  do {                                                                                      \
-    const ::minnow::Status check_error_ = (expr);                                           \
+#define CHECK_ERROR(expected_code, text, expr)                                                \
+  do {                                                                                        \
+    const ::minnow::Status check_error_ = (expr);                                             \
     STRCMP_EQUAL(::minnow::CodeName(expected_code), ::minnow::CodeName(check_error_.code())); \
-    STRCMP_CONTAINS(text, check_error_.message().c_str());                                  \
+    STRCMP_CONTAINS(text, check_error_.message().c_str());                                    \
   } while (0)
 
 namespace minnow::test {
@@ -51,12 +53,12 @@ inline int64_t ResidentBytes() {
   return resident * ::sysconf(_SC_PAGESIZE);
 }
 
-// A path below the optional test data (MINNOW_DATA, else ../shared/data beside the source tree), or ""
-// after saying that the test is skipped.
+// A path below the optional test data (MINNOW_DATA, else ../shared/data beside the source tree), or
+// "" after saying that the test is skipped.
 inline std::string DataOrSkip(const std::string& relative, const char* test) {
   const char* env = ::getenv("MINNOW_DATA");
   const std::filesystem::path root =
-      env ? env : std::filesystem::path(MINNOW_SOURCE_DIR).parent_path() / "shared" / "data";
+      env ? env : std::filesystem::path(InSource()).parent_path() / "shared" / "data";
   const auto path = root / relative;
   if (std::filesystem::exists(path)) return path.string();
   std::printf("\nskipped %s: no %s (set MINNOW_DATA to the optional test data)\n", test,

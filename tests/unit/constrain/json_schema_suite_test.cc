@@ -12,6 +12,7 @@
 #include <random>
 
 #include "base/json.h"
+#include "build_paths.h"
 #include "constrain/json_schema.h"
 #include "constrain/json_schema_numbers.h"
 #include "constrain/json_text.h"
@@ -24,7 +25,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr char kSuite[] =
     "/usr/share/perl5/auto/share/dist/Test-JSON-Schema-Acceptance/tests/draft2020-12";
-constexpr char kTable[] = MINNOW_SOURCE_DIR "/docs/json_schema_keywords.md";
+const std::string kTable = minnow::test::InSource("docs/json_schema_keywords.md");
 // Those of the formats that are enforced.
 constexpr const char* kFormats[] = {"date", "time", "date-time", "duration", "email",
                                     "uri",  "uuid", "ipv4",      "ipv6",     "hostname"};

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "build_paths.h"
 #include "build_tree.h"
 #include "engine/answer.h"
 #include "engine/random_adapter.h"
@@ -23,6 +24,7 @@ using minnow::test::CpuEngine;
 using minnow::test::CpuOptions;
 using minnow::test::GoldenPath;
 using minnow::test::Hold;
+using minnow::test::InSource;
 using minnow::test::LoadModel;
 using minnow::test::LogitsOf;
 using minnow::test::RandomAdapter;
@@ -72,7 +74,7 @@ TEST_GROUP(ContextFile) {
 };
 
 TEST(ContextFile, ComesBackWithItsBits) {
-  const std::string demo = MINNOW_SOURCE_DIR "/models/minnow-demo.Q8_0.gguf";
+  const std::string demo = InSource("models/minnow-demo.Q8_0.gguf");
   // gemma2 has windows; the heads of the golden models are too small for Q8_0.
   for (const std::string& file : {GoldenPath("llama.gguf"), GoldenPath("gemma2.gguf"), demo}) {
     for (const int32_t type : {MNW_TYPE_F32, MNW_TYPE_F16, MNW_TYPE_Q8_0}) {

@@ -2,6 +2,7 @@
 // neighbours nor on how its sequence was cut into steps, nor on threads or the CPU's level.
 #include <cstring>
 
+#include "build_paths.h"
 #include "build_tree.h"
 #include "cpu_levels.h"
 #include "engine/answer.h"
@@ -26,6 +27,7 @@ using minnow::test::BuildTreePlugins;
 using minnow::test::CpuEngine;
 using minnow::test::CpuOptions;
 using minnow::test::GoldenPath;
+using minnow::test::InSource;
 using minnow::test::kCpuLevels;
 using minnow::test::LoadModel;
 using minnow::test::LogitsOf;
@@ -216,7 +218,7 @@ TEST(LevelB, WindowsAndSoftCaps) { CheckModel(GoldenPath("gemma2.gguf")); }
 TEST(LevelB, RecurrentState) { CheckModel(GoldenPath("mamba2.gguf")); }
 
 TEST(LevelB, DemoModel) {
-  const std::string path = MINNOW_SOURCE_DIR "/models/minnow-demo.Q8_0.gguf";
+  const std::string path = InSource("models/minnow-demo.Q8_0.gguf");
   if (!std::filesystem::exists(path)) {
     std::printf("\nskipped LevelB, DemoModel: no %s\n", path.c_str());
     return;

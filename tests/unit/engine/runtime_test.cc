@@ -7,6 +7,7 @@
 #include <fstream>
 #include <thread>
 
+#include "build_paths.h"
 #include "build_tree.h"
 #include "engine/answer.h"
 
@@ -23,13 +24,14 @@ using minnow::test::Ask;
 using minnow::test::AskedGenerate;
 using minnow::test::AskedHold;
 using minnow::test::GoldenPath;
+using minnow::test::InBuild;
 using minnow::test::TempDir;
 using minnow::test::TokensOf;
 
 namespace {
 
 std::unique_ptr<Runtime> MakeRuntime(RuntimeOptions options = {}) {
-  options.plugin_dirs = {MINNOW_BINARY_DIR "/plugins"};
+  options.plugin_dirs = {InBuild("plugins")};
   options.n_threads = 1;
   auto runtime = Runtime::Create(options);
   CHECK_OK(runtime.status());

@@ -12,6 +12,7 @@
 #include <sstream>
 #include <string>
 
+#include "build_paths.h"
 #include "plugins/loader.h"
 #include "plugins/registry.h"
 #include "test_util.h"
@@ -39,7 +40,7 @@ inline std::string Sha256Of(const std::string& bytes) {
 }
 
 inline std::string BadPlugin(const std::string& name) {
-  return std::string(MINNOW_BINARY_DIR) + "/tests/bad_plugins/" + name + ".so";
+  return InBuild("tests/bad_plugins/") + name + ".so";
 }
 
 class Canary {
@@ -61,7 +62,7 @@ class PluginFolder {
     ::setenv("TSAN_OPTIONS", "handle_segv=0:handle_abort=0", 1);
     std::filesystem::create_directory(path());
     ::chmod(path().c_str(), 0755);
-    options_.probe.program = std::string(MINNOW_BINARY_DIR) + "/bin/minnow-probe";
+    options_.probe.program = InBuild("bin/minnow-probe");
     options_.probe.limit_ms = 10000;
     options_.cache_dir = root_ / "cache";
   }

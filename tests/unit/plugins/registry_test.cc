@@ -3,6 +3,7 @@
 #include <CppUTest/TestHarness.h>
 #include <stdlib.h>
 
+#include "build_paths.h"
 #include "plugin_folder.h"
 
 using minnow::Code;
@@ -10,6 +11,7 @@ using minnow::plugins::Found;
 using minnow::plugins::PluginState;
 using minnow::plugins::Registry;
 using minnow::plugins::RegistryOptions;
+using minnow::test::InBuild;
 using minnow::test::PluginFolder;
 
 TEST_GROUP(Registry) {
@@ -267,9 +269,9 @@ TEST(Registry, TakesDirectoriesFromTheCallerThenTheEnvironmentThenTheProgram) {
   STRCMP_EQUAL("/x/one", options.directories[1].c_str());
   STRCMP_EQUAL("relative", options.directories[2].c_str());  // Scan says why it is not searched
   STRCMP_EQUAL("/x/two", options.directories[3].c_str());
-  STRCMP_EQUAL(MINNOW_BINARY_DIR "/plugins", options.directories[4].c_str());
-  STRCMP_EQUAL(MINNOW_BINARY_DIR "/lib/minnow/plugins", options.directories[5].c_str());
-  STRCMP_EQUAL(MINNOW_BINARY_DIR "/bin/minnow-probe", options.loader.probe.program.c_str());
+  STRCMP_EQUAL(InBuild("plugins").c_str(), options.directories[4].c_str());
+  STRCMP_EQUAL(InBuild("lib/minnow/plugins").c_str(), options.directories[5].c_str());
+  STRCMP_EQUAL(InBuild("bin/minnow-probe").c_str(), options.loader.probe.program.c_str());
   STRCMP_EQUAL("/x/cache/minnow", options.loader.cache_dir.c_str());
 }
 
@@ -288,7 +290,7 @@ TEST(Registry, RemembersVerdictsBelowHomeOrNowhere) {
 // The plugins that this build made pass every check, as far as they are built.
 TEST(Registry, FindsThePluginsOfItsOwnBuildFit) {
   RegistryOptions options = RegistryOptions::FromEnvironment();
-  options.directories = {MINNOW_BINARY_DIR "/plugins"};
+  options.directories = {InBuild("plugins")};
   options.loader.cache_dir.clear();
   const Registry registry = Registry::Scan(options);
   for (const Found& found : registry.plugins()) CheckState(PluginState::kAvailable, "", found);

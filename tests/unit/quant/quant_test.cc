@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/tensor_type.h"
+#include "build_paths.h"
 #include "test_util.h"
 
 namespace minnow::quant {
@@ -49,7 +50,7 @@ struct GoldenLine {
 };
 
 std::vector<GoldenLine> ReadGolden(const std::string& verb) {
-  std::ifstream file(MINNOW_SOURCE_DIR "/tests/golden/quant/quant.txt");
+  std::ifstream file(minnow::test::InSource("tests/golden/quant/quant.txt"));
   CHECK(file.good());
   std::vector<GoldenLine> out;
   std::string line;

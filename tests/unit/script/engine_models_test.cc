@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "build_paths.h"
 #include "script/pipeline.h"
 #include "test_util.h"
 
@@ -20,7 +21,7 @@ using script::EngineModels;
 using script::ModelApi;
 
 TEST_GROUP(EngineModels) {
-  const std::string golden = MINNOW_SOURCE_DIR "/tests/golden/models/";
+  const std::string golden = InSource("tests/golden/models/");
   TempDir dir;
   std::unique_ptr<engine::Runtime> runtime;
   std::unique_ptr<EngineModels> models;
@@ -34,7 +35,7 @@ TEST_GROUP(EngineModels) {
   }
   void Start() {
     engine::RuntimeOptions options;
-    options.plugin_dirs = {MINNOW_BINARY_DIR "/plugins"};
+    options.plugin_dirs = {InBuild("plugins")};
     options.n_threads = 1;
     options.model_dirs = {golden, dir.path()};
     options.instance.adapter_slots = 1;

@@ -17,19 +17,21 @@
 #include <thread>
 
 #include "base/log.h"
+#include "build_paths.h"
 #include "script/script_fixture.h"
 
 using minnow::Code;
 using minnow::Result;
 using minnow::script::DocumentResult;
 using minnow::script::Pipeline;
+using minnow::test::InBuild;
 using minnow::test::ScriptFixture;
 
 namespace {
 
 namespace fs = std::filesystem;
 
-const char* const kAttacker = MINNOW_BINARY_DIR "/bin/minnow-script-attacker";
+const std::string kAttacker = InBuild("bin/minnow-script-attacker");
 
 // The fields of /proc/PID/stat from the state on; none if there is no such process.
 std::vector<std::string> StatOf(pid_t pid) {

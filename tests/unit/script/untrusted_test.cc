@@ -8,6 +8,7 @@
 #include <random>
 
 #include "base/log.h"
+#include "build_paths.h"
 #include "script/model_json.h"
 #include "script/pipeline.h"
 #include "script/script_fixture.h"
@@ -23,13 +24,14 @@ using minnow::script::Pipeline;
 using minnow::script::ScriptEnd;
 using minnow::script::TextToJson;
 using minnow::script::ToJson;
+using minnow::test::InBuild;
 using minnow::test::ScriptFixture;
 using Json = nlohmann::ordered_json;
 namespace engine = minnow::engine;
 
 namespace {
 
-const char* const kAttacker = MINNOW_BINARY_DIR "/bin/minnow-script-attacker";
+const std::string kAttacker = InBuild("bin/minnow-script-attacker");
 
 std::string Hex(const std::string& bytes) {
   std::string hex;

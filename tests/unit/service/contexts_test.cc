@@ -2,6 +2,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "build_paths.h"
 #include "formats/gguf_writer.h"
 #include "service/service_fixture.h"
 
@@ -167,7 +168,7 @@ TEST(Contexts, PinsTakeHalfTheCacheAndNoMore) {
 
 TEST(Contexts, AModelIsUnloadedThoughContextsOfItArePinned) {
   f.options.models = {{"llama", kGolden + "llama.gguf"}};
-  f.runtime_options.model_dirs = {MINNOW_SOURCE_DIR "/models"};
+  f.runtime_options.model_dirs = {InSource("models")};
   f.Start();
   v1::LoadRequest load;
   load.set_name("minnow-demo");

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <fstream>
 
+#include "build_paths.h"
 #include "grpc/reflection/v1/reflection.grpc.pb.h"
 #include "service/service_fixture.h"
 
@@ -577,7 +578,7 @@ TEST(Methods, PipelinesRunDocuments) {
   std::ofstream(dir / "kinds.lua") << kPipeline;
   f.options.models = {{"demo", kDemo}};
   f.options.pipelines = {dir / "kinds.lua"};
-  f.runtime_options.model_dirs = {MINNOW_SOURCE_DIR "/models"};
+  f.runtime_options.model_dirs = {InSource("models")};
   std::ofstream(dir / "kinds.lua") << [] {
     std::string text = kPipeline;
     return text.replace(text.find("\"demo\""), 6, "\"minnow-demo\"");

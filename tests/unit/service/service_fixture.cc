@@ -2,10 +2,12 @@
 
 #include <future>
 
+#include "build_paths.h"
+
 namespace minnow::test {
 
 ServiceFixture::ServiceFixture() {
-  runtime_options.plugin_dirs = {MINNOW_BINARY_DIR "/plugins"};
+  runtime_options.plugin_dirs = {InBuild("plugins")};
   runtime_options.n_threads = 1;
   runtime_options.instance.kv_tokens = 8192;
   options.server.listen = {"127.0.0.1:0"};

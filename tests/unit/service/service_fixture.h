@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "build_paths.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "grpc/health/v1/health.grpc.pb.h"
@@ -21,8 +22,8 @@
 
 namespace minnow::test {
 
-inline const std::string kGolden = MINNOW_SOURCE_DIR "/tests/golden/models/";
-inline const std::string kDemo = MINNOW_SOURCE_DIR "/models/minnow-demo.Q8_0.gguf";
+inline const std::string kGolden = InSource("tests/golden/models/");
+inline const std::string kDemo = InSource("models/minnow-demo.Q8_0.gguf");
 
 struct ServiceFixture {
   engine::RuntimeOptions runtime_options;

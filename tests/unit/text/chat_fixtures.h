@@ -6,6 +6,7 @@
 #include <sstream>
 #include <string>
 
+#include "build_paths.h"
 #include "test_util.h"
 #include "text/chat_template.h"
 
@@ -21,7 +22,7 @@ inline std::string ReadText(const std::string& path) {
 }
 
 inline Json ReadGolden(const std::string& name) {
-  return Json::parse(ReadText(std::string(MINNOW_SOURCE_DIR) + "/tests/golden/templates/" + name));
+  return Json::parse(ReadText(minnow::test::InSource("tests/golden/templates/") + name));
 }
 
 // 2024-07-26 12:00:00 UTC, as in oracle.py.
