@@ -10,10 +10,32 @@ namespace minnow::constrain {
 namespace {
 
 constexpr size_t kLongestForced = 4096;  // bytes at once
+constexpr size_t kManyTokens = 1000;     // that one derivative is worth a look
+constexpr size_t kSomeTokens = 24;
 
 void Set(MaskWords* mask, TokenId token) {
   const auto id = static_cast<size_t>(token);
   (*mask)[id / 32] |= uint32_t{1} << id % 32;
+}
+
+void Clear(MaskWords* mask, TokenId token) {
+  const auto id = static_cast<size_t>(token);
+  (*mask)[id / 32] &= ~(uint32_t{1} << id % 32);
+}
+
+// As the tree of tokens knows them; `beyond`: with the characters beyond ASCII.
+Letters LettersOf(const ByteSet& bytes, bool beyond) {
+  Letters letters;
+  for (size_t i = 0; i < 2; ++i) letters.words[i] = bytes.words[i];
+  letters.words[1] &= ~(uint64_t{1} << 63);
+  if (bytes.Has(0x7F)) letters.Add(Letters::kBroken);
+  if (beyond) letters.Add(Letters::kBeyond);
+  return letters;
+}
+
+bool IsBeyond(uint8_t byte) { return byte >= 0x80; }
+uint8_t LetterOf(uint8_t byte) {
+  return IsBeyond(byte) ? Letters::kBeyond : byte == 0x7F ? Letters::kBroken : byte;
 }
 
 // Reads the written form of a document along the token tree, from many places at once: those that
@@ -172,28 +194,145 @@ void Grammar::Walk(std::span<const TokenTrie::Node> nodes, Term state, uint32_t 
     mask->deepest = std::max<uint32_t>(mask->deepest, node.depth);
     ++i;
     if (node.token == text::kNoToken) continue;
-    const uint32_t cost = terms_->Cost(next);
-    if (cost > limit) continue;
-    mask->worst = std::max(mask->worst, cost);
-    mask->length = std::max(mask->length, terms_->BeginLength(next));
+    if (terms_->Cost(next) > limit) continue;
+    Note(next, mask);
+    Set(&mask->words, node.token);
+  }
+}
+
+void Grammar::Note(Term after, Mask* mask) {
+  mask->worst = std::max(mask->worst, terms_->Cost(after));
+  mask->length = std::max(mask->length, terms_->BeginLength(after));
+}
+
+void Grammar::NoteText(const Terms::Loop& loop, Mask* mask) {
+  const uint32_t rest = loop.beyond ? 3 : 0;  // perhaps in the middle of a character
+  mask->worst = std::max(mask->worst, loop.cost + rest);
+  if (loop.length > 0) mask->length = std::max(mask->length, loop.length + rest);
+}
+
+// The state that most tokens lead to or stay in, if they do so through its loop; else kNever.
+Term Grammar::FindText(Term state) {
+  const Terms::Loop& own = terms_->LoopOf(state);
+  if (own.beyond || own.stay.Count() >= 2) return state;
+  const ByteSet first = terms_->PossibleFirst(state);
+  std::vector<std::pair<Term, size_t>> weights;
+  for (uint32_t i = 0; i < trie_->nodes().size(); i = trie_->nodes()[i].skip) {
+    const uint8_t byte = trie_->nodes()[i].byte;
+    if (IsBeyond(byte) || !first.Has(byte)) continue;
+    const Term next = terms_->Derive(state, byte);
+    if (next == kNever) continue;
+    auto it = std::ranges::find(weights, next, &std::pair<Term, size_t>::first);
+    if (it == weights.end()) it = weights.insert(it, {next, 0});
+    it->second += trie_->Tokens(i).size();
+  }
+  const auto most = std::ranges::max_element(weights, {}, &std::pair<Term, size_t>::second);
+  if (most == weights.end() || most->second < kManyTokens) return kNever;
+  return terms_->LoopOf(most->first).empty() ? kNever : most->first;
+}
+
+void Grammar::AddTokens(Term state, Mask* mask) {
+  if (state == kNever) return;
+  const Term text = FindText(state);
+  const ByteSet first = terms_->PossibleFirst(state);
+  if (text == kNever) {
+    for (uint32_t i = 0; i < trie_->nodes().size(); i = trie_->nodes()[i].skip) {
+      if (first.Has(trie_->nodes()[i].byte)) WalkText(i, state, {}, {}, mask);
+    }
+    return;
+  }
+  const Terms::Loop loop = terms_->LoopOf(text);
+  const Letters letters = LettersOf(loop.stay, loop.beyond);
+  bool all =
+      loop.beyond;  // do the characters beyond ASCII lead from `state` where they do in text?
+  for (unsigned b = 0xC2; state != text && all && b <= 0xF4; ++b) {
+    const auto byte = static_cast<uint8_t>(b);
+    all = terms_->Derive(state, byte) == terms_->Derive(text, byte);
+  }
+  mask->loop = loop;
+  mask->text = trie_->TokensOf(letters);
+  NoteText(loop, mask);
+  const bool only_quotes = (loop.leave & ~TokenTrie::Quoted()).empty();
+  Letters leave = LettersOf(loop.leave, !(loop.leave & ByteSet::Range(0x80, 0xFF)).empty());
+  if (loop.beyond) leave.Add(Letters::kBroken);
+  for (uint32_t i = 0; i < trie_->nodes().size(); i = trie_->nodes()[i].skip) {
+    const uint8_t byte = trie_->nodes()[i].byte;
+    const bool leads = IsBeyond(byte) ? all
+                                      : loop.stay.Has(byte) &&
+                                            (state == text || terms_->Derive(state, byte) == text);
+    if (leads) {
+      if (!only_quotes) WalkText(i, state, letters, leave, mask);
+      continue;
+    }
+    if (letters.Has(LetterOf(byte))) {
+      for (TokenId token : trie_->Tokens(i)) Clear(&mask->text, token);
+    }
+    if (first.Has(byte)) WalkText(i, state, {}, {}, mask);
+  }
+  if (only_quotes) Walk(trie_->quoted_nodes(), state, kUnbounded, mask);
+}
+
+void Grammar::WalkText(uint32_t root, Term state, const Letters& text, const Letters& leave,
+                       Mask* mask) {
+  const std::span<const TokenTrie::Node> nodes = trie_->nodes();
+  struct Step {
+    Term state;
+    bool is_text;             // all so far
+    const Terms::Loop* loop;  // where many tokens are below and there is one; else null
+    Letters letters;          // its
+  };
+  std::array<Step, TokenTrie::kLongest + 1> at;
+  at[0] = {state, true, nullptr, {}};
+  Term noted = kNever;
+  for (uint32_t i = root; i < nodes[root].skip;) {
+    const TokenTrie::Node& node = nodes[i];
+    const Step& above = at[node.depth - 1u];
+    const bool is_text = above.is_text && text.Has(LetterOf(node.byte));
+    if (is_text && !trie_->letters(i).Meets(leave)) {
+      i = node.skip;
+      continue;
+    }
+    if (above.loop != nullptr && trie_->letters(i).Within(above.letters)) {
+      for (TokenId token : trie_->Tokens(i)) Set(&mask->words, token);
+      mask->deepest = std::max(mask->deepest, trie_->deepest(i));
+      NoteText(*above.loop, mask);
+      i = node.skip;
+      continue;
+    }
+    const Term next = terms_->Derive(above.state, node.byte);
+    if (next == kNever) {
+      i = node.skip;
+      continue;
+    }
+    Step& step = at[node.depth];
+    step = {next, is_text, nullptr, {}};
+    if (!is_text && trie_->Tokens(i).size() >= kSomeTokens) {
+      const Terms::Loop& loop = terms_->LoopOf(next);
+      step.loop = loop.empty() ? nullptr : &loop;
+      step.letters = LettersOf(loop.stay, loop.beyond);
+    }
+    mask->deepest = std::max<uint32_t>(mask->deepest, node.depth);
+    ++i;
+    if (node.token == text::kNoToken) continue;
+    if (std::exchange(noted, next) != next) Note(next, mask);
     Set(&mask->words, node.token);
   }
 }
 
 const Grammar::Mask& Grammar::MaskOf(Term open) {
   if (const auto it = masks_.find(open); it != masks_.end()) return it->second;
-  Mask mask{.words = MaskWords(trie_->n_words())};
+  Mask mask;
+  mask.words.assign(trie_->n_words(), 0);
   std::vector<Terms::Front> fronts;
   const Term rest = terms_->SplitStates(open, &fronts);
   for (const Terms::Front& front : fronts) {
     if (const auto* spans = dynamic_cast<const DocumentSpans*>(front.automaton))
       WalkSpans(*spans, front.state, front.behind, &mask);
   }
-  const bool is_wide = terms_->LeadingRepeats(open) > 0;
-  if (is_wide) mask.worst = std::max(mask.worst, terms_->Cost(open));
-  Walk(is_wide ? trie_->narrow_nodes() : trie_->nodes(), rest, kUnbounded, &mask);
+  AddTokens(rest, &mask);
   trie_->Spread(&mask.words);
-  mask_bytes_ += mask.words.size() * sizeof(uint32_t) + sizeof(Mask);
+  if (!mask.text.empty()) trie_->Spread(&mask.text);
+  mask_bytes_ += (mask.words.size() + mask.text.size()) * sizeof(uint32_t) + sizeof(Mask);
   return masks_.emplace(open, std::move(mask)).first->second;
 }
 
@@ -273,7 +412,8 @@ Status Matcher::Allowed(uint32_t budget, MaskWords* mask) {
     if (open.worst <= budget - 1) {
       AllowAny(open, mask);
     } else {
-      Grammar::Mask some{.words = std::move(*mask)};
+      Grammar::Mask some;
+      some.words = std::move(*mask);
       grammar_->Walk(trie().nodes(), state_, budget - 1, &some);
       trie().Spread(&some.words);
       *mask = std::move(some.words);
@@ -289,18 +429,32 @@ Status Matcher::Allowed(uint32_t budget, MaskWords* mask) {
 // again.
 void Matcher::AllowAny(const Grammar::Mask& open, MaskWords* mask) {
   Terms& terms = *grammar_->terms_;
+  const auto look = [&](const MaskWords& words, uint32_t bytes, MaskWords* at) {
+    trie().ForEachLonger(words, bytes, [&](TokenId token) {
+      if (terms.Derive(state_, trie().Bytes(token)) == kNever) Clear(at, token);
+    });
+  };
   *mask = open.words;
   const uint32_t least = terms.LeastCount(state_);
-  const uint64_t length = open.length;
-  for (size_t w = 0; open.deepest + length > least && w < mask->size(); ++w) {
-    for (uint32_t bits = (*mask)[w]; bits != 0; bits &= bits - 1) {
-      const size_t id = w * 32 + static_cast<size_t>(std::countr_zero(bits));
-      const std::string_view bytes = trie().Bytes(static_cast<TokenId>(id));
-      if (bytes.size() + length > least && terms.Derive(state_, bytes) == kNever)
-        (*mask)[w] &= ~(uint32_t{1} << id % 32);
-    }
+  if (uint64_t{open.deepest} + open.length > least)
+    look(open.words, least - std::min(least, open.length), mask);
+  if (open.text.empty()) return;
+  const Terms::Run run = terms.RunOf(state_, open.loop);
+  const uint32_t longest = trie().longest();
+  if (std::max(run.bytes, run.characters) >= longest) {
+    for (size_t w = 0; w < mask->size(); ++w) (*mask)[w] |= open.text[w];
+    return;
   }
-  if (const uint32_t wide = terms.LeadingRepeats(state_); wide > 0) trie().AddWide(wide, mask);
+  MaskWords text = open.text;
+  if (run.most < longest) trie().KeepShort(run.most, &text);
+  for (size_t w = 0; w < mask->size(); ++w) (*mask)[w] |= text[w];
+  if (run.characters >= run.most) return;
+  if (run.characters > 0) {
+    MaskWords sure = text;
+    trie().KeepShort(run.characters, &sure);
+    for (size_t w = 0; w < text.size(); ++w) text[w] &= ~sure[w];
+  }
+  look(text, run.bytes, mask);
 }
 
 Status Matcher::Accept(TokenId token) {

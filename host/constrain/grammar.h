@@ -43,10 +43,12 @@ class Grammar {
  private:
   friend class Matcher;
   struct Mask {
-    MaskWords words;  // without the wide tokens, where the state begins with a repetition of them
-    uint32_t worst = 0;    // the highest cost of what comes after an allowed token
-    uint32_t deepest = 0;  // bytes of the longest beginning of a token that may come
-    uint32_t length = 0;   // bytes that an intersection may need after an allowed token
+    MaskWords words;        // the tokens that were walked to
+    uint32_t worst = 0;     // the highest cost of what comes after an allowed token
+    uint32_t deepest = 0;   // bytes of the longest beginning of a token that was walked
+    uint32_t length = 0;    // bytes that an intersection may need after an allowed token
+    MaskWords text;         // those of the characters of a loop; empty: there is none
+    Terms::Loop loop = {};  // of `text`
   };
   static constexpr size_t kMaxBytes = 96 << 20;
 
@@ -66,6 +68,14 @@ class Grammar {
   Reach ReachOf(const DocumentSpans& spans, uint32_t state) const;
   // Adds the tokens below these nodes that `state` allows and whose cost is at most `limit`.
   void Walk(std::span<const TokenTrie::Node> nodes, Term state, uint32_t limit, Mask* mask);
+  // Adds all tokens that `state` allows, those of text without walking to each.
+  void AddTokens(Term state, Mask* mask);
+  Term FindText(Term state);
+  // Adds those at this node of nodes() and below it. On the way through the characters `text` only
+  // tokens that `leave` them count, the others are there already.
+  void WalkText(uint32_t root, Term state, const Letters& text, const Letters& leave, Mask* mask);
+  void Note(Term after, Mask* mask);
+  void NoteText(const Terms::Loop& loop, Mask* mask);
 
   const std::shared_ptr<const TokenTrie> trie_;
   const text::Tokenizer& tokenizer_;

@@ -66,11 +66,7 @@ Term JsonChars(Terms& terms, std::span<const CharRange> ranges) {
   return terms.Or(all);
 }
 
-Term JsonAnyChar(Terms& terms) {
-  const Term any = JsonChars(terms, kAnyChar);
-  terms.MarkWide(any);
-  return any;
-}
+Term JsonAnyChar(Terms& terms) { return JsonChars(terms, kAnyChar); }
 
 Term JsonString(Terms& terms, Term content) {
   const Term quote = terms.Literal("\"");

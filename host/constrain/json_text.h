@@ -16,7 +16,7 @@ namespace minnow::constrain {
 // One character out of these, as it stands inside a JSON string.
 Term JsonChars(Terms& terms, std::span<const CharRange> ranges);
 
-// Any one character, marked wide.
+// Any one character.
 Term JsonAnyChar(Terms& terms);
 
 // With the quotation marks.

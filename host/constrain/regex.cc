@@ -58,9 +58,9 @@ class Compiler {
                     [&](Term t) { return terms_.Nullable(t); })) {
       return Checked(any);
     }
-    std::vector<Term> all = {Join({any, piece.at[0], any})};
-    if (piece.uses_begin) all.push_back(Join({piece.at[1], any}));
-    if (piece.uses_end) all.push_back(Join({any, piece.at[2]}));
+    std::vector<Term> all = {Join({any, terms_.TrimBegin(terms_.TrimEnd(piece.at[0])), any})};
+    if (piece.uses_begin) all.push_back(Join({terms_.TrimEnd(piece.at[1]), any}));
+    if (piece.uses_end) all.push_back(Join({any, terms_.TrimBegin(piece.at[2])}));
     if (!piece.plain()) all.push_back(piece.at[3]);
     return Checked(terms_.Or(all));
   }

@@ -14,6 +14,7 @@
 // Threads: one at a time; not even the const methods run beside others.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -85,15 +86,15 @@ class Terms {
   Term Not(Term a);                                 // every byte string but these
   Term Repeat(Term a, uint32_t min, uint32_t max);  // max may be kUnbounded
   Term Optional(Term a) { return Repeat(a, 0, 1); }
+  // `t` without what may be left out at its end, or beginning: of t's that are made of characters,
+  // and have any text behind, or before, them, the same.
+  Term TrimEnd(Term t);
+  Term TrimBegin(Term t);
   Term Strings(std::span<const std::string> strings);  // one of them; thousands are cheap
   // Decimal digits, and dots, which are passed over, whose number is a multiple of `divisor` (not
   // 0, below 2^32); at least one digit.
   Term Multiple(uint32_t divisor);
   Term States(std::shared_ptr<Automaton> automaton, uint32_t start);
-  // Any sequence of characters without quotation marks, backslashes and control characters is among
-  // the strings of the repetitions of `character`: LeadingRepeats then sees these.
-  void MarkWide(Term character);
-
   // A rule is declared, used in terms, and defined once.
   RuleId Declare(std::string name);
   Term Rule(RuleId rule);
@@ -111,6 +112,8 @@ class Terms {
   }
   Term Derive(Term t, std::string_view bytes);
   ByteSet First(Term t) { return FrontBytes(t, true); }  // every byte that may come first
+  // The same quickly, and perhaps with some that may not.
+  ByteSet PossibleFirst(Term t);
   // Tokens that suffice to get to the end: an upper bound of the shortest way, and one that some
   // next byte makes smaller unless it is 0.
   uint32_t Cost(Term t) { return nodes_[t].cost != kUnbounded ? nodes_[t].cost : NodeCost(t); }
@@ -119,12 +122,30 @@ class Terms {
   // most is forgotten, so that many states become one. For whoever reads no more bytes than
   // LeastCount, there is no difference; but an intersection that was begun may need more to come
   // to its end, as many bytes as BeginLength of what follows.
-  Term Open(Term t);
-  uint32_t LeastCount(Term t) const;
+  Term Open(Term t) { return Open(t, true); }
+  uint32_t LeastCount(Term t) { return LeastCount(t, true); }
   uint32_t BeginLength(Term t) const;
-  // How many characters, each of any kind but quotation marks, backslashes and control characters,
-  // may certainly follow: what a repetition at the front of a wide character leaves. 0 if none.
-  uint32_t LeadingRepeats(Term t) const;
+  // The characters of which any text may come: what most tokens are, where a term is of text. Empty
+  // for terms that a few bytes or an automaton begin.
+  struct Loop {
+    ByteSet stay;         // of ASCII, without NUL and DEL
+    bool beyond = false;  // every character beyond ASCII too, but perhaps U+2028 and U+2029
+    ByteSet leave;        // at least the other bytes that may come, first or after such text; not
+                          // those of U+2028 and U+2029 where `beyond`
+    uint32_t cost = 0;    // at most, after it
+    uint32_t length = 0;  // bytes that an intersection may need after it, as BeginLength
+    Term part = kNever;   // after any such text, all strings of it may come, as before
+
+    bool empty() const { return stay.empty() && !beyond; }
+  };
+  const Loop& LoopOf(Term t);
+  // Of text out of the loop of Open(t), and of a first character before it that leads there: what
+  // has no more bytes, or no more characters, may come; what has more than `most` characters may
+  // not.
+  struct Run {
+    uint32_t bytes, characters, most;
+  };
+  Run RunOf(Term t, const Loop& loop);
 
   // Of a choice, the alternatives that begin with states of an automaton, each with what stands
   // behind them; returns the rest of it.
@@ -142,6 +163,7 @@ class Terms {
 
  private:
   static constexpr size_t kFirstParts = 6;  // whose counts Open forgets
+  static constexpr size_t kRowsPerBlock = 64;
   enum class Kind : uint8_t {
     kNever,
     kEmpty,
@@ -198,8 +220,29 @@ class Terms {
   uint32_t Length(Term t);             // bytes of some string of it
   bool OfStates(const Node& n) const;  // an intersection with states of an automaton?
   ByteSet FrontBytes(Term t, bool exact);
-  std::vector<uint8_t> Representatives(Term root) const;
-  void CollectSets(Term t, std::vector<ByteSet>* sets, std::vector<uint8_t>* visited) const;
+  // Bytes of one group have the same derivative.
+  struct Groups {
+    std::array<uint8_t, 256> of = {};
+    std::vector<uint8_t> first;  // a byte of each
+  };
+  Groups GroupsOf(Term root) const;
+  bool CollectSets(Term t, std::vector<ByteSet>* sets) const;
+  Loop Explore(Term t);
+  bool LoopsBeyond(Term t, Term to);
+  Loop Choose(Term choice);
+  Loop Join(Term intersection);
+  Loop Before(const Loop& head, Term rest);
+  uint32_t LeastBytes(Term t);
+  bool Opens(const Node& repeat, bool at_front);
+  Term Open(Term t, bool at_front);
+  uint32_t LeastCount(Term t, bool at_front);
+  uint32_t TextBegin(Term t, const Loop& loop) const;
+  bool HasAnd(Term t) const;
+  bool Meets(Term t, const Loop& loop);
+  uint32_t FrontLeast(Term t, const Loop& loop);
+  Run RunOfHead(Term t, const Loop& loop, uint32_t behind);
+  const Loop& Alone(Term t);
+  uint32_t* Row(Term t);  // of derivatives
   Term DeriveNew(Term t, uint8_t byte);
   Term Compute(Term t, uint8_t byte, bool raw);
   Term DeriveConcat(Term t, uint8_t byte, bool raw);
@@ -223,8 +266,11 @@ class Terms {
   std::vector<ByteSet> sets_;
   std::vector<RuleInfo> rules_;
   std::vector<std::shared_ptr<Automaton>> automata_;
-  std::vector<Term> wide_;
-  std::unordered_map<Term, Term> opened_;
+  std::array<std::unordered_map<Term, Term>, 2> opened_;  // by whether text may begin with it
+  std::array<std::unordered_map<Term, uint32_t>, 2> least_counts_;
+  std::unordered_map<Term, ByteSet> possible_;
+  std::unordered_map<Term, uint32_t> least_bytes_;
+  std::unordered_map<Term, Loop> loops_, alone_;
   size_t depth_ = 0;  // of Compute
 };
 

@@ -7,33 +7,47 @@ namespace minnow::constrain {
 
 namespace {
 
-constexpr size_t kWideSteps = 32;  // longer wide tokens are few, and asked one by one
+constexpr size_t kShortSteps = 32;  // tokens of more characters are few, and asked one by one
+constexpr size_t kLongerSteps = 32;
 
-// The characters of a wide token; 0 if it is none.
-uint32_t WideCharacters(std::string_view bytes) {
+bool IsLineEnd(std::string_view bytes) {
+  return bytes.starts_with("\xE2\x80\xA8") || bytes.starts_with("\xE2\x80\xA9");
+}
+
+// The characters of a token, the last perhaps only begun; 0 where there is anything else.
+uint32_t WholeCharacters(std::string_view bytes) {
   uint32_t n = 0;
   for (size_t i = 0; i < bytes.size(); ++n) {
     const auto lead = static_cast<uint8_t>(bytes[i]);
-    if (lead < 0x20 || lead == '"' || lead == '\\' || lead == 0x7F) return 0;
+    if (lead == 0 || lead == 0x7F) return 0;
     const size_t length = lead < 0x80   ? 1
                           : lead < 0xC2 ? 0
                           : lead < 0xE0 ? 2
                           : lead < 0xF0 ? 3
                           : lead < 0xF5 ? 4
                                         : 0;
-    if (length == 0 || i + length > bytes.size()) return 0;
-    const auto second = static_cast<uint8_t>(length > 1 ? bytes[i + 1] : 0x80);
-    for (size_t k = 1; k < length; ++k) {
+    if (length == 0) return 0;
+    const size_t there = std::min(length, bytes.size() - i);
+    for (size_t k = 1; k < there; ++k) {
       if ((static_cast<uint8_t>(bytes[i + k]) & 0xC0) != 0x80) return 0;
     }
     // Overlong forms, surrogates and what lies above U+10FFFF.
-    if ((lead == 0xE0 && second < 0xA0) || (lead == 0xED && second > 0x9F) ||
-        (lead == 0xF0 && second < 0x90) || (lead == 0xF4 && second > 0x8F))
+    const auto second = static_cast<uint8_t>(there > 1 ? bytes[i + 1] : 0);
+    if (there > 1 && ((lead == 0xE0 && second < 0xA0) || (lead == 0xED && second > 0x9F) ||
+                      (lead == 0xF0 && second < 0x90) || (lead == 0xF4 && second > 0x8F)))
       return 0;
-    i += length;
+    if (there == 3 && IsLineEnd(bytes.substr(i))) return 0;
+    i += there;
   }
   return n;
 }
+
+uint8_t LetterOf(char byte) {
+  const auto b = static_cast<uint8_t>(byte);
+  return b >= 0x80 ? Letters::kBeyond : b == 0x7F ? Letters::kBroken : b;
+}
+
+void Set(MaskWords* mask, size_t id) { (*mask)[id / 32] |= uint32_t{1} << id % 32; }
 
 }  // namespace
 
@@ -101,26 +115,99 @@ TokenTrie::TokenTrie(const text::Vocabulary& vocabulary) {
   }
   kids_begin_.push_back(static_cast<uint32_t>(kids_.size()));
 
-  wide_.assign(kWideSteps + 1, MaskWords(n_words()));
-  std::erase_if(sorted, [&](const auto& entry) {
-    const uint32_t n = WideCharacters(entry.first);
-    const auto id = static_cast<size_t>(entry.second);
-    if (n > kWideSteps) long_wide_.emplace_back(n, entry.second);
-    for (size_t i = n; n > 0 && i <= kWideSteps; ++i) wide_[i][id / 32] |= uint32_t{1} << id % 32;
-    return n > 0;
+  std::erase_if(sorted, [quoted = Quoted()](const auto& entry) {
+    for (size_t i = 0; i < entry.first.size(); ++i) {
+      if (quoted.Has(static_cast<uint8_t>(entry.first[i])) || IsLineEnd(entry.first.substr(i)))
+        return false;
+    }
+    return true;
   });
-  narrow_ = Build(sorted);
-  for (MaskWords& mask : wide_) Spread(&mask);
+  quoted_ = Build(sorted);
+  NoteNodes();
+  NoteTokens();
 }
 
-void TokenTrie::AddWide(uint32_t characters, MaskWords* mask) const {
-  const MaskWords& wide = wide_[std::min<size_t>(characters, kWideSteps)];
-  for (size_t i = 0; i < wide.size(); ++i) (*mask)[i] |= wide[i];
-  if (characters <= kWideSteps) return;
-  for (const auto& [n, token] : long_wide_) {
-    const auto id = static_cast<size_t>(token);
-    if (n <= characters) (*mask)[id / 32] |= uint32_t{1} << id % 32;
+ByteSet TokenTrie::Quoted() {
+  ByteSet set;
+  for (uint8_t byte : {uint8_t{'"'}, uint8_t{'\\'}, uint8_t{0}, uint8_t{0x7F}}) set.Add(byte);
+  return set;
+}
+
+void TokenTrie::NoteNodes() {
+  letters_.resize(nodes_.size());
+  deepest_.resize(nodes_.size());
+  rank_.resize(nodes_.size() + 1);
+  for (size_t i = 0; i < nodes_.size(); ++i) {
+    rank_[i] = static_cast<uint32_t>(order_.size());
+    if (nodes_[i].token != text::kNoToken) order_.push_back(nodes_[i].token);
   }
+  rank_.back() = static_cast<uint32_t>(order_.size());
+  for (size_t i = nodes_.size(); i-- > 0;) {  // what is below comes later
+    const Node& node = nodes_[i];
+    letters_[i].Add(LetterOf(static_cast<char>(node.byte)));
+    if (node.token != text::kNoToken) {
+      deepest_[i] = node.depth;
+      if (WholeCharacters(Bytes(node.token)) == 0) letters_[i].Add(Letters::kBroken);
+    }
+    for (uint32_t kid = static_cast<uint32_t>(i) + 1; kid < node.skip; kid = nodes_[kid].skip) {
+      letters_[i] |= letters_[kid];
+      deepest_[i] = std::max(deepest_[i], deepest_[kid]);
+    }
+  }
+}
+
+void TokenTrie::NoteTokens() {
+  all_.assign(n_words(), 0);
+  short_.assign(kShortSteps + 1, all_);
+  longer_.assign(kLongerSteps, all_);
+  for (TokenId token : order_) Set(&all_, static_cast<size_t>(token));
+  for (size_t id = 0; id < bytes_.size(); ++id) {
+    const std::string_view bytes = bytes_[id];
+    if (bytes.empty()) continue;
+    for (size_t n = 0; n < std::min(bytes.size(), kLongerSteps); ++n) Set(&longer_[n], id);
+    const uint32_t characters = WholeCharacters(bytes);
+    Letters letters;
+    for (char c : bytes) letters.Add(LetterOf(c));
+    if (characters == 0) letters.Add(Letters::kBroken);
+    for (uint8_t letter = 0; letter < 128; ++letter) {
+      if (!letters.Has(letter)) continue;
+      for (MaskWords* mask : {&having_[letter], &having_any_[letter / 16]}) {
+        if (mask->empty()) mask->assign(n_words(), 0);
+        Set(mask, id);
+      }
+    }
+    if (characters > kShortSteps) long_.emplace_back(characters, static_cast<TokenId>(id));
+    for (size_t n = characters; n > 0 && n <= kShortSteps; ++n) Set(&short_[n], id);
+  }
+}
+
+MaskWords TokenTrie::TokensOf(Letters letters) const {
+  MaskWords out = all_;
+  const auto remove = [&](const MaskWords& mask) {
+    for (size_t w = 0; w < mask.size(); ++w) out[w] &= ~mask[w];
+  };
+  for (uint8_t first = 0; first < 128; first = static_cast<uint8_t>(first + 16)) {
+    bool any = false;
+    for (uint8_t i = 0; i < 16; ++i) any |= letters.Has(static_cast<uint8_t>(first + i));
+    if (!any) {
+      remove(having_any_[first / 16]);
+      continue;
+    }
+    for (uint8_t i = 0; i < 16; ++i) {
+      if (!letters.Has(static_cast<uint8_t>(first + i))) remove(having_[first + i]);
+    }
+  }
+  return out;
+}
+
+void TokenTrie::KeepShort(uint32_t characters, MaskWords* mask) const {
+  MaskWords out = short_[std::min<size_t>(characters, kShortSteps)];
+  for (size_t w = 0; w < out.size(); ++w) out[w] &= (*mask)[w];
+  for (const auto& [n, token] : long_) {
+    const auto id = static_cast<size_t>(token);
+    if (n <= characters && ((*mask)[id / 32] >> id % 32 & 1)) Set(&out, id);
+  }
+  *mask = std::move(out);
 }
 
 void TokenTrie::Spread(MaskWords* mask) const {

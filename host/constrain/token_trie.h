@@ -4,8 +4,12 @@
 // of the same bytes are one entry; Spread gives the others their bits. Threads: immutable.
 #pragma once
 
+#include <algorithm>
+#include <array>
+#include <bit>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -15,6 +19,28 @@
 namespace minnow::constrain {
 
 using text::TokenId;
+
+// Which characters there are: each of ASCII by itself, but for NUL and DEL, and whether any other.
+// The ends of lines of Unicode, which a dot in a pattern leaves out, count as broken: there is next
+// to no token of them.
+struct Letters {
+  static constexpr uint8_t kBroken = 0;    // bytes that are no UTF-8, NUL, DEL, U+2028, U+2029
+  static constexpr uint8_t kBeyond = 127;  // characters beyond ASCII
+  std::array<uint64_t, 2> words = {};
+
+  void Add(uint8_t letter) { words[letter >> 6] |= uint64_t{1} << (letter & 63); }
+  bool Has(uint8_t letter) const { return words[letter >> 6] >> (letter & 63) & 1; }
+  void operator|=(const Letters& o) {
+    words[0] |= o.words[0];
+    words[1] |= o.words[1];
+  }
+  bool Within(const Letters& o) const {
+    return ((words[0] & ~o.words[0]) | (words[1] & ~o.words[1])) == 0;
+  }
+  bool Meets(const Letters& o) const {
+    return ((words[0] & o.words[0]) | (words[1] & o.words[1])) != 0;
+  }
+};
 
 // One bit for each token, in words of 32, as mnw_sample_row wants it.
 using MaskWords = std::vector<uint32_t>;
@@ -41,11 +67,34 @@ class TokenTrie final : public TokenCounter {
     return node == kNoNode ? std::span(nodes_)
                            : std::span(nodes_).subspan(node + 1, nodes_[node].skip - node - 1);
   }
-  // Without the wide tokens.
-  std::span<const Node> narrow_nodes() const { return narrow_; }
-  // Wide tokens are whole characters, none of them a quotation mark, backslash or control
-  // character. Adds those of at most so many characters.
-  void AddWide(uint32_t characters, MaskWords* mask) const;
+  // Those of the tokens that have one of these bytes, or are broken by the ends of lines: a
+  // quotation mark, a backslash, NUL and DEL, the ways out of text in JSON. As nodes() otherwise.
+  static ByteSet Quoted();
+  std::span<const Node> quoted_nodes() const { return quoted_; }
+
+  // The characters in the tokens of a node and of those below it, from its own byte on.
+  Letters letters(uint32_t node) const { return letters_[node]; }
+  std::span<const TokenId> Tokens(uint32_t node) const {  // at it and below it
+    return std::span(order_).subspan(rank_[node], rank_[nodes_[node].skip] - rank_[node]);
+  }
+  uint32_t deepest(uint32_t node) const { return deepest_[node]; }  // of its tokens
+
+  // Tokens of whole characters, the last of them perhaps only begun, all of them `letters`.
+  MaskWords TokensOf(Letters letters) const;
+  // Leaves those of such a mask that have at most so many characters.
+  void KeepShort(uint32_t characters, MaskWords* mask) const;
+  // Calls f(token) for each token of the mask that has more than so many bytes.
+  template <class F>
+  void ForEachLonger(const MaskWords& mask, uint32_t bytes, F f) const {
+    const MaskWords& longer = longer_[std::min<size_t>(bytes, longer_.size() - 1)];
+    for (size_t w = 0; w < mask.size(); ++w) {
+      for (uint32_t bits = mask[w] & longer[w]; bits != 0; bits &= bits - 1) {
+        const auto token =
+            static_cast<TokenId>(w * 32 + static_cast<size_t>(std::countr_zero(bits)));
+        if (Bytes(token).size() > bytes) f(token);
+      }
+    }
+  }
 
   size_t n_tokens() const { return bytes_.size(); }
   size_t n_words() const { return (bytes_.size() + 31) / 32; }
@@ -65,18 +114,28 @@ class TokenTrie final : public TokenCounter {
     TokenId token, twin;
   };
   static std::vector<Node> Build(std::span<const std::pair<std::string_view, TokenId>> sorted);
+  void NoteNodes();
+  void NoteTokens();
   std::vector<uint32_t> CountBackwards(std::string_view bytes) const;
   template <class F>
   void ForEachToken(std::string_view bytes, size_t at, F f) const;
 
   std::vector<std::string_view> bytes_;  // by id, into the vocabulary
-  std::vector<Node> nodes_, narrow_;
+  std::vector<Node> nodes_, quoted_;
   std::array<uint32_t, 256> roots_ = {};  // of nodes_, by first byte
   // Of a node's children, in order of their bytes.
   std::vector<uint32_t> kids_begin_, kids_;
   std::string kid_bytes_;
-  std::vector<MaskWords> wide_;                          // by characters, as far as it goes
-  std::vector<std::pair<uint32_t, TokenId>> long_wide_;  // of more characters
+  std::vector<Letters> letters_;  // by node
+  std::vector<uint8_t> deepest_;
+  std::vector<uint32_t> rank_;  // how many tokens come before the node
+  std::vector<TokenId> order_;  // of the nodes
+  MaskWords all_;
+  std::array<MaskWords, 128> having_;               // by letter; empty: none has it
+  std::array<MaskWords, 8> having_any_;             // of 16 letters
+  std::vector<MaskWords> short_;                    // by characters, as far as it goes
+  std::vector<std::pair<uint32_t, TokenId>> long_;  // of more characters
+  std::vector<MaskWords> longer_;                   // by bytes
   std::vector<Twin> twins_;
   uint32_t longest_ = 0;
 };

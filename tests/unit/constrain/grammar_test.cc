@@ -4,7 +4,9 @@
 #include <functional>
 #include <memory>
 #include <random>
+#include <set>
 
+#include "constrain/grammar_cache.h"
 #include "constrain/value_patterns.h"
 #include "test_util.h"
 #include "text/tokenizer_files.h"
@@ -53,13 +55,81 @@ std::unique_ptr<text::Tokenizer> SmallTokenizer() {
   return tokenizer.ok() ? *std::move(tokenizer) : nullptr;
 }
 
+// All bytes, and tokens of all that text is made of: words, spaces, digits, quotes, control
+// characters, whole and broken characters of two to four bytes, and the ends of lines of Unicode.
+std::unique_ptr<text::Tokenizer> TextTokenizer() {
+  const std::vector<std::string> parts = {"a",
+                                          "b",
+                                          "foo",
+                                          "bar",
+                                          "o",
+                                          "f",
+                                          "x-y",
+                                          "X_",
+                                          "example",
+                                          "org",
+                                          "12",
+                                          "7",
+                                          ".",
+                                          "-",
+                                          "@",
+                                          " ",
+                                          "  ",
+                                          "\"",
+                                          "\\",
+                                          "\\n",
+                                          "\\u001",
+                                          ": ",
+                                          ", ",
+                                          "{",
+                                          "}",
+                                          "]",
+                                          "\n",
+                                          "\t",
+                                          "\x1F",
+                                          "\x7F",
+                                          std::string(1, '\0'),
+                                          "\xC3\xA9",
+                                          "\xC3",
+                                          "\xE4\xBD\xA0",
+                                          "\xE4\xBD",
+                                          "\xBD",
+                                          "\xE2\x80\xA8",
+                                          "\xE2\x80\xA9",
+                                          "\xE2\x80",
+                                          "\xE2\x80\x9C",
+                                          "\xF0\x9F\x92\xA9",
+                                          "\xF0\x9F",
+                                          "\xED\x9F\xBF",
+                                          "\xEE\x80\x80",
+                                          "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+  text::Vocabulary v;
+  v.kind = text::TokenizerKind::kByteLevel;
+  std::set<std::string> seen;
+  const auto add = [&](const std::string& bytes) {
+    if (seen.insert(bytes).second) v.pieces.push_back({.bytes = bytes});
+  };
+  for (int b = 0; b < 256; ++b) add(std::string(1, static_cast<char>(b)));
+  for (const std::string& part : parts) add(part);
+  std::mt19937 random(3);
+  for (int i = 0; i < 6000; ++i) {
+    std::string bytes;
+    for (size_t n = 2 + random() % 4; n > 0; --n) bytes += parts[random() % parts.size()];
+    add(bytes);
+  }
+  v.pieces.push_back({.bytes = "<end>", .type = text::PieceType::kControl});
+  v.eos = static_cast<text::TokenId>(v.pieces.size() - 1);
+  if (!text::CompleteVocabulary(v).ok()) return nullptr;
+  auto tokenizer = text::Tokenizer::Create(std::move(v));
+  return tokenizer.ok() ? *std::move(tokenizer) : nullptr;
+}
+
 Term AnyString(Terms& terms, uint32_t min = 0, uint32_t max = kUnbounded) {
   const std::vector<CharRange> plain = {{0x20, 0x21}, {0x23, 0x5B}, {0x5D, 0x10FFFF}};
   ByteSet escapes;
   for (char c : {'"', '\\', 'n', 't'}) escapes.Add(static_cast<uint8_t>(c));
   const Term character =
       terms.Or(terms.Chars(plain), terms.Concat(terms.Literal("\\"), terms.Bytes(escapes)));
-  terms.MarkWide(character);
   const std::vector<Term> parts = {terms.Literal("\""), terms.Repeat(character, min, max),
                                    terms.Literal("\"")};
   return terms.Concat(parts);
@@ -145,6 +215,79 @@ TEST(Grammar, MasksAreWhatEachTokenByItselfWouldBe) {
         CHECK_TRUE(!ids.empty());
       }
       CHECK_OK(matcher.Accept(ids[random() % ids.size()]));
+    }
+  }
+}
+
+// Tokens of text are not walked to, but known by their characters: in every state that texts of
+// these kinds come to, the mask is what asking for each token says.
+TEST(Grammar, MasksOfTextAreWhatEachTokenByItselfWouldBe) {
+  const auto text = TextTokenizer();
+  const auto schema = [](const char* source) {
+    return Constraint{Constraint::Kind::kJsonSchema, source, ""};
+  };
+  const auto regex = [](const char* source) {
+    return Constraint{Constraint::Kind::kRegex, source, ""};
+  };
+  const std::vector<Constraint> constraints = {
+      schema(R"({"type": "string"})"),
+      schema(R"({"type": "string", "maxLength": 3})"),
+      schema(R"({"type": "string", "minLength": 4, "maxLength": 6})"),
+      schema(R"({"type": "string", "pattern": "^.*bar$"})"),
+      schema(R"({"type": "string", "pattern": "^[^a]{2,30}a?$"})"),
+      schema(R"({"type": "string", "pattern": "^[a-z]{1,3}-[a-z]{2}$"})"),
+      schema(R"({"type": "string", "pattern": "^[a-z_][a-z0-9_]{0,30}$"})"),
+      schema(R"({"type": "string", "pattern": "^[\\p{L} ]+$"})"),
+      schema(R"({"type": "string", "pattern": "^[^\u4f60]*$"})"),
+      schema(R"({"type": "string", "format": "email"})"),
+      schema(R"({"type": "string", "format": "email", "maxLength": 20})"),
+      schema(R"({"type": "string", "format": "hostname"})"),
+      schema(
+          R"({"anyOf": [{"type": "string", "maxLength": 2}, {"type": "string", "minLength": 4}]})"),
+      schema(R"({"enum": ["foobar", "foo-bar", 12, null]})"),
+      schema(R"({"patternProperties": {"f.*o": {"type": "integer"}}})"),
+      schema(R"({"patternProperties": {"f": true, "b": false}})"),
+      schema(
+          R"({"properties": {"foo": {"type": "integer"}}, "patternProperties": {"f.o": {"maximum": 9}},
+                 "additionalProperties": {"type": "string"}})"),
+      schema(R"({"type": "object", "additionalProperties": {"type": "string", "maxLength": 1},
+                 "propertyNames": {"maxLength": 3}})"),
+      schema(R"({"type": "array", "maxItems": 3, "items": {"type": "string", "maxLength": 5}})"),
+      regex("[a-z]+@[a-z]+\\.org"),
+      regex("[a-z]*7|[a-z]*12"),
+      regex(".*"),
+      regex("[^]*x"),
+      regex("[^]{0,3}[a-z]{5}"),
+      regex("\"[^\"\\x00-\\x1f]*\""),
+      regex("(foo|[a-z]{0,20})12"),
+      regex("([a-z]{2,5} ){0,9}x?"),
+      regex("[a-z]{0,9}(bar)?[0-9]{3}"),
+      regex("\\s*\\w{3,12}\\s*")};
+  std::mt19937 random(31);
+  for (const Constraint& constraint : constraints) {
+    const auto grammar = Make(
+        *text, [&](Terms& terms) -> Result<Term> { return WriteConstraint(terms, constraint); });
+    for (int i = 0; i < 4; ++i) {
+      Matcher matcher(grammar);
+      for (int step = 0; step < 7 && !matcher.finished(); ++step) {
+        std::vector<TokenId> ids;
+        for (uint32_t budget : {matcher.cost() + 1, 100'000u}) {
+          MaskWords mask;
+          CHECK_OK(matcher.Allowed(budget, &mask));
+          ids.clear();
+          for (size_t t = 0; t < text->size(); ++t) {
+            if (matcher.Allows(static_cast<TokenId>(t), budget) != Has(mask, t)) {
+              FAIL(fmt::format("{}: token {} after {} within {}", constraint.source, t,
+                               matcher.text(), budget)
+                       .c_str());
+            }
+            if (Has(mask, t) && !text->EndsTurn(static_cast<TokenId>(t)))
+              ids.push_back(static_cast<TokenId>(t));
+          }
+        }
+        if (ids.empty()) break;
+        CHECK_OK(matcher.Accept(ids[random() % ids.size()]));
+      }
     }
   }
 }

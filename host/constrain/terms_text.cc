@@ -1,0 +1,433 @@
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "constrain/term_cost.h"
+#include "constrain/terms.h"
+
+namespace minnow::constrain {
+
+// What of a document goes together with any number of digits may be nothing, or be found late: the
+// counts stay.
+bool Terms::OfStates(const Node& n) const {
+  const auto list = List(n);
+  return std::any_of(list.begin(), list.end(),
+                     [&](Term part) { return nodes_[part].kind == Kind::kStates; });
+}
+
+// Does Open forget the count of this repetition? Not of a few digits, say, which is worth less
+// than what forgetting it costs; nor whether it may be left out, unless text begins with it.
+bool Terms::Opens(const Node& repeat, bool at_front) {
+  constexpr uint32_t kFew = 8;
+  constexpr int kText = 48;
+  if (repeat.max > kFew) return true;
+  const Loop& alone = Alone(repeat.a);
+  const bool is_text = alone.beyond || alone.stay.Count() >= kText;
+  return is_text && (at_front || repeat.max > 1);
+}
+
+Term Terms::Open(Term t, bool at_front) {
+  auto& opened = opened_[at_front ? 1 : 0];
+  if (const auto it = opened.find(t); it != opened.end()) return it->second;
+  const Node n = nodes_[t];
+  Term result = t;
+  if (n.kind == Kind::kRepeat) {
+    if (Opens(n, at_front)) {
+      result = Repeat(n.a, n.min, kUnbounded);
+    } else if (n.max == 1) {
+      result = Repeat(Open(n.a, at_front), n.min, 1);
+    }
+  } else if (n.kind == Kind::kConcat) {
+    std::vector<Term> parts;
+    for (; parts.size() < kFirstParts && nodes_[result].kind == Kind::kConcat;
+         result = nodes_[result].b)
+      parts.push_back(Open(nodes_[result].a, at_front && parts.empty()));
+    if (parts.size() < kFirstParts) result = Open(result, false);
+    for (size_t i = parts.size(); i-- > 0;) result = Concat(parts[i], result);
+  } else if (n.kind == Kind::kOr) {
+    std::vector<Term> alternatives;
+    for (uint32_t i = 0; i < n.b; ++i) alternatives.push_back(Open(lists_[n.a + i], at_front));
+    result = Or(alternatives);
+  } else if (n.kind == Kind::kAnd && !OfStates(n)) {
+    std::vector<Term> parts;
+    for (uint32_t i = 0; i < n.b; ++i) parts.push_back(Open(lists_[n.a + i], at_front));
+    result = Checked(RawAnd(std::move(parts)));
+  }
+  opened.emplace(t, result);
+  return result;
+}
+
+uint32_t Terms::BeginLength(Term t) const {
+  while (nodes_[t].kind == Kind::kConcat) t = nodes_[t].a;
+  const Node& n = nodes_[t];
+  if (n.kind == Kind::kAnd) return OfStates(n) ? 0 : n.length;
+  uint32_t most = 0;
+  if (n.kind == Kind::kOr) {
+    for (Term part : List(n)) most = std::max(most, BeginLength(part));
+  }
+  return most;
+}
+
+// Of its strings; rules and intersections are not looked into.
+uint32_t Terms::LeastBytes(Term t) {
+  if (const auto it = least_bytes_.find(t); it != least_bytes_.end()) return it->second;
+  const Node n = nodes_[t];
+  uint32_t least = n.nullable ? 0 : 1;
+  if (n.kind == Kind::kLiteral) least = n.b;
+  if (n.kind == Kind::kConcat) least = AddCost(LeastBytes(n.a), LeastBytes(n.b));
+  if (n.kind == Kind::kRepeat) least = TimesCost(LeastBytes(n.a), n.min);
+  if (n.kind == Kind::kOr) {
+    least = kUnbounded;
+    for (uint32_t i = 0; i < n.b; ++i) least = std::min(least, LeastBytes(lists_[n.a + i]));
+  }
+  least_bytes_.emplace(t, least);
+  return least;
+}
+
+uint32_t Terms::LeastCount(Term t, bool at_front) {
+  auto& least_counts = least_counts_[at_front ? 1 : 0];
+  if (const auto it = least_counts.find(t); it != least_counts.end()) return it->second;
+  const Node n = nodes_[t];
+  uint32_t least = kUnbounded;
+  if (n.kind == Kind::kRepeat) {
+    if (!Opens(n, at_front)) {
+      least = n.max == 1 ? LeastCount(n.a, at_front) : kUnbounded;
+    } else if (n.max != kUnbounded) {
+      least = TimesCost(std::max(LeastBytes(n.a), 1u), n.max);
+    }
+  } else if (n.kind == Kind::kConcat) {
+    Term rest = t;
+    size_t i = 0;
+    for (; i < kFirstParts && nodes_[rest].kind == Kind::kConcat; ++i, rest = nodes_[rest].b)
+      least = std::min(least, LeastCount(nodes_[rest].a, at_front && i == 0));
+    if (i < kFirstParts) least = std::min(least, LeastCount(rest, false));
+  } else if (n.kind == Kind::kOr || (n.kind == Kind::kAnd && !OfStates(n))) {
+    for (uint32_t i = 0; i < n.b; ++i)
+      least = std::min(least, LeastCount(lists_[n.a + i], at_front));
+  }
+  least_counts.emplace(t, least);
+  return least;
+}
+
+// Of a term that is repeated: the bytes that are one of it each, and whether the characters beyond
+// ASCII are.
+const Terms::Loop& Terms::Alone(Term t) {
+  if (const auto it = alone_.find(t); it != alone_.end()) return it->second;
+  Loop loop;
+  if (PossibleFirst(t).Count() >= 2) {
+    const Groups groups = GroupsOf(t);
+    std::vector<Term> next;
+    for (uint8_t byte : groups.first) next.push_back(Derive(t, byte));
+    for (uint8_t b = 1; b < 0x7F; ++b) {
+      if (next[groups.of[b]] == kEmpty) loop.stay.Add(b);
+    }
+    loop.beyond = LoopsBeyond(t, kEmpty);
+  }
+  return alone_.emplace(t, loop).first->second;
+}
+
+// Does every character beyond ASCII lead from `t` to `to`, but perhaps U+2028 and U+2029?
+bool Terms::LoopsBeyond(Term t, Term to) {
+  struct Step {
+    Term from;
+    uint8_t first, last, left;  // of the bytes that come next; how many come then
+    uint8_t lines;              // how many bytes of the way to U+2028 came
+  };
+  constexpr std::array<Step, 8> kLeads = {{{0, 0xC2, 0xDF, 1, 0},
+                                           {0, 0xE0, 0xE0, 2, 0},
+                                           {0, 0xE1, 0xEC, 2, 0},
+                                           {0, 0xED, 0xED, 2, 0},
+                                           {0, 0xEE, 0xEF, 2, 0},
+                                           {0, 0xF0, 0xF0, 3, 0},
+                                           {0, 0xF1, 0xF3, 3, 0},
+                                           {0, 0xF4, 0xF4, 3, 0}}};
+  const ByteSet possible = PossibleFirst(t);
+  for (unsigned b = 0xC2; b <= 0xF4; ++b) {
+    if (!possible.Has(static_cast<uint8_t>(b))) return false;
+  }
+  std::vector<Step> work;
+  for (Step step : kLeads) {
+    step.from = t;
+    work.push_back(step);
+  }
+  std::vector<Step> seen;
+  while (!work.empty()) {
+    const Step step = work.back();
+    work.pop_back();
+    const auto is_same = [&](const Step& s) {
+      return s.from == step.from && s.first == step.first && s.last == step.last &&
+             s.left == step.left && s.lines == step.lines;
+    };
+    if (std::any_of(seen.begin(), seen.end(), is_same)) continue;
+    seen.push_back(step);
+    const Groups groups = GroupsOf(step.from);
+    std::array<bool, 256> done{};  // by group
+    for (unsigned b = step.first; b <= step.last; ++b) {
+      const bool is_lead = step.from == t;
+      const uint8_t lines = is_lead && b == 0xE2 ? 1 : step.lines == 1 && b == 0x80 ? 2 : 0;
+      if (step.lines == 2 && (b == 0xA8 || b == 0xA9)) continue;
+      if (done[groups.of[b]]) continue;
+      done[groups.of[b]] = lines == 0;
+      const Term next = Derive(step.from, static_cast<uint8_t>(b));
+      if (step.left == 0 ? next != to : next == kNever) return false;
+      if (step.left == 0) continue;
+      Step then = {next, 0x80, 0xBF, static_cast<uint8_t>(step.left - 1), lines};
+      if (is_lead && b == 0xE0) then.first = 0xA0;
+      if (is_lead && b == 0xED) then.last = 0x9F;
+      if (is_lead && b == 0xF0) then.first = 0x90;
+      if (is_lead && b == 0xF4) then.last = 0x8F;
+      work.push_back(then);
+    }
+  }
+  return true;
+}
+
+const Terms::Loop& Terms::LoopOf(Term t) {
+  constexpr int kFew = 8;  // bytes that may come first: nothing is to be gained
+  if (const auto it = loops_.find(t); it != loops_.end()) return it->second;
+  const Node n = nodes_[t];
+  const Node head = n.kind == Kind::kConcat ? nodes_[n.a] : n;
+  const ByteSet possible = PossibleFirst(t), beyond = ByteSet::Range(0x80, 0xFF);
+  Loop loop;
+  if (possible.Count() >= kFew && status_.ok()) {
+    if (n.kind == Kind::kRule) {
+      loop = LoopOf(rules_[n.a].body);
+    } else if (n.kind == Kind::kConcat && nodes_[n.a].kind == Kind::kAnd) {
+      loop = Before(LoopOf(n.a), n.b);
+    } else if (head.kind == Kind::kRepeat && head.max == kUnbounded) {
+      loop = Alone(head.a);
+      loop.leave = possible & ~loop.stay;
+      if (loop.beyond) loop.leave = loop.leave & ~beyond;
+      loop.cost = Cost(n.kind == Kind::kConcat ? n.a : t);
+      loop.part = n.kind == Kind::kConcat ? n.a : t;
+      if (n.kind == Kind::kConcat) loop = Before(loop, n.b);
+      // Known beforehand.
+      const bool is_same = n.kind != Kind::kConcat || !Meets(n.b, loop);
+      for (uint8_t b = 1; is_same && head.min == 0 && b < 0x7F; ++b) {
+        if (loop.stay.Has(b)) Row(t)[b] = t;
+      }
+    } else if (n.kind == Kind::kOr) {
+      loop = Choose(t);
+    } else if (n.kind == Kind::kAnd) {
+      loop = Join(t);
+    }
+    if (loop.empty() && head.kind != Kind::kBytes && head.kind != Kind::kLiteral) loop = Explore(t);
+  }
+  return loops_.emplace(t, loop).first->second;
+}
+
+bool Terms::HasAnd(Term t) const {
+  std::vector<Term> work = {t};
+  while (!work.empty()) {
+    const Node& n = nodes_[work.back()];
+    work.pop_back();
+    if (n.kind == Kind::kAnd) return true;
+    if (n.kind == Kind::kConcat || n.kind == Kind::kRepeat) work.push_back(n.a);
+    if (n.kind == Kind::kConcat && nodes_[n.a].nullable) work.push_back(n.b);
+    if (n.kind == Kind::kOr) work.insert(work.end(), List(n).begin(), List(n).end());
+  }
+  return false;
+}
+
+// The loop of what stands before `rest`.
+Terms::Loop Terms::Before(const Loop& head, Term rest) {
+  if (head.empty()) return {};
+  Loop loop = head;
+  ByteSet text = loop.stay;
+  if (loop.beyond) text = text | ByteSet::Range(0x80, 0xFF);
+  loop.leave = (Meets(rest, loop) ? ~ByteSet() : loop.leave | PossibleFirst(rest)) & ~text;
+  loop.cost = AddCost(loop.cost, Cost(rest));
+  loop.part = Concat(loop.part, rest);
+  return loop;
+}
+
+// Of an intersection: what all parts loop with, if there is a string in all that they keep.
+Terms::Loop Terms::Join(Term intersection) {
+  const Node n = nodes_[intersection];
+  if (OfStates(n)) return {};
+  Loop joined;
+  ByteSet any = ~ByteSet(), possible = any;
+  std::vector<Term> parts;
+  for (uint32_t i = 0; i < n.b; ++i) {
+    const Term part = lists_[n.a + i];
+    if (nodes_[part].kind == Kind::kNot) return {};
+    const Loop& loop = LoopOf(part);
+    if (loop.empty()) return {};
+    joined.stay = i == 0 ? loop.stay : joined.stay & loop.stay;
+    joined.beyond = (i == 0 || joined.beyond) && loop.beyond;
+    possible = possible &
+               (loop.stay | loop.leave | (loop.beyond ? ByteSet::Range(0x80, 0xFF) : ByteSet()));
+    parts.push_back(loop.part);
+  }
+  joined.part = Checked(RawAnd(parts));
+  if (joined.part == kNever || joined.empty()) return {};
+  joined.leave = possible & ~joined.stay;
+  if (joined.beyond) joined.leave = joined.leave & ~ByteSet::Range(0x80, 0xFF);
+  joined.cost = Cost(joined.part);
+  joined.length = BeginLength(joined.part);
+  return joined;
+}
+
+// Of a choice, the loop of the alternative that takes most.
+Terms::Loop Terms::Choose(Term choice) {
+  const Node n = nodes_[choice];
+  Loop best;
+  bool all = true, is_same = true;
+  ByteSet leave;
+  const auto size = [](const Loop& loop) { return loop.stay.Count() + (loop.beyond ? 1000 : 0); };
+  for (uint32_t i = 0; i < n.b; ++i) {
+    const Term part = lists_[n.a + i];
+    const Loop& loop = LoopOf(part);
+    if (loop.empty()) {
+      // What becomes of an intersection meanwhile is not known.
+      if (HasAnd(part)) return {};
+      all = false;
+      leave = leave | PossibleFirst(part);
+      continue;
+    }
+    leave = leave | loop.leave;
+    is_same &= best.empty() || (best.stay == loop.stay && best.beyond == loop.beyond);
+    if (size(loop) > size(best)) {
+      const uint32_t length = std::max(best.length, loop.length);
+      best = loop;
+      best.length = length;
+    } else {
+      best.length = std::max(best.length, loop.length);
+    }
+  }
+  if (best.empty()) return best;
+  ByteSet text = best.stay;
+  if (best.beyond) text = text | ByteSet::Range(0x80, 0xFF);
+  // Others that begin outside of it do not come into it.
+  const bool outside = all || (leave & text).empty();
+  best.leave = (is_same && outside ? leave : ~ByteSet()) & ~text;
+  return best;
+}
+
+// By looking where each byte leads.
+Terms::Loop Terms::Explore(Term t) {
+  Loop loop;
+  const Groups groups = GroupsOf(t);
+  if (groups.first.size() == 256) return loop;
+  std::vector<Term> next;
+  for (uint8_t byte : groups.first) next.push_back(Derive(t, byte));
+  for (size_t b = 0; status_.ok() && b < 256; ++b) Row(t)[b] = next[groups.of[b]];
+  for (uint8_t b = 1; b < 0x7F; ++b) {
+    if (next[groups.of[b]] == t) loop.stay.Add(b);
+  }
+  loop.beyond = LoopsBeyond(t, t);
+  for (unsigned b = 0; b < 256; ++b) {
+    const auto byte = static_cast<uint8_t>(b);
+    const bool stays = loop.stay.Has(byte) || (b >= 0x80 && loop.beyond);
+    if (!stays && next[groups.of[b]] != kNever) loop.leave.Add(byte);
+  }
+  loop.cost = Cost(t);
+  loop.length = BeginLength(t);
+  loop.part = t;
+  return loop;
+}
+
+Terms::Run Terms::RunOf(Term t, const Loop& loop) {
+  while (nodes_[t].kind == Kind::kRule) t = rules_[nodes_[t].a].body;
+  const Node n = nodes_[t];
+  // Of a single character at first, any one that begins such text may come.
+  const bool is_one = n.kind == Kind::kConcat && nodes_[n.a].kind == Kind::kBytes;
+  Run run = RunOfHead(is_one ? n.b : t, loop, 0);
+  const uint32_t length = std::max(loop.length, BeginLength(t)), least = FrontLeast(t, loop);
+  run.bytes = std::max(run.bytes, least == kUnbounded ? least : least - std::min(least, length));
+  if (!is_one) return run;
+  return {AddCost(run.bytes, 1), AddCost(run.characters, 1), AddCost(run.most, 1)};
+}
+
+bool Terms::Meets(Term t, const Loop& loop) {
+  const ByteSet set = PossibleFirst(t);
+  return !(set & loop.stay).empty() || (loop.beyond && !(set & ByteSet::Range(0x80, 0xFF)).empty());
+}
+
+// The characters of a literal before one that is not in the loop; kUnbounded: all are, or it is
+// none.
+uint32_t Terms::TextBegin(Term t, const Loop& loop) const {
+  if (nodes_[t].kind != Kind::kLiteral) return kUnbounded;
+  const std::string_view text = Text(nodes_[t]);
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<uint8_t>(text[i]);
+    const bool is_text = byte >= 0x80 ? loop.beyond : loop.stay.Has(byte);
+    if (!is_text) return static_cast<uint32_t>(i);
+  }
+  return kUnbounded;
+}
+
+// LeastCount of what such text can come to.
+uint32_t Terms::FrontLeast(Term t, const Loop& loop) {
+  const Node n = nodes_[t];
+  if (!Meets(t, loop)) return kUnbounded;
+  if (n.kind == Kind::kConcat) {
+    if (TextBegin(n.a, loop) != kUnbounded) return kUnbounded;
+    return std::min(FrontLeast(n.a, loop), FrontLeast(n.b, loop));
+  }
+  if (n.kind != Kind::kOr) return LeastCount(t, true);
+  uint32_t least = kUnbounded;
+  for (uint32_t i = 0; i < n.b; ++i) least = std::min(least, FrontLeast(lists_[n.a + i], loop));
+  return least;
+}
+
+// `behind`: how many parts stand before it.
+Terms::Run Terms::RunOfHead(Term t, const Loop& loop, uint32_t behind) {
+  constexpr uint32_t kFar = 4;
+  const Node n = nodes_[t];
+  if (!Meets(t, loop)) return {0, 0, 0};
+  switch (n.kind) {
+    case Kind::kRule:
+      return RunOfHead(rules_[n.a].body, loop, behind);
+    case Kind::kConcat: {
+      if (const uint32_t n_text = TextBegin(n.a, loop); n_text != kUnbounded)
+        return {0, 0, n_text};  // it does not get behind it
+      Run run = RunOfHead(n.a, loop, behind);
+      if (Meets(n.b, loop)) {
+        const bool is_far = behind >= kFar;
+        run.most = is_far ? kUnbounded : AddCost(run.most, RunOfHead(n.b, loop, behind + 1).most);
+      }
+      return run;
+    }
+    case Kind::kOr: {
+      Run run = {0, 0, 0};
+      for (uint32_t i = 0; i < n.b; ++i) {
+        const Run part = RunOfHead(lists_[n.a + i], loop, behind);
+        run.bytes = std::max(run.bytes, part.bytes);
+        run.characters = std::max(run.characters, part.characters);
+        run.most = std::max(run.most, part.most);
+      }
+      return run;
+    }
+    case Kind::kAnd: {
+      Run run = {0, 0, kUnbounded};
+      for (uint32_t i = 0; i < n.b; ++i) {
+        const Term part = lists_[n.a + i];
+        if (nodes_[part].kind != Kind::kNot)
+          run.most = std::min(run.most, RunOfHead(part, loop, behind).most);
+      }
+      const Loop& own = LoopOf(Open(t, true));
+      if ((loop.stay & ~own.stay).empty() && (own.beyond || !loop.beyond)) {
+        const uint32_t least = LeastCount(t, true);
+        run.bytes = least == kUnbounded ? least : least - std::min(least, own.length);
+      }
+      return run;
+    }
+    case Kind::kRepeat: {
+      const Loop& alone = Alone(n.a);
+      const bool covers = (loop.stay & ~alone.stay).empty() && (alone.beyond || !loop.beyond);
+      if (covers) return {n.max, n.max, n.max};
+      Run run = RunOfHead(n.a, loop, behind);
+      if (n.max != 1) run.most = kUnbounded;
+      return run;
+    }
+    case Kind::kLiteral:
+      return {0, 0, n.b};
+    case Kind::kBytes:
+      return {0, 0, 1};
+    default:
+      return {0, 0, kUnbounded};
+  }
+}
+
+}  // namespace minnow::constrain
