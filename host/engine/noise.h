@@ -4,6 +4,7 @@
 // drawing. Threads: pure.
 #pragma once
 
+#include <bit>
 #include <cmath>
 #include <cstdint>
 
@@ -17,16 +18,30 @@ inline uint64_t Mix(uint64_t x) {
   return x ^ (x >> 31);
 }
 
-// Uniform in (0, 1), 52 bits, never 0 or 1: with 53 the half would round the largest up to 1.
-inline double Uniform(uint64_t seed, uint64_t position, uint64_t token) {
-  const uint64_t bits = Mix(Mix(Mix(seed) ^ position) ^ token);
-  return (static_cast<double>(bits >> 12) + 0.5) * 0x1p-52;
-}
+// The noise of all tokens at one place.
+class Noise {
+ public:
+  Noise(uint64_t seed, uint64_t position) : place_(Mix(Mix(seed) ^ position)) {}
 
-// In [-3.7, 36.8]: -log(-log(u)) at the ends of Uniform's range.
-inline double GumbelNoise(uint64_t seed, uint64_t position, uint64_t token) {
-  return -std::log(-std::log(Uniform(seed, position, token)));
-}
+  // Uniform in (0, 1), 52 bits, never 0 or 1: with 53 the half would round the largest up to 1.
+  double Uniform(uint64_t token) const {
+    return (static_cast<double>(Bits(token)) + 0.5) * 0x1p-52;
+  }
+  // In [-3.7, 36.8]: -log(-log(u)) at the ends of Uniform's range.
+  double Gumbel(uint64_t token) const { return -std::log(-std::log(Uniform(token))); }
+  // Not below Gumbel, but for rounding, and found without a logarithm: -log(u) is at least 1 - u,
+  // and that at least the power of two that its leading zeros tell.
+  double Bound(uint64_t token) const {
+    const uint64_t rest = 2 * ((uint64_t{1} << 52) - 1 - Bits(token)) + 1;  // 1 - u, times 2^53
+    return (std::countl_zero(rest) - 10) * 0.6931471805599454;              // ln 2, rounded up
+  }
+
+ private:
+  uint64_t Bits(uint64_t token) const { return Mix(place_ ^ token) >> 12; }
+
+  uint64_t place_;
+};
+
 inline constexpr double kGumbelRange = 40.6;  // largest difference of two variates, rounded up
 
 }  // namespace minnow::engine

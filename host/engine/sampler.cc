@@ -1,6 +1,7 @@
 #include "engine/sampler.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -75,20 +76,88 @@ void Candidates(std::span<const float> logits, const Sampling& s, float best,
   }
 }
 
-TokenId Draw(std::span<const float> logits, const Sampling& s, uint64_t position, float best,
-             std::span<const uint32_t> mask, std::vector<TokenId>& ids) {
-  Candidates(logits, s, best, mask, ids);
-  TokenId chosen = ids[0];
-  double largest = -std::numeric_limits<double>::infinity();
-  for (TokenId id : ids) {
-    const double score = logits[static_cast<size_t>(id)] / double{s.temperature} +
-                         GumbelNoise(s.seed, position, static_cast<uint64_t>(id));
-    if (score > largest || (score == largest && id < chosen)) {
-      largest = score;
-      chosen = id;
+// The largest of logit / temperature + noise, the smaller id among equals. Noise costs two
+// logarithms, so it is computed only where the bits that it is made of say that it may win.
+class Race {
+ public:
+  Race(std::span<const float> logits, const Sampling& s, uint64_t position, TokenId first)
+      : logits_(logits),
+        temperature_(s.temperature),
+        inverse_(1 / temperature_),
+        noise_(s.seed, position),
+        chosen_(first),
+        largest_(Score(first)) {}
+
+  void Enter(TokenId id) {
+    const double scaled = logits_[static_cast<size_t>(id)] * inverse_;
+    // What rounding may hide is far less than this.
+    constexpr double kSlack = 1e-9;
+    if (scaled + kSlack * (1 + std::abs(scaled)) + noise_.Bound(static_cast<uint64_t>(id)) <
+        largest_)
+      return;
+    const double score = Score(id);
+    if (score > largest_ || (score == largest_ && id < chosen_)) {
+      largest_ = score;
+      chosen_ = id;
     }
   }
-  return chosen;
+  TokenId winner() const { return chosen_; }
+
+ private:
+  double Score(TokenId id) const {
+    return logits_[static_cast<size_t>(id)] / temperature_ +
+           noise_.Gumbel(static_cast<uint64_t>(id));
+  }
+
+  const std::span<const float> logits_;
+  const double temperature_, inverse_;
+  const Noise noise_;
+  TokenId chosen_;
+  double largest_;
+};
+
+TokenId Draw(std::span<const float> logits, const Sampling& s, uint64_t position, TokenId best,
+             std::span<const uint32_t> mask, std::vector<TokenId>& ids) {
+  const float largest = logits[static_cast<size_t>(best)];
+  if (s.top_k == 0 && s.top_p == 1 && s.min_p == 0) {
+    Race race(logits, s, position, best);
+    ForEachAllowed(logits.size(), mask, [&](size_t i) {
+      if (logits[i] <= largest) race.Enter(static_cast<TokenId>(i));  // neither NaN nor infinity
+    });
+    return race.winner();
+  }
+  Candidates(logits, s, largest, mask, ids);
+  Race race(logits, s, position, ids[0]);
+  for (TokenId id : ids) race.Enter(id);
+  return race.winner();
+}
+
+// The first of the largest finite ones that may be chosen; size() if there is none.
+size_t FindBest(std::span<const float> logits, std::span<const uint32_t> mask) {
+  constexpr float kLeast = -std::numeric_limits<float>::infinity();
+  const auto finite = [](float l) { return l <= std::numeric_limits<float>::max() ? l : kLeast; };
+  if (!mask.empty()) {
+    size_t best = logits.size();
+    ForEachAllowed(logits.size(), mask, [&](size_t i) {
+      if (finite(logits[i]) > (best == logits.size() ? kLeast : logits[best])) best = i;
+    });
+    return best;
+  }
+  constexpr size_t kLanes = 16;  // side by side, which a compiler makes vectors of
+  std::array<float, kLanes> most;
+  most.fill(kLeast);
+  size_t i = 0;
+  for (; i + kLanes <= logits.size(); i += kLanes) {
+    const float* block = logits.data() + i;
+    for (size_t k = 0; k < kLanes; ++k) {
+      const float l = finite(block[k]);
+      most[k] = l > most[k] ? l : most[k];
+    }
+  }
+  float largest = *std::max_element(most.begin(), most.end());
+  for (; i < logits.size(); ++i) largest = std::max(largest, finite(logits[i]));
+  if (largest == kLeast) return logits.size();
+  return static_cast<size_t>(std::find(logits.begin(), logits.end(), largest) - logits.begin());
 }
 
 }  // namespace
@@ -118,17 +187,14 @@ Status Validate(const Sampling& s) {
 
 Result<Choice> Choose(std::span<const float> logits, const Sampling& sampling, uint64_t position,
                       uint32_t n_top, SamplerScratch& work, std::span<const uint32_t> mask) {
-  size_t best = logits.size();
-  ForEachAllowed(logits.size(), mask, [&](size_t i) {
-    if (std::isfinite(logits[i]) && (best == logits.size() || logits[i] > logits[best])) best = i;
-  });
+  const size_t best = FindBest(logits, mask);
   if (best == logits.size())
     return Error(Code::kInternal, "the model gave no finite logit{}",
                  mask.empty() ? "" : " for a token that may come");
   Choice choice;
   choice.token = static_cast<TokenId>(best);
   if (sampling.temperature > 0)
-    choice.token = Draw(logits, sampling, position, logits[best], mask, work.ids);
+    choice.token = Draw(logits, sampling, position, choice.token, mask, work.ids);
   if (n_top == 0) return choice;
 
   const double total = LogSumExp(logits);

@@ -42,7 +42,7 @@ class ReplayDraft final : public engine::DraftSource {
  private:
   void Chain(size_t done, size_t most, uint64_t seed, std::vector<engine::DraftNode>* nodes) const {
     for (size_t i = done; i < std::min(done + most, o_.answer.size()); ++i) {
-      const bool right = engine::Uniform(seed, i, 0) < o_.acceptance;
+      const bool right = engine::Noise(seed, i).Uniform(0) < o_.acceptance;
       const engine::TokenId other = o_.wrong >= 0 ? o_.wrong : o_.answer[i] ^ 1;
       const int32_t parent = i == done ? -1 : static_cast<int32_t>(nodes->size()) - 1;
       nodes->push_back({parent, right ? o_.answer[i] : other, engine::DraftKind::kOther});

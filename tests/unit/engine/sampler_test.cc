@@ -11,8 +11,8 @@
 using minnow::Code;
 using minnow::engine::Choice;
 using minnow::engine::Choose;
-using minnow::engine::GumbelNoise;
 using minnow::engine::LogSumExp;
+using minnow::engine::Noise;
 using minnow::engine::SamplerScratch;
 using minnow::engine::Sampling;
 using minnow::engine::TokenId;
@@ -70,7 +70,7 @@ TokenId ReferenceDraw(const std::vector<float>& logits, const std::vector<double
   double largest = 0;
   for (size_t i = 0; i < p.size(); ++i) {
     if (p[i] == 0) continue;
-    const double score = logits[i] / double{s.temperature} + GumbelNoise(s.seed, position, i);
+    const double score = logits[i] / double{s.temperature} + Noise(s.seed, position).Gumbel(i);
     if (chosen >= 0 && score <= largest) continue;
     chosen = static_cast<TokenId>(i);
     largest = score;
@@ -120,6 +120,30 @@ TEST(Sampler, GreedyTakesTheLargestAndTheSmallestIdAmongEquals) {
 
 TEST(Sampler, TemperatureDrawsAsTheReferenceDoes) {
   for (float t : {0.01f, 0.3f, 1.0f, 2.5f, 100.0f}) CheckAgainstReference({.temperature = t});
+}
+
+// Of a vocabulary nearly all tokens are passed over by the bits of their noise.
+TEST(Sampler, WholeVocabulariesDrawAsTheReferenceDoes) {
+  for (float spread : {1e-3f, 0.2f, 2.0f, 9.0f}) {
+    const std::vector<float> logits = RandomLogits(50'001, spread, 77);
+    const std::vector<double> all(logits.size(), 1);
+    for (uint64_t position = 0; position < 12; ++position) {
+      const Sampling s{.temperature = position % 2 == 0 ? 0.7f : 1.9f, .seed = position / 3};
+      LONGS_EQUAL(ReferenceDraw(logits, all, s, position), Take(logits, s, position).token);
+    }
+  }
+}
+
+TEST(Sampler, WhatIsNotFiniteIsNoneOfTheLargest) {
+  std::vector<float> logits = RandomLogits(100, 3, 5);
+  const TokenId best = Take(logits, {}).token;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (i != static_cast<size_t>(best)) logits[i] = i % 3 == 0 ? kInf : std::nanf("");
+  }
+  LONGS_EQUAL(best, Take(logits, {}).token);
+  LONGS_EQUAL(best, Take(logits, {.temperature = 5}).token);
+  logits.assign(100, std::nanf(""));
+  CHECK_ERROR(Code::kInternal, "no finite logit", Choose(logits, {}, 0, 0, scratch).status());
 }
 
 TEST(Sampler, TopKDrawsAsTheReferenceDoes) {
