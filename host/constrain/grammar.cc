@@ -11,7 +11,6 @@ namespace {
 
 constexpr size_t kLongestForced = 4096;  // bytes at once
 constexpr size_t kManyTokens = 1000;     // that one derivative is worth a look
-constexpr size_t kSomeTokens = 24;
 
 void Set(MaskWords* mask, TokenId token) {
   const auto id = static_cast<size_t>(token);
@@ -306,7 +305,7 @@ void Grammar::WalkText(uint32_t root, Term state, const Letters& text, const Let
     }
     Step& step = at[node.depth];
     step = {next, is_text, nullptr, {}};
-    if (!is_text && trie_->Tokens(i).size() >= kSomeTokens) {
+    if (!is_text && trie_->Tokens(i).size() >= kManyTokens) {
       const Terms::Loop& loop = terms_->LoopOf(next);
       step.loop = loop.empty() ? nullptr : &loop;
       step.letters = LettersOf(loop.stay, loop.beyond);
@@ -410,7 +409,7 @@ Status Matcher::Allowed(uint32_t budget, MaskWords* mask) {
   if (budget > 0) {
     const Grammar::Mask& open = grammar_->MaskOf(terms.Open(state_));
     if (open.worst <= budget - 1) {
-      AllowAny(open, mask);
+      AllowAny(open, budget, mask);
     } else {
       Grammar::Mask some;
       some.words = std::move(*mask);
@@ -426,12 +425,13 @@ Status Matcher::Allowed(uint32_t budget, MaskWords* mask) {
 }
 
 // From the mask of the same state without counts: tokens that are longer than a count are looked at
-// again.
-void Matcher::AllowAny(const Grammar::Mask& open, MaskWords* mask) {
+// again. REQUIRES: the budget is enough for what comes after any of the others.
+void Matcher::AllowAny(const Grammar::Mask& open, uint32_t budget, MaskWords* mask) {
   Terms& terms = *grammar_->terms_;
   const auto look = [&](const MaskWords& words, uint32_t bytes, MaskWords* at) {
     trie().ForEachLonger(words, bytes, [&](TokenId token) {
-      if (terms.Derive(state_, trie().Bytes(token)) == kNever) Clear(at, token);
+      const Term next = terms.Derive(state_, trie().Bytes(token));
+      if (next == kNever || terms.Cost(next) > budget - 1) Clear(at, token);
     });
   };
   *mask = open.words;

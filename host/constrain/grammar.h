@@ -123,7 +123,7 @@ class Matcher {
  private:
   Status Catch();  // up with a grammar that forgot all. REQUIRES: its lock
   Status Check();  // forgets where too much is known. REQUIRES: its lock
-  void AllowAny(const Grammar::Mask& open, MaskWords* mask);
+  void AllowAny(const Grammar::Mask& open, uint32_t budget, MaskWords* mask);
   bool CanCross(std::string_view end, Term after);
 
   const std::shared_ptr<Grammar> grammar_;

@@ -137,6 +137,7 @@ class Terms {
     Term part = kNever;   // after any such text, all strings of it may come, as before
 
     bool empty() const { return stay.empty() && !beyond; }
+    ByteSet text() const;  // every byte of its characters
   };
   const Loop& LoopOf(Term t);
   // Of text out of the loop of Open(t), and of a first character before it that leads there: what
@@ -231,7 +232,11 @@ class Terms {
   bool LoopsBeyond(Term t, Term to);
   Loop Choose(Term choice);
   Loop Join(Term intersection);
-  Loop Before(const Loop& head, Term rest);
+  Loop Followed(const Loop& head, Term rest);
+  Loop Repeated(Term repeat);
+  void NoteLoop(Term t, const Loop& loop);
+  ByteSet Leaving(Term root, const Loop& loop);
+  bool MayBeText(Term t, const ByteSet& text) const;
   uint32_t LeastBytes(Term t);
   bool Opens(const Node& repeat, bool at_front);
   Term Open(Term t, bool at_front);

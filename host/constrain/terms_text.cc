@@ -186,34 +186,128 @@ const Terms::Loop& Terms::LoopOf(Term t) {
   constexpr int kFew = 8;  // bytes that may come first: nothing is to be gained
   if (const auto it = loops_.find(t); it != loops_.end()) return it->second;
   const Node n = nodes_[t];
-  const Node head = n.kind == Kind::kConcat ? nodes_[n.a] : n;
-  const ByteSet possible = PossibleFirst(t), beyond = ByteSet::Range(0x80, 0xFF);
   Loop loop;
-  if (possible.Count() >= kFew && status_.ok()) {
-    if (n.kind == Kind::kRule) {
-      loop = LoopOf(rules_[n.a].body);
-    } else if (n.kind == Kind::kConcat && nodes_[n.a].kind == Kind::kAnd) {
-      loop = Before(LoopOf(n.a), n.b);
-    } else if (head.kind == Kind::kRepeat && head.max == kUnbounded) {
-      loop = Alone(head.a);
-      loop.leave = possible & ~loop.stay;
-      if (loop.beyond) loop.leave = loop.leave & ~beyond;
-      loop.cost = Cost(n.kind == Kind::kConcat ? n.a : t);
-      loop.part = n.kind == Kind::kConcat ? n.a : t;
-      if (n.kind == Kind::kConcat) loop = Before(loop, n.b);
-      // Known beforehand.
-      const bool is_same = n.kind != Kind::kConcat || !Meets(n.b, loop);
-      for (uint8_t b = 1; is_same && head.min == 0 && b < 0x7F; ++b) {
-        if (loop.stay.Has(b)) Row(t)[b] = t;
-      }
-    } else if (n.kind == Kind::kOr) {
-      loop = Choose(t);
-    } else if (n.kind == Kind::kAnd) {
-      loop = Join(t);
+  if (PossibleFirst(t).Count() >= kFew && status_.ok()) {
+    switch (n.kind) {
+      case Kind::kRule:
+        loop = LoopOf(rules_[n.a].body);
+        break;
+      case Kind::kConcat:
+        loop = Followed(LoopOf(n.a), n.b);
+        break;
+      case Kind::kRepeat:
+        loop = Repeated(t);
+        break;
+      case Kind::kOr:
+        loop = Choose(t);
+        break;
+      case Kind::kAnd:
+        loop = Join(t);
+        break;
+      default:  // of a complement, see below
+        break;
     }
-    if (loop.empty() && head.kind != Kind::kBytes && head.kind != Kind::kLiteral) loop = Explore(t);
+    const Kind head = n.kind == Kind::kConcat ? nodes_[n.a].kind : n.kind;
+    if (!loop.empty()) {
+      loop.leave = Leaving(t, loop);
+      NoteLoop(t, loop);
+    } else if (head != Kind::kBytes && head != Kind::kLiteral) {
+      loop = Explore(t);
+    }
   }
   return loops_.emplace(t, loop).first->second;
+}
+
+// Of a repetition without a least number, which nothing behind disturbs, derivatives are known.
+void Terms::NoteLoop(Term t, const Loop& loop) {
+  const Node n = nodes_[t];
+  const Node head = n.kind == Kind::kConcat ? nodes_[n.a] : n;
+  if (head.kind != Kind::kRepeat || head.min > 0 || head.max != kUnbounded) return;
+  if (Alone(head.a).empty() || (n.kind == Kind::kConcat && Meets(n.b, loop))) return;
+  for (uint8_t b = 1; b < 0x7F; ++b) {
+    if (loop.stay.Has(b)) Row(t)[b] = t;
+  }
+}
+
+ByteSet Terms::Loop::text() const { return beyond ? stay | ByteSet::Range(0x80, 0xFF) : stay; }
+
+// The bytes out of the loop that may come after some of its text, none included.
+ByteSet Terms::Leaving(Term root, const Loop& loop) {
+  constexpr size_t kMost = 500;  // terms that are looked at
+  const ByteSet text = loop.text();
+  ByteSet out;
+  std::vector<Term> work = {root}, seen;
+  while (!work.empty()) {
+    const Term t = work.back();
+    work.pop_back();
+    if (std::find(seen.begin(), seen.end(), t) != seen.end()) continue;
+    if (seen.size() == kMost) return ~text;
+    seen.push_back(t);
+    const Node& n = nodes_[t];
+    switch (n.kind) {
+      case Kind::kNever:
+      case Kind::kEmpty:
+        break;
+      case Kind::kBytes:
+        out = out | sets_[n.a];
+        break;
+      case Kind::kLiteral:
+        for (char c : Text(n)) {
+          out.Add(static_cast<uint8_t>(c));
+          if (!text.Has(static_cast<uint8_t>(c))) break;
+        }
+        break;
+      case Kind::kConcat:
+        work.push_back(n.a);
+        if (MayBeText(n.a, text)) work.push_back(n.b);
+        break;
+      case Kind::kOr:
+        for (Term part : List(n)) work.push_back(part);
+        break;
+      case Kind::kRepeat:
+        work.push_back(n.a);
+        break;
+      case Kind::kRule:
+        work.push_back(rules_[n.a].body);
+        break;
+      case Kind::kAnd: {
+        // What one part does not let pass the intersection does not.
+        const auto list = List(n);
+        const auto part = std::ranges::find_if(list, [&](Term p) {
+          return nodes_[p].kind != Kind::kNot && nodes_[p].kind != Kind::kStates;
+        });
+        if (part == list.end()) return ~text;
+        work.push_back(*part);
+        break;
+      }
+      default:
+        return ~text;
+    }
+  }
+  return out & ~text;
+}
+
+// Could it be all of it text? Perhaps not, where it is said so.
+bool Terms::MayBeText(Term t, const ByteSet& text) const {
+  const Node& n = nodes_[t];
+  switch (n.kind) {
+    case Kind::kBytes:
+      return !(sets_[n.a] & text).empty();
+    case Kind::kLiteral:
+      return std::ranges::all_of(Text(n),
+                                 [&](char c) { return text.Has(static_cast<uint8_t>(c)); });
+    case Kind::kConcat:
+      for (; nodes_[t].kind == Kind::kConcat; t = nodes_[t].b) {
+        if (!MayBeText(nodes_[t].a, text)) return false;
+      }
+      return MayBeText(t, text);
+    case Kind::kOr:
+      return std::ranges::any_of(List(n), [&](Term part) { return MayBeText(part, text); });
+    case Kind::kRepeat:
+      return n.min == 0 || MayBeText(n.a, text);
+    default:
+      return true;
+  }
 }
 
 bool Terms::HasAnd(Term t) const {
@@ -230,14 +324,23 @@ bool Terms::HasAnd(Term t) const {
 }
 
 // The loop of what stands before `rest`.
-Terms::Loop Terms::Before(const Loop& head, Term rest) {
+Terms::Loop Terms::Followed(const Loop& head, Term rest) {
   if (head.empty()) return {};
   Loop loop = head;
-  ByteSet text = loop.stay;
-  if (loop.beyond) text = text | ByteSet::Range(0x80, 0xFF);
-  loop.leave = (Meets(rest, loop) ? ~ByteSet() : loop.leave | PossibleFirst(rest)) & ~text;
   loop.cost = AddCost(loop.cost, Cost(rest));
   loop.part = Concat(loop.part, rest);
+  return loop;
+}
+
+// Of characters, without an end, or of a first one that has a loop.
+Terms::Loop Terms::Repeated(Term repeat) {
+  const Node n = nodes_[repeat];
+  if (n.max != kUnbounded || Alone(n.a).empty())
+    return Followed(LoopOf(n.a), Repeat(n.a, n.min > 0 ? n.min - 1 : 0,
+                                        n.max == kUnbounded ? kUnbounded : n.max - 1));
+  Loop loop = Alone(n.a);
+  loop.cost = Cost(repeat);
+  loop.part = repeat;
   return loop;
 }
 
@@ -246,23 +349,17 @@ Terms::Loop Terms::Join(Term intersection) {
   const Node n = nodes_[intersection];
   if (OfStates(n)) return {};
   Loop joined;
-  ByteSet any = ~ByteSet(), possible = any;
   std::vector<Term> parts;
   for (uint32_t i = 0; i < n.b; ++i) {
     const Term part = lists_[n.a + i];
-    if (nodes_[part].kind == Kind::kNot) return {};
     const Loop& loop = LoopOf(part);
     if (loop.empty()) return {};
     joined.stay = i == 0 ? loop.stay : joined.stay & loop.stay;
     joined.beyond = (i == 0 || joined.beyond) && loop.beyond;
-    possible = possible &
-               (loop.stay | loop.leave | (loop.beyond ? ByteSet::Range(0x80, 0xFF) : ByteSet()));
     parts.push_back(loop.part);
   }
   joined.part = Checked(RawAnd(parts));
   if (joined.part == kNever || joined.empty()) return {};
-  joined.leave = possible & ~joined.stay;
-  if (joined.beyond) joined.leave = joined.leave & ~ByteSet::Range(0x80, 0xFF);
   joined.cost = Cost(joined.part);
   joined.length = BeginLength(joined.part);
   return joined;
@@ -271,36 +368,21 @@ Terms::Loop Terms::Join(Term intersection) {
 // Of a choice, the loop of the alternative that takes most.
 Terms::Loop Terms::Choose(Term choice) {
   const Node n = nodes_[choice];
+  const auto size = [](const Loop& loop) { return loop.text().Count(); };
   Loop best;
-  bool all = true, is_same = true;
-  ByteSet leave;
-  const auto size = [](const Loop& loop) { return loop.stay.Count() + (loop.beyond ? 1000 : 0); };
+  uint32_t cost = 0, length = 0;
   for (uint32_t i = 0; i < n.b; ++i) {
     const Term part = lists_[n.a + i];
     const Loop& loop = LoopOf(part);
-    if (loop.empty()) {
-      // What becomes of an intersection meanwhile is not known.
-      if (HasAnd(part)) return {};
-      all = false;
-      leave = leave | PossibleFirst(part);
-      continue;
-    }
-    leave = leave | loop.leave;
-    is_same &= best.empty() || (best.stay == loop.stay && best.beyond == loop.beyond);
-    if (size(loop) > size(best)) {
-      const uint32_t length = std::max(best.length, loop.length);
-      best = loop;
-      best.length = length;
-    } else {
-      best.length = std::max(best.length, loop.length);
-    }
+    // What becomes of an intersection meanwhile is not known.
+    if (loop.empty() && HasAnd(part)) return {};
+    // Any of them may be what is left where counts are not forgotten.
+    cost = std::max(cost, loop.cost);
+    length = std::max(length, loop.length);
+    if (size(loop) > size(best)) best = loop;
   }
-  if (best.empty()) return best;
-  ByteSet text = best.stay;
-  if (best.beyond) text = text | ByteSet::Range(0x80, 0xFF);
-  // Others that begin outside of it do not come into it.
-  const bool outside = all || (leave & text).empty();
-  best.leave = (is_same && outside ? leave : ~ByteSet()) & ~text;
+  best.cost = cost;
+  best.length = length;
   return best;
 }
 
@@ -315,6 +397,7 @@ Terms::Loop Terms::Explore(Term t) {
   for (uint8_t b = 1; b < 0x7F; ++b) {
     if (next[groups.of[b]] == t) loop.stay.Add(b);
   }
+  if (loop.stay.empty()) return loop;
   loop.beyond = LoopsBeyond(t, t);
   for (unsigned b = 0; b < 256; ++b) {
     const auto byte = static_cast<uint8_t>(b);

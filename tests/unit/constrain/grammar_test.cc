@@ -422,6 +422,66 @@ TEST(Grammar, HoldsForTheVocabulariesOfTheField) {
   }
 }
 
+// What a grammar allows can be written with the tokens of every vocabulary, wherever they are cut.
+TEST(Grammar, NoVocabularyHindersWhatIsAllowed) {
+  const auto writer = TextTokenizer();
+  const auto write = [](Terms& terms) {
+    return WriteConstraint(
+        terms,
+        {Constraint::Kind::kJsonSchema,
+         R"({"properties": {"name": {"type": "string", "maxLength": 40}, "n": {"type": "integer"},
+                    "mail": {"type": "string", "format": "email"}, "kind": {"enum": ["foo", "b-a r"]},
+                    "code": {"type": "string", "pattern": "^[^\\d]{2,9}[0-9a-f]{0,4}$"},
+                    "list": {"type": "array", "items": {"type": ["string", "null"]}, "maxItems": 4}},
+                    "required": ["name", "n", "mail", "kind", "code", "list"]})",
+         ""});
+  };
+  std::vector<std::string> texts;
+  std::mt19937 random(40);
+  const auto source = Make(*writer, write);
+  for (int i = 0; i < 25; ++i) {
+    Matcher matcher(source);
+    uint32_t used = 0;
+    texts.push_back(Play(matcher, *writer, 60 + random() % 90, random, &used));
+  }
+  for (const char* name :
+       {"mistral-v0.3/sentencepiece-mistral03.model", "phi-2/tokenizer.json",
+        "phi-3/tokenizer.json", "smollm2/tokenizer.json", "tinyllama/tokenizer.json",
+        "tinyllama/tokenizer.model", "vocab-gguf/ggml-vocab-deepseek-coder.gguf",
+        "vocab-gguf/ggml-vocab-falcon.gguf", "vocab-gguf/ggml-vocab-gpt-2.gguf",
+        "vocab-gguf/ggml-vocab-llama-spm.gguf", "vocab-gguf/ggml-vocab-phi-3.gguf",
+        "vocab-gguf/ggml-vocab-refact.gguf", "vocab-gguf/ggml-vocab-starcoder.gguf"}) {
+    const std::string path = test::DataOrSkip(std::string("tokenizers/") + name, name);
+    if (path.empty()) continue;
+    auto loaded = text::LoadTokenizer(path);
+    CHECK_OK(loaded.status());
+    const auto grammar = Make(**loaded, write);
+    for (const std::string& text : texts) {
+      Matcher reader(grammar);
+      const TokenTrie& trie = reader.trie();
+      CHECK_TRUE(trie.CountTokens(text) != kUnbounded);
+      for (size_t at = 0; at < text.size();) {
+        std::vector<TokenId> ids;
+        uint32_t node = TokenTrie::kNoNode;
+        for (size_t k = at; k < text.size(); ++k) {
+          node = trie.Child(node, static_cast<uint8_t>(text[k]));
+          if (node == TokenTrie::kNoNode) break;
+          if (trie.nodes()[node].token != text::kNoToken) ids.push_back(trie.nodes()[node].token);
+        }
+        const TokenId token = ids[random() % ids.size()];
+        MaskWords mask;
+        CHECK_OK(reader.Allowed(100'000, &mask));
+        if (!Has(mask, static_cast<size_t>(token)))
+          FAIL(
+              fmt::format("{}: token {} after {} of {}", name, token, reader.text(), text).c_str());
+        CHECK_OK(reader.Accept(token));
+        at += trie.Bytes(token).size();
+      }
+      CHECK_TRUE(reader.complete());
+    }
+  }
+}
+
 // The masks of copied spans come from the document, not from states: against asking for each token.
 TEST(Grammar, MasksOfCopiedSpansAreWhatEachTokenByItselfWouldBe) {
   const std::string document =
