@@ -385,6 +385,7 @@ Status Matcher::Check() {
   if (!grammar_->terms_->status().ok() ||
       grammar_->terms_->bytes() + grammar_->mask_bytes_ > Grammar::kMaxBytes)
     MNW_TRY(grammar_->Build());
+  grammar_->terms_->Rest();
   return Catch();
 }
 

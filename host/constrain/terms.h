@@ -65,6 +65,7 @@ struct TermLimits {
   size_t max_terms = 1'000'000;  // in all, those met while answering too
   size_t max_nesting = 400;      // of terms in terms at the front of one
   size_t max_explored = 50'000;  // states looked at to find whether one intersection has a string
+  size_t max_work = 2'000'000;   // steps of derivation from one Rest to the next
 };
 
 class Terms {
@@ -111,6 +112,8 @@ class Terms {
     return row && row[byte] != kUnbounded ? row[byte] : DeriveNew(t, byte);
   }
   Term Derive(Term t, std::string_view bytes);
+  // What comes next may take as long as anything (max_work).
+  void Rest() { work_ = 0; }
   ByteSet First(Term t) { return FrontBytes(t, true); }  // every byte that may come first
   // The same quickly, and perhaps with some that may not.
   ByteSet PossibleFirst(Term t);
@@ -236,7 +239,7 @@ class Terms {
   Loop Repeated(Term repeat);
   void NoteLoop(Term t, const Loop& loop);
   ByteSet Leaving(Term root, const Loop& loop);
-  bool MayBeText(Term t, const ByteSet& text) const;
+  bool MayBeText(Term t, const ByteSet& text, uint32_t depth) const;
   uint32_t LeastBytes(Term t);
   bool Opens(const Node& repeat, bool at_front);
   Term Open(Term t, bool at_front);
@@ -244,8 +247,8 @@ class Terms {
   uint32_t TextBegin(Term t, const Loop& loop) const;
   bool HasAnd(Term t) const;
   bool Meets(Term t, const Loop& loop);
-  uint32_t FrontLeast(Term t, const Loop& loop);
-  Run RunOfHead(Term t, const Loop& loop, uint32_t behind);
+  uint32_t FrontLeast(Term t, const Loop& loop, size_t* left);
+  Run RunOfHead(Term t, const Loop& loop, size_t* left);
   const Loop& Alone(Term t);
   uint32_t* Row(Term t);  // of derivatives
   Term DeriveNew(Term t, uint8_t byte);
@@ -277,6 +280,7 @@ class Terms {
   std::unordered_map<Term, uint32_t> least_bytes_;
   std::unordered_map<Term, Loop> loops_, alone_;
   size_t depth_ = 0;  // of Compute
+  size_t work_ = 0;   // since Rest
 };
 
 }  // namespace minnow::constrain

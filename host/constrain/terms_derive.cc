@@ -276,6 +276,11 @@ Term Terms::Compute(Term t, uint8_t byte, bool raw) {
   if (!status_.ok() || n.live == Live::kNo) return kNever;
   if (depth_ >= kMaxDepth)
     return Fail(Code::kInvalid, "the grammar is nested too deep; make it flatter");
+  if (++work_ > limits_.max_work) {
+    return Fail(Code::kExhausted,
+                "what may come next takes too long to find; make the grammar simpler, with fewer "
+                "repetitions in one another");
+  }
   ++depth_;
   Term result = kNever;
   switch (n.kind) {

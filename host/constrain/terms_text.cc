@@ -7,6 +7,12 @@
 
 namespace minnow::constrain {
 
+namespace {
+
+constexpr size_t kMostLooks = 1000;  // at terms, for what one state is like
+
+}  // namespace
+
 // What of a document goes together with any number of digits may be nothing, or be found late: the
 // counts stay.
 bool Terms::OfStates(const Node& n) const {
@@ -74,8 +80,14 @@ uint32_t Terms::LeastBytes(Term t) {
   const Node n = nodes_[t];
   uint32_t least = n.nullable ? 0 : 1;
   if (n.kind == Kind::kLiteral) least = n.b;
-  if (n.kind == Kind::kConcat) least = AddCost(LeastBytes(n.a), LeastBytes(n.b));
   if (n.kind == Kind::kRepeat) least = TimesCost(LeastBytes(n.a), n.min);
+  if (n.kind == Kind::kConcat) {  // which may be long
+    least = 0;
+    Term rest = t;
+    for (; nodes_[rest].kind == Kind::kConcat; rest = nodes_[rest].b)
+      least = AddCost(least, LeastBytes(nodes_[rest].a));
+    least = AddCost(least, LeastBytes(rest));
+  }
   if (n.kind == Kind::kOr) {
     least = kUnbounded;
     for (uint32_t i = 0; i < n.b; ++i) least = std::min(least, LeastBytes(lists_[n.a + i]));
@@ -233,7 +245,6 @@ ByteSet Terms::Loop::text() const { return beyond ? stay | ByteSet::Range(0x80, 
 
 // The bytes out of the loop that may come after some of its text, none included.
 ByteSet Terms::Leaving(Term root, const Loop& loop) {
-  constexpr size_t kMost = 500;  // terms that are looked at
   const ByteSet text = loop.text();
   ByteSet out;
   std::vector<Term> work = {root}, seen;
@@ -241,7 +252,7 @@ ByteSet Terms::Leaving(Term root, const Loop& loop) {
     const Term t = work.back();
     work.pop_back();
     if (std::find(seen.begin(), seen.end(), t) != seen.end()) continue;
-    if (seen.size() == kMost) return ~text;
+    if (seen.size() == kMostLooks) return ~text;
     seen.push_back(t);
     const Node& n = nodes_[t];
     switch (n.kind) {
@@ -259,7 +270,7 @@ ByteSet Terms::Leaving(Term root, const Loop& loop) {
         break;
       case Kind::kConcat:
         work.push_back(n.a);
-        if (MayBeText(n.a, text)) work.push_back(n.b);
+        if (MayBeText(n.a, text, 0)) work.push_back(n.b);
         break;
       case Kind::kOr:
         for (Term part : List(n)) work.push_back(part);
@@ -287,9 +298,11 @@ ByteSet Terms::Leaving(Term root, const Loop& loop) {
   return out & ~text;
 }
 
-// Could it be all of it text? Perhaps not, where it is said so.
-bool Terms::MayBeText(Term t, const ByteSet& text) const {
+// Could it be all of it text? Perhaps not, where it is said so: far inside nobody looks.
+bool Terms::MayBeText(Term t, const ByteSet& text, uint32_t depth) const {
+  constexpr uint32_t kDeepest = 6;
   const Node& n = nodes_[t];
+  if (depth > kDeepest) return true;
   switch (n.kind) {
     case Kind::kBytes:
       return !(sets_[n.a] & text).empty();
@@ -298,27 +311,33 @@ bool Terms::MayBeText(Term t, const ByteSet& text) const {
                                  [&](char c) { return text.Has(static_cast<uint8_t>(c)); });
     case Kind::kConcat:
       for (; nodes_[t].kind == Kind::kConcat; t = nodes_[t].b) {
-        if (!MayBeText(nodes_[t].a, text)) return false;
+        if (!MayBeText(nodes_[t].a, text, depth + 1)) return false;
       }
-      return MayBeText(t, text);
+      return MayBeText(t, text, depth + 1);
     case Kind::kOr:
-      return std::ranges::any_of(List(n), [&](Term part) { return MayBeText(part, text); });
+      return std::ranges::any_of(List(n),
+                                 [&](Term part) { return MayBeText(part, text, depth + 1); });
     case Kind::kRepeat:
-      return n.min == 0 || MayBeText(n.a, text);
+      return n.min == 0 || MayBeText(n.a, text, depth + 1);
     default:
       return true;
   }
 }
 
-bool Terms::HasAnd(Term t) const {
-  std::vector<Term> work = {t};
+// At its front.
+bool Terms::HasAnd(Term root) const {
+  std::vector<Term> work = {root}, seen;
   while (!work.empty()) {
-    const Node& n = nodes_[work.back()];
+    const Term t = work.back();
+    const Node& n = nodes_[t];
     work.pop_back();
+    if (std::find(seen.begin(), seen.end(), t) != seen.end()) continue;
+    seen.push_back(t);
     if (n.kind == Kind::kAnd) return true;
     if (n.kind == Kind::kConcat || n.kind == Kind::kRepeat) work.push_back(n.a);
     if (n.kind == Kind::kConcat && nodes_[n.a].nullable) work.push_back(n.b);
     if (n.kind == Kind::kOr) work.insert(work.end(), List(n).begin(), List(n).end());
+    if (n.kind == Kind::kRule) work.push_back(rules_[n.a].body);
   }
   return false;
 }
@@ -415,8 +434,10 @@ Terms::Run Terms::RunOf(Term t, const Loop& loop) {
   const Node n = nodes_[t];
   // Of a single character at first, any one that begins such text may come.
   const bool is_one = n.kind == Kind::kConcat && nodes_[n.a].kind == Kind::kBytes;
-  Run run = RunOfHead(is_one ? n.b : t, loop, 0);
-  const uint32_t length = std::max(loop.length, BeginLength(t)), least = FrontLeast(t, loop);
+  size_t left = kMostLooks;
+  Run run = RunOfHead(is_one ? n.b : t, loop, &left);
+  left = kMostLooks;
+  const uint32_t length = std::max(loop.length, BeginLength(t)), least = FrontLeast(t, loop, &left);
   run.bytes = std::max(run.bytes, least == kUnbounded ? least : least - std::min(least, length));
   if (!is_one) return run;
   return {AddCost(run.bytes, 1), AddCost(run.characters, 1), AddCost(run.most, 1)};
@@ -440,42 +461,48 @@ uint32_t Terms::TextBegin(Term t, const Loop& loop) const {
   return kUnbounded;
 }
 
-// LeastCount of what such text can come to.
-uint32_t Terms::FrontLeast(Term t, const Loop& loop) {
-  const Node n = nodes_[t];
-  if (!Meets(t, loop)) return kUnbounded;
-  if (n.kind == Kind::kConcat) {
-    if (TextBegin(n.a, loop) != kUnbounded) return kUnbounded;
-    return std::min(FrontLeast(n.a, loop), FrontLeast(n.b, loop));
-  }
-  if (n.kind != Kind::kOr) return LeastCount(t, true);
+// LeastCount of what such text can come to. `left`: terms that are looked at, so that what is in
+// one another many times is not looked at as often.
+uint32_t Terms::FrontLeast(Term t, const Loop& loop, size_t* left) {
   uint32_t least = kUnbounded;
-  for (uint32_t i = 0; i < n.b; ++i) least = std::min(least, FrontLeast(lists_[n.a + i], loop));
+  for (size_t i = 0; i < kFirstParts && Meets(t, loop); ++i) {
+    const Node n = nodes_[t];
+    const Term head = n.kind == Kind::kConcat ? n.a : t;
+    const Node first = nodes_[head];
+    if (TextBegin(head, loop) != kUnbounded) break;  // it does not get behind it
+    if (first.kind != Kind::kOr || *left < first.b) {
+      least = std::min(least, LeastCount(head, i == 0));
+    } else {
+      *left -= first.b;
+      for (uint32_t k = 0; k < first.b; ++k)
+        least = std::min(least, FrontLeast(lists_[first.a + k], loop, left));
+    }
+    if (n.kind != Kind::kConcat) break;
+    t = n.b;
+  }
   return least;
 }
 
-// `behind`: how many parts stand before it.
-Terms::Run Terms::RunOfHead(Term t, const Loop& loop, uint32_t behind) {
-  constexpr uint32_t kFar = 4;
+Terms::Run Terms::RunOfHead(Term t, const Loop& loop, size_t* left) {
   const Node n = nodes_[t];
   if (!Meets(t, loop)) return {0, 0, 0};
+  if (*left == 0) return {0, 0, kUnbounded};
+  --*left;
+  const auto run_of = [&](Term part) { return RunOfHead(part, loop, left); };
   switch (n.kind) {
     case Kind::kRule:
-      return RunOfHead(rules_[n.a].body, loop, behind);
+      return run_of(rules_[n.a].body);
     case Kind::kConcat: {
       if (const uint32_t n_text = TextBegin(n.a, loop); n_text != kUnbounded)
         return {0, 0, n_text};  // it does not get behind it
-      Run run = RunOfHead(n.a, loop, behind);
-      if (Meets(n.b, loop)) {
-        const bool is_far = behind >= kFar;
-        run.most = is_far ? kUnbounded : AddCost(run.most, RunOfHead(n.b, loop, behind + 1).most);
-      }
+      Run run = run_of(n.a);
+      if (Meets(n.b, loop)) run.most = AddCost(run.most, run_of(n.b).most);
       return run;
     }
     case Kind::kOr: {
       Run run = {0, 0, 0};
       for (uint32_t i = 0; i < n.b; ++i) {
-        const Run part = RunOfHead(lists_[n.a + i], loop, behind);
+        const Run part = run_of(lists_[n.a + i]);
         run.bytes = std::max(run.bytes, part.bytes);
         run.characters = std::max(run.characters, part.characters);
         run.most = std::max(run.most, part.most);
@@ -486,8 +513,7 @@ Terms::Run Terms::RunOfHead(Term t, const Loop& loop, uint32_t behind) {
       Run run = {0, 0, kUnbounded};
       for (uint32_t i = 0; i < n.b; ++i) {
         const Term part = lists_[n.a + i];
-        if (nodes_[part].kind != Kind::kNot)
-          run.most = std::min(run.most, RunOfHead(part, loop, behind).most);
+        if (nodes_[part].kind != Kind::kNot) run.most = std::min(run.most, run_of(part).most);
       }
       const Loop& own = LoopOf(Open(t, true));
       if ((loop.stay & ~own.stay).empty() && (own.beyond || !loop.beyond)) {
@@ -500,7 +526,7 @@ Terms::Run Terms::RunOfHead(Term t, const Loop& loop, uint32_t behind) {
       const Loop& alone = Alone(n.a);
       const bool covers = (loop.stay & ~alone.stay).empty() && (alone.beyond || !loop.beyond);
       if (covers) return {n.max, n.max, n.max};
-      Run run = RunOfHead(n.a, loop, behind);
+      Run run = run_of(n.a);
       if (n.max != 1) run.most = kUnbounded;
       return run;
     }

@@ -422,6 +422,43 @@ TEST(Grammar, HoldsForTheVocabulariesOfTheField) {
   }
 }
 
+// Long, deep, and each part in one another many times: a mask looks at so many terms and no more.
+TEST(Grammar, MasksOfHostileTermsAreMadeInBoundedTime) {
+  const auto text = TextTokenizer();
+  std::string classes, nested = "x";
+  for (int i = 0; i < 15'000; ++i) classes += "[ab]";
+  for (int i = 0; i < 60; ++i) nested = fmt::format("([a-y]{{0,9}}({})?[b-z]?)", nested);
+  std::string doubled = R"({"$ref": "#/$defs/d0", "$defs": {)";
+  for (int i = 0; i < 40; ++i) {
+    doubled += fmt::format(
+        R"("d{0}": {{"anyOf": [{{"type": "string", "pattern": "^a{0}"}}, {{"$ref": "#/$defs/d{1}"}},
+            {{"items": {{"$ref": "#/$defs/d{1}"}}, "type": "array"}}]}},)",
+        i, i + 1);
+  }
+  doubled += R"("d40": {"type": "string"}}})";
+  for (const Constraint& constraint : {Constraint{Constraint::Kind::kRegex, classes, ""},
+                                       Constraint{Constraint::Kind::kRegex, nested, ""},
+                                       Constraint{Constraint::Kind::kJsonSchema, doubled, ""}}) {
+    const auto grammar = Make(
+        *text, [&](Terms& terms) -> Result<Term> { return WriteConstraint(terms, constraint); });
+    Matcher matcher(grammar);
+    std::mt19937 random(8);
+    for (int i = 0; i < 12 && !matcher.finished(); ++i) {
+      MaskWords mask;
+      if (const Status status = matcher.Allowed(1'000'000, &mask); !status.ok()) {
+        CHECK_ERROR(Code::kExhausted, "simpler", status);
+        break;
+      }
+      std::vector<TokenId> ids;
+      for (size_t t = 0; t < text->size(); ++t) {
+        if (Has(mask, t) && !text->EndsTurn(static_cast<TokenId>(t)))
+          ids.push_back(static_cast<TokenId>(t));
+      }
+      CHECK_OK(matcher.Accept(ids[random() % ids.size()]));
+    }
+  }
+}
+
 // What a grammar allows can be written with the tokens of every vocabulary, wherever they are cut.
 TEST(Grammar, NoVocabularyHindersWhatIsAllowed) {
   const auto writer = TextTokenizer();
