@@ -7,13 +7,14 @@ namespace minnow::constrain {
 
 namespace {
 
-constexpr std::array<std::pair<Constraint::Kind, const char*>, 6> kKinds = {{
+constexpr std::array<std::pair<Constraint::Kind, const char*>, 7> kKinds = {{
     {Constraint::Kind::kNone, "none"},
     {Constraint::Kind::kJsonSchema, "json_schema"},
     {Constraint::Kind::kRegex, "regex"},
     {Constraint::Kind::kGbnf, "gbnf"},
     {Constraint::Kind::kLark, "lark"},
     {Constraint::Kind::kChoice, "choice"},
+    {Constraint::Kind::kToolCalls, "tool_calls"},
 }};
 
 }  // namespace
@@ -24,9 +25,11 @@ Result<Constraint::Kind> KindOf(std::string_view name) {
   for (const auto& [kind, text] : kKinds) {
     if (name == text) return kind;
   }
-  return Error(Code::kInvalid,
-               "'{}' is no kind of constraint; there are json_schema, regex, gbnf, lark and choice",
-               name);
+  return Error(
+      Code::kInvalid,
+      "'{}' is no kind of constraint; there are json_schema, regex, gbnf, lark, choice and "
+      "tool_calls",
+      name);
 }
 
 }  // namespace minnow::constrain

@@ -10,15 +10,18 @@
 namespace minnow::constrain {
 
 struct Constraint {
-  enum class Kind { kNone, kJsonSchema, kRegex, kGbnf, kLark, kChoice };
+  enum class Kind { kNone, kJsonSchema, kRegex, kGbnf, kLark, kChoice, kToolCalls };
   Kind kind = Kind::kNone;
-  std::string source;    // the schema, pattern or grammar; of a choice, a JSON list of strings
+  // The schema, pattern or grammar; of a choice, a JSON list of strings; of calls of tools, what
+  // tool_calls.h makes.
+  std::string source;
   std::string document;  // what the spans of `from_source` are taken from
 
   explicit operator bool() const { return kind != Kind::kNone; }
   auto operator<=>(const Constraint&) const = default;
 };
-const char* KindName(Constraint::Kind kind);  // "json_schema", "regex", "gbnf", "lark", "choice"
+// "json_schema", "regex", "gbnf", "lark", "choice", "tool_calls".
+const char* KindName(Constraint::Kind kind);
 Result<Constraint::Kind> KindOf(std::string_view name);
 
 }  // namespace minnow::constrain

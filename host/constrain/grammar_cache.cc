@@ -10,6 +10,7 @@
 #include "constrain/json_schema.h"
 #include "constrain/lark.h"
 #include "constrain/regex.h"
+#include "constrain/tool_calls.h"
 
 namespace minnow::constrain {
 
@@ -29,6 +30,11 @@ Result<Term> WriteSchema(Terms& terms, const Constraint& constraint) {
       terms, schema, {.document = constraint.document.empty() ? nullptr : &constraint.document});
 }
 
+Result<Term> WriteToolCalls(Terms& terms, const std::string& source) {
+  MNW_ASSIGN(const ToolCalls calls, ReadToolCalls(source));
+  return CompileToolCalls(terms, calls);
+}
+
 }  // namespace
 
 Result<Term> WriteConstraint(Terms& terms, const Constraint& constraint) {
@@ -43,6 +49,8 @@ Result<Term> WriteConstraint(Terms& terms, const Constraint& constraint) {
       return CompileGbnf(terms, constraint.source);
     case Constraint::Kind::kLark:
       return CompileLark(terms, constraint.source);
+    case Constraint::Kind::kToolCalls:
+      return WriteToolCalls(terms, constraint.source);
     default:
       break;
   }

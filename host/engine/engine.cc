@@ -4,6 +4,7 @@
 
 #include "constrain/grammar_cache.h"
 #include "engine/fingerprint.h"
+#include "engine/tool_format.h"
 
 namespace minnow::engine {
 
@@ -56,7 +57,12 @@ Result<RequestId> Engine::Generate(GenerateRequest request) {
   MNW_TRY(CheckPrompt(request.prompt, request.max_tokens));
   std::shared_ptr<constrain::Grammar> grammar;
   if (request.constraint) {
-    MNW_ASSIGN(grammar, MakeGrammar(request));
+    const char* const kind = constrain::KindName(request.constraint.kind);
+    Status settled = SettleToolFormat(model(), &request);
+    if (!settled.ok()) return std::move(settled).Annotate(kind);
+    auto made = MakeGrammar(request);
+    if (!made.ok()) return std::move(made).status().Annotate(kind);
+    grammar = *std::move(made);
   }
   const AdapterId adapter = request.adapter;
   const Deadline deadline = request.deadline;
@@ -75,7 +81,9 @@ Result<RequestId> Engine::Generate(GenerateRequest request) {
 }
 
 Status Engine::CheckConstraint(const GenerateRequest& request) {
-  return MakeGrammar(request).status();
+  GenerateRequest settled = request;
+  MNW_TRY(SettleToolFormat(model(), &settled));
+  return MakeGrammar(settled).status();
 }
 
 Result<std::shared_ptr<constrain::Grammar>> Engine::MakeGrammar(const GenerateRequest& request) {

@@ -38,7 +38,8 @@ class Engine {
   // An encoder embeds and does nothing else, other models do not embed (kUnsupported). Further
   // refusals: kOutOfRange (prompt and answer exceed the context; the message has the counts),
   // kInvalid, kNotFound (the adapter is not loaded), kExhausted (queue full: retry later),
-  // kUnavailable (shutting down). Then on_done is not called.
+  // kUnavailable (shutting down). Then on_done is not called. What is wrong with the constraint
+  // begins with its kind's name: "regex: offset 3: ...".
   Result<RequestId> Generate(GenerateRequest request);
   // Whether Generate takes the request's constraint, with its max_tokens.
   Status CheckConstraint(const GenerateRequest& request);

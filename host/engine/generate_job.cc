@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "constrain/tool_calls.h"
 #include "engine/constrained.h"
 #include "engine/job.h"
 #include "engine/ngram_draft.h"
@@ -117,8 +118,7 @@ class GenerateJob final : public Job {
     tokens.push_back(choice.token);
     Take({choice.token, choice.logprob, std::move(choice.top)});
     if (constrained_) MNW_TRY(Constrain(choice.token));
-    // A grammar's answer is complete then.
-    if (!finished_ && Left() == 0) Stop(constrained_ ? FinishReason::kStop : FinishReason::kLength);
+    if (!finished_ && Left() == 0) Stop(WasCut() ? FinishReason::kLength : FinishReason::kStop);
     return Status();
   }
 
@@ -136,6 +136,15 @@ class GenerateJob final : public Job {
   }
 
  private:
+  // Of an answer that had all its tokens. A grammar's is complete then, but for words in place of
+  // calls.
+  bool WasCut() const {
+    if (!constrained_) return true;
+    if (request_.constraint.kind != constrain::Constraint::Kind::kToolCalls) return false;
+    const auto calls = constrain::CallsOf(result_.text);
+    return calls.ok() && calls->empty();
+  }
+
   // Tokens that the answer may still have.
   uint32_t Left() const { return request_.max_tokens - usage.completion_tokens; }
 

@@ -9,6 +9,7 @@
 #include "model/instance.h"
 #include "model/metadata.h"
 #include "text/chat_template.h"
+#include "text/chat_tools.h"
 
 namespace minnow::model {
 
@@ -94,11 +95,7 @@ Result<std::vector<text::TokenId>> Model::EncodeContinuation(std::string_view te
   return tokenizer_->Encode(text, false, options);
 }
 
-Result<std::vector<text::TokenId>> Model::EncodeChat(text::ChatInput input) const {
-  if (!template_) {
-    return Error(Code::kPrecondition,
-                 "model '{}' has no chat template; give it plain text or another model", name_);
-  }
+text::ChatInput Model::WithTokens(text::ChatInput input) const {
   const text::Vocabulary& vocabulary = tokenizer_->vocabulary();
   const auto piece = [&](text::TokenId id) -> std::optional<std::string> {
     if (id == text::kNoToken) return std::nullopt;
@@ -106,10 +103,27 @@ Result<std::vector<text::TokenId>> Model::EncodeChat(text::ChatInput input) cons
   };
   input.bos_token = piece(vocabulary.bos);
   input.eos_token = piece(vocabulary.eos);
+  return input;
+}
+
+Result<std::vector<text::TokenId>> Model::EncodeChat(text::ChatInput input) const {
+  if (!template_) {
+    return Error(Code::kPrecondition,
+                 "model '{}' has no chat template; give it plain text or another model", name_);
+  }
+  input = WithTokens(std::move(input));
+  if (input.tools && !text::FindToolUse(*template_, input).told) {
+    MNW_TRY(text::TellOfTools(&input));
+  }
   MNW_ASSIGN(const auto rendered, template_->Render(input));
   std::vector<text::Span> spans;
   for (const auto& span : rendered) spans.push_back({span.text, span.control});
   return tokenizer_->Encode(spans);
+}
+
+text::ToolUse Model::tool_use() const {
+  if (!template_) return {false, text::ToolCallFormat::kJson};
+  return text::FindToolUse(*template_, WithTokens({}));
 }
 
 Result<std::vector<text::TokenId>> Model::EncodeTurn(std::string_view content) const {

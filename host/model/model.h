@@ -18,6 +18,7 @@
 namespace minnow::text {
 class ChatTemplate;
 struct ChatInput;
+struct ToolUse;
 }  // namespace minnow::text
 
 namespace minnow::model {
@@ -56,14 +57,18 @@ class Model {
   // border.
   Result<std::vector<text::TokenId>> EncodeContinuation(std::string_view text) const;
   // Messages through the chat template; control tokens come from the template alone. Fails with
-  // kPrecondition if the model has no template.
+  // kPrecondition if the model has no template. Tools that the template has no place for are told
+  // of in the first user's message.
   Result<std::vector<text::TokenId>> EncodeChat(text::ChatInput input) const;
+  // What the template does with tools; of a model without one, nothing.
+  text::ToolUse tool_use() const;
   // One user turn, the reply to begin: {"role": "user", "content": content}.
   Result<std::vector<text::TokenId>> EncodeTurn(std::string_view content) const;
 
  private:
   explicit Model(std::unique_ptr<const Source> source);
   Status LoadText();
+  text::ChatInput WithTokens(text::ChatInput input) const;
 
   std::unique_ptr<const Source> source_;
   std::string architecture_, name_;
