@@ -21,6 +21,11 @@
 ---@field fingerprint string  -- of the model, the build, the devices and the options: the same
 ---prompt with the same fingerprint has the same answer. Empty in an answer that is replayed.
 ---@field logprobs? minnow.TokenLogprob[]  -- if the option asked for them
+---@field tool_calls? minnow.ToolCall[]  -- with tools: empty if the answer is in words
+
+---@class minnow.ToolCall
+---@field name string
+---@field arguments table  -- keeps the order of its fields
 
 ---What of a document (of a prompt, the last user's message, a text) an answer is about, where it was
 ---too long. Bytes are counted from 1, both ends included.
@@ -35,8 +40,9 @@
 ---the mean is taken
 
 ---@class minnow.Message
----@field role string  -- "system", "user", "assistant"
+---@field role string  -- "system", "user", "assistant", "tool"
 ---@field content string
+---@field tool_calls? table[]  -- of an assistant that called tools: docs/tools.md
 
 ---@class minnow.ScoredContinuation
 ---@field logprob number  -- of the whole continuation: the sum
@@ -58,11 +64,18 @@
 ---answer has the texts of all, one a line, and `parts`
 ---@field speculate? boolean  -- true; guess ahead where that is faster. The answer is the same.
 ---@field schema? minnow.Schema|string  -- the answer is JSON of this schema (docs/extract.md). Of the
----five that limit it, an answer has one, and no stop.
+---six that limit it, an answer has one, and no stop.
 ---@field regex? string  -- the whole answer matches it
 ---@field grammar? string  -- GBNF
 ---@field lark? string  -- a grammar in the spelling of Lark
 ---@field choice? string[]  -- the answer is one of these
+---@field tools? minnow.Tool[]|string  -- of chat: the answer is calls of these (docs/tools.md)
+---@field tool_choice? string  -- "required"; "auto": calls or words; or the name of a tool
+---@field tool_format? "auto"|"json"|"hermes"|"llama3"  -- "auto": as the template writes calls
+
+---@class minnow.Tool
+---@field type "function"
+---@field function { name: string, description: string?, parameters: minnow.Schema? }
 
 ---@class minnow.ClassifyOptions
 ---@field top_k? integer  -- 0: all; of how many labels the probabilities are told, the likeliest

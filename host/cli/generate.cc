@@ -1,10 +1,14 @@
 // minnow generate -m MODEL -p TEXT -n N [--temp T] [--logprobs K] [--json]
+#include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "cli/await.h"
 #include "cli/cli.h"
+#include "constrain/tool_calls.h"
 #include "engine/classify.h"
 #include "engine/extract.h"
+#include "text/chat_template.h"
 
 namespace minnow::cli {
 
@@ -19,6 +23,7 @@ struct Options {
   std::vector<std::string> stop;
   std::string schema, regex, grammar, lark;  // files, but for the pattern
   std::vector<std::string> choice;
+  std::string tools, tool_choice = "required", tool_format = "auto";
   bool chat = false;
   bool no_speculation = false;
   bool json = false;
@@ -73,9 +78,47 @@ Result<constrain::Constraint> ReadConstraint(const Options& o, std::string_view 
   return constraint;
 }
 
+// The list in the file of --tools; nothing if there is none.
+Result<std::optional<nlohmann::ordered_json>> ReadTools(const Options& o) {
+  if (o.tools.empty()) {
+    if (o.tool_choice == "required" && o.tool_format == "auto")
+      return std::optional<nlohmann::ordered_json>();
+    return Error(Code::kInvalid, "--tool-choice and --tool-format need --tools");
+  }
+  if (!o.chat && o.context.empty()) {
+    return Error(Code::kInvalid,
+                 "--tools needs --chat (or --context): the chat template tells the model of them");
+  }
+  MNW_ASSIGN(const std::string text, ReadInput(o.tools));
+  auto tools = ParseJson(text);
+  if (!tools.ok()) return std::move(tools).status().Annotate(o.tools);
+  return std::optional(*std::move(tools));
+}
+
+Result<std::vector<text::TokenId>> EncodeTurn(const model::Model& model, std::string content,
+                                              const std::optional<nlohmann::ordered_json>& tools) {
+  if (!tools) return model.EncodeTurn(content);
+  text::ChatInput input;
+  input.messages = nlohmann::ordered_json::array(
+      {nlohmann::ordered_json{{"role", "user"}, {"content", std::move(content)}}});
+  input.tools = tools;
+  input.now = std::time(nullptr);
+  return model.EncodeChat(std::move(input));
+}
+
 VerbResult Run(const Options& o) {
+  if (o.prompt == "-" && (o.tools == "-" || o.schema == "-" || o.grammar == "-" || o.lark == "-")) {
+    return Error(Code::kInvalid, "-p - and an option's file: stdin can be one of the two");
+  }
   MNW_ASSIGN(const std::string text,
              o.prompt == "-" ? ReadInput("-") : Result<std::string>(o.prompt));
+  engine::GenerateRequest request;
+  MNW_ASSIGN(const auto tools, ReadTools(o));
+  if (tools) {
+    auto calls = constrain::ToolCallsConstraint(*tools, o.tool_choice, o.tool_format);
+    if (!calls.ok()) return std::move(calls).status().Annotate(o.tools);
+    request.constraint = *std::move(calls);
+  }
   MNW_ASSIGN(OpenedModel opened, OpenModel(o.model, o.json || !o.context.empty()));
   const model::Model& model = opened.engine->model();
   // What may be cut: the context's document, else the text.
@@ -89,14 +132,16 @@ VerbResult Run(const Options& o) {
              engine::FitDocument(
                  document, how, longest - std::min(longest, o.n), [&](std::string_view part) {
                    if (!o.context.empty()) {
-                     return model.EncodeTurn(engine::DocumentTurn(part, text));
+                     return EncodeTurn(model, engine::DocumentTurn(part, text), tools);
                    }
-                   return o.chat ? model.EncodeTurn(std::string(part)) : model.EncodeText(part);
+                   return o.chat ? EncodeTurn(model, std::string(part), tools)
+                                 : model.EncodeText(part);
                  }));
-  engine::GenerateRequest request;
   request.prompt = std::move(fitted.prompt);
-  MNW_ASSIGN(request.constraint,
-             ReadConstraint(o, o.context.empty() ? std::string_view() : document));
+  if (!tools) {
+    MNW_ASSIGN(request.constraint,
+               ReadConstraint(o, o.context.empty() ? std::string_view() : document));
+  }
   request.adapter = opened.adapter_id();
   request.max_tokens = o.n;
   request.sampling = o.sampling;
@@ -116,6 +161,13 @@ VerbResult Run(const Options& o) {
   MNW_TRY(result.status);
   if (o.json) {
     nlohmann::ordered_json out = ToJson(result, model.tokenizer(), o.n_logprobs);
+    if (tools) {
+      MNW_ASSIGN(const auto calls, constrain::CallsOf(result.text));
+      nlohmann::ordered_json& list = out["tool_calls"] = nlohmann::ordered_json::array();
+      for (const constrain::ToolCall& call : calls) {
+        list.push_back({{"name", call.name}, {"arguments", call.arguments}});
+      }
+    }
     if (!fitted.kept.empty()) {
       out["overflow"] = OverflowJson(o.on_overflow, document.size(), fitted.kept);
     }
@@ -155,6 +207,20 @@ void AddGenerate(CommandLine& line) {
       .Excludes("--regex")
       .Excludes("--grammar")
       .Excludes("--lark");
+  verb.Add("--tools", o->tools,
+           "With --chat: the answer is calls of the tools in this file, a JSON list as of `minnow "
+           "template --tools`")
+      .Excludes("--schema")
+      .Excludes("--regex")
+      .Excludes("--grammar")
+      .Excludes("--lark")
+      .Excludes("--choice");
+  verb.Add("--tool-choice", o->tool_choice,
+           "required: at least one call; auto: calls, or an answer in words; or a tool's name: one "
+           "call of that");
+  verb.Add("--tool-format", o->tool_format,
+           "How calls are written; auto: as the model's template does")
+      .OneOf({"auto", "json", "hermes", "llama3"});
   verb.AddFlag("--chat", o->chat,
                "The text is a user's turn, put through the model's chat template");
   verb.Add("--context", o->context,

@@ -303,8 +303,13 @@ void SchemaCompiler::ApplyObject(Facts& f, SchemaId schema, int place, const std
       if (!ReadPattern(document_.pointer(id), Json(name), &names)) continue;
       f.patterns.push_back({place, names, id});
     }
+    const Json& json = document_.json(schema);
+    const bool says =
+        json.contains("additionalProperties") || json.contains("unevaluatedProperties");
     Enforced(schema, key,
-             key == "properties" ? "in this order" : "by the name, character by character");
+             key != "properties"             ? "by the name, character by character"
+             : options_.open_objects || says ? "in this order"
+                                             : "in this order, and no others");
   } else if (key == "propertyNames") {
     f.names.push_back(Below(schema, key, value));
     Enforced(schema, key, "as a string");

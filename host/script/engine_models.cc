@@ -58,9 +58,10 @@ class EngineModels::EngineModel : public ModelApi {
   }
 
   Result<std::vector<engine::TokenId>> EncodeChat(
-      const nlohmann::ordered_json& messages) const override {
+      const nlohmann::ordered_json& chat) const override {
     text::ChatInput input;
-    input.messages = messages;
+    input.messages = chat.is_object() ? chat["messages"] : chat;
+    if (chat.is_object()) input.tools = chat["tools"];
     input.now = std::time(nullptr);
     return model().EncodeChat(input);
   }

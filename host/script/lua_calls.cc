@@ -3,6 +3,8 @@
 #include <cmath>
 #include <utility>
 
+#include "base/json.h"
+#include "constrain/tool_calls.h"
 #include "engine/extract.h"
 #include "engine/overflow.h"
 #include "script/lua_model.h"
@@ -46,8 +48,22 @@ Json LogprobsJson(const std::vector<engine::GeneratedToken>& tokens) {
 //---@field fingerprint string  -- of the model, the build, the devices and the options: the same
 //---prompt with the same fingerprint has the same answer. Empty in an answer that is replayed.
 //---@field logprobs? minnow.TokenLogprob[]  -- if the option asked for them
+//---@field tool_calls? minnow.ToolCall[]  -- with tools: empty if the answer is in words
 
-Result<Json> GenerateJson(const engine::GenerateResult& result) {
+//---@class minnow.ToolCall
+//---@field name string
+//---@field arguments table  -- keeps the order of its fields
+
+Result<Json> ToolCallsJson(const engine::GenerateResult& result) {
+  MNW_ASSIGN(std::vector<constrain::ToolCall> calls, constrain::CallsOf(result.text));
+  Json list = Json::array();
+  for (constrain::ToolCall& call : calls) {
+    list.push_back({{"name", call.name}, {"arguments", std::move(call.arguments)}});
+  }
+  return list;
+}
+
+Result<Json> GenerateJson(const engine::GenerateResult& result, bool has_tools) {
   if (!result.status.ok()) return result.status;
   if (result.finish_reason == engine::FinishReason::kCancelled) {
     return Error(Code::kCancelled, "the model stopped before the answer was complete");
@@ -64,14 +80,17 @@ Result<Json> GenerateJson(const engine::GenerateResult& result) {
                 {"usage", UsageJson(result.usage)},
                 {"fingerprint", result.fingerprint}};
   if (has_logprobs) value["logprobs"] = LogprobsJson(result.tokens);
+  if (has_tools) {
+    MNW_ASSIGN(value["tool_calls"], ToolCallsJson(result));
+  }
   return value;
 }
 
-// A result about a part of a document.
-template <class R>
-struct Of {
-  R result;
+// What came of a generation: about a part of a document, if `overflow` tells which.
+struct Generated {
+  engine::GenerateResult result;
   Json overflow;
+  constrain::Constraint::Kind constraint;
 };
 
 Result<Json> With(Result<Json> json, Json overflow) {
@@ -149,13 +168,14 @@ Json* LastUserContent(Json& messages) {
   return nullptr;
 }
 
-Result<FittedPrompt> FitChat(const ModelApi& model, Json messages, const std::string& on_overflow,
+// `chat`: as of ModelApi::EncodeChat.
+Result<FittedPrompt> FitChat(const ModelApi& model, Json chat, const std::string& on_overflow,
                              uint32_t answer) {
   if (on_overflow == "error") {
-    MNW_ASSIGN(std::vector<engine::TokenId> prompt, model.EncodeChat(messages));
+    MNW_ASSIGN(std::vector<engine::TokenId> prompt, model.EncodeChat(chat));
     return FittedPrompt{std::move(prompt), nullptr};
   }
-  Json* const content = LastUserContent(messages);
+  Json* const content = LastUserContent(chat.is_object() ? chat["messages"] : chat);
   if (!content) {
     return Error(Code::kInvalid,
                  "chat: on_overflow is of the last user's message, and there is none with a text");
@@ -163,7 +183,7 @@ Result<FittedPrompt> FitChat(const ModelApi& model, Json messages, const std::st
   const auto whole = content->get<std::string>();
   return Fit(model, whole, on_overflow, answer, [&](std::string_view part) {
     *content = std::string(part);
-    return model.EncodeChat(messages);
+    return model.EncodeChat(chat);
   });
 }
 
@@ -171,11 +191,13 @@ Status StartChat(lua_State* L, State& state, State::CallId id) {
   MNW_ASSIGN(ModelApi * model, ReadModel(L, "chat"));
   engine::GenerateRequest request;
   std::string on_overflow = "error";
-  MNW_TRY(ReadGenerateOptions(L, 3, "chat", request, &on_overflow));
+  Json tools;
+  MNW_TRY(ReadGenerateOptions(L, 3, "chat", request, &on_overflow, &tools));
   MNW_TRY(RefuseChunks("chat", on_overflow));
-  MNW_ASSIGN(Json messages, ReadMessages(L, 2, "chat"));
+  MNW_ASSIGN(Json chat, ReadMessages(L, 2, "chat"));
+  if (!tools.is_null()) chat = {{"messages", std::move(chat)}, {"tools", std::move(tools)}};
   MNW_ASSIGN(FittedPrompt fitted,
-             FitChat(*model, std::move(messages), on_overflow, request.max_tokens));
+             FitChat(*model, std::move(chat), on_overflow, request.max_tokens));
   request.prompt = std::move(fitted.prompt);
   return SubmitGenerate(state, id, *model, std::move(request), std::move(fitted.overflow));
 }
@@ -301,8 +323,20 @@ Status StartScore(lua_State* L, State& state, State::CallId id) {
 //---function Model:generate(prompt, options)
 int Generate(lua_State* L) { return CallModel(L, "generate", StartGenerate); }
 //---@class minnow.Message
-//---@field role string  -- "system", "user", "assistant"
+//---@field role string  -- "system", "user", "assistant", "tool"
 //---@field content string
+//---@field tool_calls? table[]  -- of an assistant that called tools: docs/tools.md
+
+int FinishChat(lua_State* L, int, lua_KContext id) {
+  State& state = State::From(L);
+  if (!state.Try(state.Take(static_cast<State::CallId>(id), state.value()))) return state.Raise(L);
+  PushJson(L, state.value());
+  if (state.value().contains("tool_calls")) {
+    PushOrderedJson(L, state.value()["tool_calls"]);
+    lua_setfield(L, -2, "tool_calls");
+  }
+  return 1;
+}
 
 //---Answers a conversation, put through the model's chat template. Waits. Raises precondition when
 //---the model has none, invalid when it refuses the messages.
@@ -310,7 +344,17 @@ int Generate(lua_State* L) { return CallModel(L, "generate", StartGenerate); }
 //---@param options? minnow.GenerateOptions
 //---@return minnow.Answer
 //---function Model:chat(messages, options)
-int Chat(lua_State* L) { return CallModel(L, "chat", StartChat); }
+int Chat(lua_State* L) {
+  ChargeTexts(L);
+  State& state = State::From(L);
+  state.RequireWait(L, "chat");
+  const State::CallId id = state.NewCall(L, "chat");
+  if (!state.Try(StartChat(L, state, id))) {
+    state.Forget(id);
+    return state.Raise(L);
+  }
+  return state.Wait(L, id, FinishChat);
+}
 
 //---Answers a question about a document, which stands before it in one user turn. Waits. All
 //---questions about one document share it, however many there are.
@@ -496,45 +540,119 @@ Result<std::vector<engine::TokenId>> EncodeQuestion(const ModelApi& model,
 //---answer has the texts of all, one a line, and `parts`
 //---@field speculate? boolean  -- true; guess ahead where that is faster. The answer is the same.
 //---@field schema? minnow.Schema|string  -- the answer is JSON of this schema (docs/extract.md). Of the
-//---five that limit it, an answer has one, and no stop.
+//---six that limit it, an answer has one, and no stop.
 //---@field regex? string  -- the whole answer matches it
 //---@field grammar? string  -- GBNF
 //---@field lark? string  -- a grammar in the spelling of Lark
 //---@field choice? string[]  -- the answer is one of these
+//---@field tools? minnow.Tool[]|string  -- of chat: the answer is calls of these (docs/tools.md)
+//---@field tool_choice? string  -- "required"; "auto": calls or words; or the name of a tool
+//---@field tool_format? "auto"|"json"|"hermes"|"llama3"  -- "auto": as the template writes calls
 
-// What the answer has to be; `given` are those of the options that say so.
-Status ReadConstraint(std::string_view call, const std::optional<Json>& schema,
-                      const std::optional<std::string>& regex,
-                      const std::optional<std::string>& grammar,
-                      const std::optional<std::string>& lark, const std::optional<Json>& choice,
-                      engine::GenerateRequest& request) {
+//---@class minnow.Tool
+//---@field type "function"
+//---@field function { name: string, description: string?, parameters: minnow.Schema? }
+
+// These fields first: a table has no order, and models were shown this one.
+Json InOrder(const Json& table, std::initializer_list<const char*> first) {
+  if (!table.is_object()) return table;
+  Json ordered = Json::object();
+  for (const char* name : first) {
+    if (table.contains(name)) ordered[name] = table[name];
+  }
+  ordered.update(table);
+  return ordered;
+}
+
+Json InOrder(Json tools) {
+  if (!tools.is_array()) return tools;
+  for (Json& tool : tools) {
+    tool = InOrder(tool, {"type", "function"});
+    if (tool.is_object() && tool.contains("function"))
+      tool["function"] = InOrder(tool["function"], {"name", "description", "parameters"});
+  }
+  return tools;
+}
+
+// The calls that an answer is, and the list of tools as the model is shown it.
+Status ReadTools(std::string_view call, Json tools, const std::optional<std::string>& choice,
+                 const std::optional<std::string>& format, engine::GenerateRequest& request,
+                 Json* out) {
+  if (tools.is_string()) {
+    auto parsed = ParseJson(tools.get_ref<const std::string&>());
+    if (!parsed.ok())
+      return std::move(parsed).status().Annotate(fmt::format("{}: option 'tools'", call));
+    tools = *std::move(parsed);
+  } else {
+    tools = InOrder(std::move(tools));
+  }
+  auto made =
+      constrain::ToolCallsConstraint(tools, choice.value_or("required"), format.value_or("auto"));
+  if (!made.ok()) return std::move(made).status().Annotate(fmt::format("{}: option 'tools'", call));
+  request.constraint = *std::move(made);
+  *out = std::move(tools);
+  return {};
+}
+
+// The options that say what the answer has to be.
+struct ConstraintOptions {
+  std::optional<Json> schema, choice, tools;
+  std::optional<std::string> regex, grammar, lark, tool_choice, tool_format;
+};
+
+Status ReadConstraint(std::string_view call, const ConstraintOptions& o,
+                      engine::GenerateRequest& request, Json* tools) {
   using Kind = constrain::Constraint::Kind;
   std::vector<std::string_view> given;
   const auto give = [&](const char* name, Kind kind, std::string source) {
     given.push_back(name);
     request.constraint = {kind, std::move(source), ""};
   };
-  if (schema) {
-    MNW_ASSIGN(std::string text, SchemaText(*schema, call));
+  if (o.schema) {
+    MNW_ASSIGN(std::string text, SchemaText(*o.schema, call));
     MNW_ASSIGN(request.constraint, engine::SchemaConstraint(std::move(text), ""));
     given.push_back("schema");
   }
-  if (regex) give("regex", Kind::kRegex, *regex);
-  if (grammar) give("grammar", Kind::kGbnf, *grammar);
-  if (lark) give("lark", Kind::kLark, *lark);
-  if (choice) give("choice", Kind::kChoice, choice->dump());
+  if (o.regex) give("regex", Kind::kRegex, *o.regex);
+  if (o.grammar) give("grammar", Kind::kGbnf, *o.grammar);
+  if (o.lark) give("lark", Kind::kLark, *o.lark);
+  if (o.choice) give("choice", Kind::kChoice, o.choice->dump());
+  if (o.tools) {
+    if (!tools) {
+      return Error(Code::kInvalid, "{}: tools are of chat, whose template tells the model of them",
+                   call);
+    }
+    MNW_TRY(ReadTools(call, *o.tools, o.tool_choice, o.tool_format, request, tools));
+    given.push_back("tools");
+  } else if (o.tool_choice || o.tool_format) {
+    return Error(Code::kInvalid, "{}: the option '{}' needs 'tools'", call,
+                 o.tool_choice ? "tool_choice" : "tool_format");
+  }
   if (!given.empty() && !request.stop.empty()) given.push_back("stop");
   if (given.size() < 2) return {};
   return Error(Code::kInvalid, "{}: the options '{}' and '{}' exclude each other", call, given[0],
                given[1]);
 }
 
+// What the engine says of a constraint begins with its kind: says the option in its place.
+Status NameOption(Status status, constrain::Constraint::Kind kind) {
+  using Kind = constrain::Constraint::Kind;
+  const std::string prefix = fmt::format("{}: ", constrain::KindName(kind));
+  if (kind == Kind::kNone || !status.message().starts_with(prefix)) return status;
+  const char* const option = kind == Kind::kJsonSchema  ? "schema"
+                             : kind == Kind::kGbnf      ? "grammar"
+                             : kind == Kind::kToolCalls ? "tools"
+                                                        : constrain::KindName(kind);
+  return Status(status.code(),
+                fmt::format("option '{}': {}", option, status.message().substr(prefix.size())));
+}
+
 Status ReadGenerateOptions(lua_State* L, int index, std::string_view call,
-                           engine::GenerateRequest& request, std::string* on_overflow) {
+                           engine::GenerateRequest& request, std::string* on_overflow,
+                           Json* tools) {
   engine::Sampling& sampling = request.sampling;
   std::string none;
-  std::optional<Json> schema, choice;
-  std::optional<std::string> regex, grammar, lark;
+  ConstraintOptions constraint;
   MNW_TRY(ReadOptions(L, index, call,
                       {{"max_tokens", &request.max_tokens},
                        {"temperature", &sampling.temperature},
@@ -545,13 +663,16 @@ Status ReadGenerateOptions(lua_State* L, int index, std::string_view call,
                        {"stop", &request.stop},
                        {"logprobs", &request.n_logprobs},
                        {"speculate", &request.speculate},
-                       {"schema", &schema},
-                       {"regex", &regex},
-                       {"grammar", &grammar},
-                       {"lark", &lark},
-                       {"choice", &choice},
+                       {"schema", &constraint.schema},
+                       {"regex", &constraint.regex},
+                       {"grammar", &constraint.grammar},
+                       {"lark", &constraint.lark},
+                       {"choice", &constraint.choice},
+                       {"tools", &constraint.tools},
+                       {"tool_choice", &constraint.tool_choice},
+                       {"tool_format", &constraint.tool_format},
                        {"on_overflow", on_overflow ? on_overflow : &none}}));
-  MNW_TRY(ReadConstraint(call, schema, regex, grammar, lark, choice, request));
+  MNW_TRY(ReadConstraint(call, constraint, request, tools));
   if (none.empty()) return {};
   return Error(Code::kInvalid,
                "{}: on_overflow is of answers that tell what was kept: ask, classify, generate, "
@@ -563,17 +684,20 @@ Status SubmitGenerate(State& state, State::CallId id, ModelApi& model,
                       engine::GenerateRequest request, Json overflow) {
   MNW_TRY(state.ReserveTokens(request.prompt.size(), &request.max_tokens));
   request.priority = state.priority();
-  using Fitted = Of<engine::GenerateResult>;
-  auto receive = state.Receiver<Fitted>(id, [](State& state, State::CallId id, Fitted answer) {
-    state.CountUsage(id, answer.result.usage);
-    state.Complete(id, With(GenerateJson(answer.result), std::move(answer.overflow)));
+  const constrain::Constraint::Kind kind = request.constraint.kind;
+  auto receive = state.Receiver<Generated>(id, [](State& state, State::CallId id, Generated g) {
+    state.CountUsage(id, g.result.usage);
+    const bool has_tools = g.constraint == constrain::Constraint::Kind::kToolCalls;
+    state.Complete(id, With(GenerateJson(g.result, has_tools), std::move(g.overflow)));
   });
-  request.on_done = [receive = std::move(receive),
-                     overflow = std::move(overflow)](engine::GenerateResult result) {
-    receive({std::move(result), overflow});
+  request.on_done = [receive = std::move(receive), overflow = std::move(overflow),
+                     kind](engine::GenerateResult result) {
+    result.status = NameOption(std::move(result.status), kind);
+    receive({std::move(result), overflow, kind});
   };
-  MNW_ASSIGN(const engine::RequestId submitted, model.Generate(std::move(request)));
-  state.Submitted(id, model, submitted);
+  auto submitted = model.Generate(std::move(request));
+  if (!submitted.ok()) return NameOption(std::move(submitted).status(), kind);
+  state.Submitted(id, model, *submitted);
   return {};
 }
 

@@ -24,9 +24,11 @@ Result<std::vector<engine::TokenId>> EncodeQuestion(const ModelApi& model,
                                                     std::string_view document,
                                                     std::string_view question);
 
-// `on_overflow`: null where nobody would be told what was cut.
+// `on_overflow`: null where nobody would be told what was cut. `tools`: null where the model would
+// not be told of them; else a list, or null if there are none.
 Status ReadGenerateOptions(lua_State* L, int index, std::string_view call,
-                           engine::GenerateRequest& request, std::string* on_overflow = nullptr);
+                           engine::GenerateRequest& request, std::string* on_overflow = nullptr,
+                           nlohmann::ordered_json* tools = nullptr);
 
 // Submits a request whose prompt and options are there; the call will hold its result, with what
 // was left out of a document.

@@ -32,10 +32,11 @@ class ModelApi {
   // Tokens that a request may have in all, prompt and answer.
   virtual Result<uint32_t> Longest() const = 0;
 
-  // A prompt's tokens: text as it is, or messages through the model's chat template.
+  // A prompt's tokens: text as it is, or a conversation through the model's chat template: a list
+  // of messages, or {"messages", "tools"} where the model is told of tools.
   virtual Result<std::vector<engine::TokenId>> EncodeText(std::string_view text) const = 0;
   virtual Result<std::vector<engine::TokenId>> EncodeChat(
-      const nlohmann::ordered_json& messages) const = 0;
+      const nlohmann::ordered_json& chat) const = 0;
   // What stands after a prompt, tokenized by itself.
   virtual Result<std::vector<engine::TokenId>> EncodeContinuation(std::string_view text) const = 0;
 

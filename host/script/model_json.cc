@@ -224,7 +224,8 @@ void Fields(F& f, R& r) {
 // Names of enumerators, in the order of their values.
 constexpr const char* kPriorities[] = {"interactive", "batch"};
 constexpr const char* kFinishReasons[] = {"stop", "length", "cancelled", "error"};
-constexpr const char* kConstraints[] = {"none", "json_schema", "regex", "gbnf", "lark", "choice"};
+constexpr const char* kConstraints[] = {"none", "json_schema", "regex",     "gbnf",
+                                        "lark", "choice",      "tool_calls"};
 
 template <class Float>
 using BitsOf = std::conditional_t<sizeof(Float) == 4, uint32_t, uint64_t>;

@@ -341,15 +341,18 @@ Result<nlohmann::ordered_json> ScriptHost::Encode(const ModelApi& model,
     if (what == "text") return model.EncodeText(text);
     if (what == "continuation") return model.EncodeContinuation(text);
     MNW_ASSIGN(const Json parsed, ParseJson(text));
-    Json messages;
-    MNW_TRY(ValueFromJson(parsed, &messages));
+    Json chat;
+    MNW_TRY(ValueFromJson(parsed, &chat));
     // As lua_model.h has it: what templates and models count on.
+    const bool has_tools =
+        chat.is_object() && chat.contains("messages") && chat.value("tools", Json()).is_array();
+    const Json& messages = has_tools ? chat["messages"] : chat;
     bool good = messages.is_array() && !messages.empty();
     for (const Json& m : messages) {
       good = good && m.is_object() && m.contains("role") && m["role"].is_string();
     }
     if (!good) return Error(Code::kInvalid, "messages should be a list of objects with roles");
-    return model.EncodeChat(messages);
+    return model.EncodeChat(chat);
   };
   const auto tokens = encode();
   return tokens.ok() ? ToJson(*tokens) : ToJson(tokens.status());

@@ -3,6 +3,8 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "base/json.h"
+#include "constrain/tool_calls.h"
 #include "engine/classify.h"
 #include "engine/extract.h"
 #include "service/inference_work.h"
@@ -52,7 +54,7 @@ void SendToken(Work& work, std::string_view text, const engine::GeneratedToken& 
 }
 
 template <class Response>
-void FinishAnswer(Work& work, const engine::GenerateResult& result) {
+void FinishAnswer(Work& work, const engine::GenerateResult& result, bool has_tools) {
   if (result.finish_reason == engine::FinishReason::kCancelled) {
     return work.Finish(Status(Code::kCancelled, "cancelled"), result.usage);
   }
@@ -64,15 +66,25 @@ void FinishAnswer(Work& work, const engine::GenerateResult& result) {
                            : v1::FINISH_REASON_STOP);
   finished->set_stop_string(result.stop_string);
   finished->set_fingerprint(result.fingerprint);
+  if (has_tools) {
+    const auto calls = constrain::CallsOf(result.text);
+    if (!calls.ok()) return work.Finish(calls.status(), result.usage);
+    for (const constrain::ToolCall& call : *calls) {
+      v1::ToolCall* out = finished->add_tool_calls();
+      out->set_name(call.name);
+      out->set_arguments(call.arguments.dump());
+    }
+  }
   Fill(result.usage, finished->mutable_usage());
   Fill(result.usage, finished->mutable_timings());
   work.call->Send(response);
   work.Finish({}, result.usage);
 }
 
-// What the answer has to be; none is a constraint of no kind.
+// What the answer has to be; none is a constraint of no kind. `calls`: of options.tools.
 Failure ReadConstraint(const ModelUse& use, const v1::GenerationOptions& options,
-                       std::string_view document, uint32_t max_tokens, constrain::Constraint* out) {
+                       std::string_view document, uint32_t max_tokens,
+                       const constrain::Constraint& calls, constrain::Constraint* out) {
   using Kind = constrain::Constraint::Kind;
   const char* field = "";
   switch (options.constraint_case()) {
@@ -102,6 +114,11 @@ Failure ReadConstraint(const ModelUse& use, const v1::GenerationOptions& options
       *out = {Kind::kChoice, texts.dump(), ""};
       break;
     }
+    case v1::GenerationOptions::kTools: {
+      field = "options.tools";
+      *out = calls;
+      break;
+    }
     case v1::GenerationOptions::CONSTRAINT_NOT_SET:
       return {};
   }
@@ -115,10 +132,11 @@ Failure ReadConstraint(const ModelUse& use, const v1::GenerationOptions& options
   return CheckConstraint(use->engine(), *out, max_tokens, field);
 }
 
-// A prompt for what fits of a text.
+// A prompt for what fits of a text, and the calls of the tools that it tells of.
 struct FittedPrompt {
   std::vector<TokenId> tokens;
   std::optional<v1::Overflow> overflow;
+  constrain::Constraint calls;
 };
 
 template <class Response>
@@ -132,7 +150,8 @@ Failure Generate(const CallPtr& call, const ModelUse& use, Metrics& metrics, Fit
   request.stop.assign(options.stop().begin(), options.stop().end());
   request.ignore_end = options.ignore_end();
   if (options.has_speculate()) request.speculate = options.speculate();
-  Failure refused = ReadConstraint(use, options, document, request.max_tokens, &request.constraint);
+  Failure refused =
+      ReadConstraint(use, options, document, request.max_tokens, prompt.calls, &request.constraint);
   if (!refused.ok()) return refused;
   request.priority = ToPriority(options.priority());
   request.deadline = call->info().deadline;
@@ -148,9 +167,10 @@ Failure Generate(const CallPtr& call, const ModelUse& use, Metrics& metrics, Fit
     SendAccepted(*work, accepted);
     SendToken<Response>(*work, text, token, logprobs);
   };
-  request.on_done = [work, accepted](const engine::GenerateResult& result) {
+  request.on_done = [work, accepted,
+                     has_tools = options.has_tools()](const engine::GenerateResult& result) {
     SendAccepted(*work, accepted);
-    FinishAnswer<Response>(*work, result);
+    FinishAnswer<Response>(*work, result, has_tools);
   };
   const auto id = use->engine().Generate(std::move(request));
   if (id.ok()) SendAccepted(*work, accepted);
@@ -175,20 +195,62 @@ Cuttable FindCuttable(const v1::ChatRequest& request, const std::string* documen
   return found;
 }
 
-// With `part` in place of what may be cut.
-text::ChatInput Conversation(const v1::ChatRequest& request, const Cuttable& cuttable,
-                             std::string_view part) {
-  text::ChatInput input;
-  input.messages = nlohmann::ordered_json::array();
-  for (int i = 0; i < request.messages_size(); ++i) {
-    const v1::Message& m = request.messages(i);
-    std::string content = m.content();
-    if (i == cuttable.message) {
-      content = cuttable.is_document ? engine::DocumentTurn(part, content) : std::string(part);
+using Json = nlohmann::ordered_json;
+
+Failure ReadTools(const v1::Tools& tools, Json* list, constrain::Constraint* calls) {
+  auto parsed = ParseJson(tools.json());
+  if (!parsed.ok()) return Failure::AtField("options.tools.json", parsed.status());
+  auto made =
+      constrain::ToolCallsConstraint(*parsed, tools.choice().empty() ? "required" : tools.choice(),
+                                     tools.format().empty() ? "auto" : tools.format());
+  if (!made.ok()) return Failure::AtField("options.tools", made.status());
+  *list = *std::move(parsed);
+  *calls = *std::move(made);
+  return {};
+}
+
+// The calls of a message, as templates read them.
+Failure ReadCalls(const v1::ChatRequest& request, int message, Json* out) {
+  *out = Json::array();
+  const auto& calls = request.messages(message).tool_calls();
+  for (int i = 0; i < calls.size(); ++i) {
+    auto arguments = ParseJson(calls[i].arguments());
+    if (!arguments.ok() || !arguments->is_object()) {
+      return std::vector<Violation>{
+          {fmt::format("messages[{}].tool_calls[{}].arguments", message, i),
+           arguments.ok() ? "is no JSON object" : arguments.status().message()}};
     }
-    input.messages.push_back({{"role", m.role()}, {"content", std::move(content)}});
+    Json function = {{"name", calls[i].name()}, {"arguments", *std::move(arguments)}};
+    out->push_back({{"type", "function"}, {"function", std::move(function)}});
   }
-  input.now = std::time(nullptr);
+  return {};
+}
+
+// What was said, and what the model is told of.
+Failure ReadConversation(const v1::ChatRequest& request, text::ChatInput* out,
+                         constrain::Constraint* calls) {
+  if (request.options().has_tools()) {
+    Failure failure = ReadTools(request.options().tools(), &out->tools.emplace(), calls);
+    if (!failure.ok()) return failure;
+  }
+  out->messages = Json::array();
+  for (int i = 0; i < request.messages_size(); ++i) {
+    Json& message = out->messages.emplace_back(Json{{"role", request.messages(i).role()}});
+    message["content"] = request.messages(i).content();
+    if (request.messages(i).tool_calls().empty()) continue;
+    Failure failure = ReadCalls(request, i, &message["tool_calls"]);
+    if (!failure.ok()) return failure;
+  }
+  out->now = std::time(nullptr);
+  return {};
+}
+
+// With `part` in place of what may be cut.
+text::ChatInput With(std::string_view part, const Cuttable& cuttable, text::ChatInput input) {
+  if (cuttable.message < 0) return input;
+  Json& content = input.messages[static_cast<size_t>(cuttable.message)]["content"];
+  content = cuttable.is_document ? engine::DocumentTurn(part, content.get_ref<const std::string&>())
+                                 : std::string(part);
   return input;
 }
 
@@ -227,6 +289,10 @@ Failure Generate(ModelTable& models, Metrics& metrics, const CallPtr& call,
   FittedPrompt prompt;
   Failure failure;
   if (IsChunk(request.on_overflow(), &failure)) return failure;
+  if (request.options().has_tools()) {
+    return std::vector<Violation>{
+        {"options.tools", "are of Chat, whose template tells the model of them"}};
+  }
   if (ToOnOverflow(request.on_overflow()) == engine::OnOverflow::kError) {
     failure = Encode(taken.use->model(), request.prompt(), "prompt", &prompt.tokens);
   } else if (request.prompt().value_case() != v1::Text::kText) {
@@ -258,10 +324,13 @@ Failure Chat(ModelTable& models, Metrics& metrics, ContextTable& contexts, const
         {"on_overflow", "is of the last user's message, and there is none"}};
   }
   FittedPrompt prompt;
+  text::ChatInput input;
+  failure = ReadConversation(request, &input, &prompt.calls);
+  if (!failure.ok()) return failure;
   failure = Fit(
       about.use->engine(), cuttable.text, request.on_overflow(), request.options(), "messages",
       [&](std::string_view part) {
-        return about.use->model().EncodeChat(Conversation(request, cuttable, part));
+        return about.use->model().EncodeChat(With(part, cuttable, input));
       },
       &prompt);
   if (!failure.ok()) return failure;

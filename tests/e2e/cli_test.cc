@@ -121,6 +121,124 @@ TEST(Cli, GenerateObeysWhatLimitsItsAnswer) {
                Minnow({"generate", "-m", kTiny, "-p", "a", "--grammar", "/nowhere"}));
 }
 
+TEST(Cli, GenerateWithToolsAnswersWithCallsOfThem) {
+  const TempDir dir;
+  const std::string tools = dir / "tools.json";
+  Write(tools, R"([{"type": "function", "function": {"name": "weather", "parameters": {
+      "type": "object", "required": ["city"], "properties": {
+        "city": {"type": "string", "maxLength": 10}}}}},
+      {"type": "function", "function": {"name": "now"}}])");
+  const auto ask = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{"generate",        "-m",      kDemo, "-p",
+                                       "How warm is it?", "--tools", tools};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return Minnow(arguments);
+  };
+  const json r = ParseLine(ask({"--chat", "--json", "--temp", "2"}));
+  LONGS_EQUAL(1, r["tool_calls"].size());
+  const json& call = r["tool_calls"][0];
+  CHECK(call["name"] == "now" ? call["arguments"].empty() : call["arguments"].contains("city"));
+  CHECK(json::parse(r["text"].get<std::string>()) == call);
+  STRCMP_EQUAL("{\"name\": \"now\", \"arguments\": {}}\n",
+               ask({"--chat", "--tool-choice", "now"}).out.c_str());
+  STRCMP_EQUAL("<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>\n",
+               ask({"--chat", "--tool-choice", "now", "--tool-format", "hermes"}).out.c_str());
+  CheckRefused(2, "--tools needs --chat", ask({}));
+  CheckRefused(2, "--tool-format", ask({"--chat", "--tool-format", "xml"}));
+  CheckRefused(2, "the choice \"then\" is no tool", ask({"--chat", "--tool-choice", "then"}));
+  CheckRefused(2, "--regex", ask({"--chat", "--regex", "a"}));
+  CheckRefused(2, "need --tools",
+               Minnow({"generate", "-m", kDemo, "-p", "a", "--chat", "--tool-choice", "now"}));
+  for (const auto& [text, message] :
+       {std::pair<std::string, std::string>{"[3]", "tools.json: /0: a tool is"},
+        {"[", "tools.json: "},
+        {"", "tools.json: "},
+        {std::string(10'000, '['), "nested deeper than 64 levels"},
+        {"[\"\xFF\"]", "tools.json: "},
+        {"{\"tools\": []}", "tools are a list of 1 to 1000"}}) {
+    Write(tools, text);
+    CheckRefused(2, message.c_str(), ask({"--chat"}));
+  }
+  std::filesystem::remove(tools);
+  CheckRefused(2, "tools.json", ask({"--chat"}));
+}
+
+TEST(Cli, AScriptIsToldTheOptionThatIsRefused) {
+  const TempDir dir;
+  Write(dir / "refused.lua", R"(
+local minnow = require "minnow"
+local m = minnow.model(...)
+local function try(options)
+  local ok, e = pcall(m.chat, m, { { role = "user", content = "x" } }, options)
+  print(ok, e)
+end
+try { regex = "(a" }
+try { grammar = "root ::= x" }
+try { lark = "start: x" }
+try { choice = {} }
+try { schema = '{"type": "strange"}' }
+try { regex = "a{100}", max_tokens = 3 }
+try { temperature = -1, regex = "a" }
+try { tools = { { type = "function", ["function"] = { name = "f", parameters = { properties = { a = { pattern = "(" } } } } } } }
+)");
+  const CommandResult told = Minnow({"run", dir / "refused.lua", kDemo});
+  LONGS_EQUAL(0, told.exit_code);
+  std::istringstream lines(told.out);
+  for (const char* expected :
+       {"option 'regex': offset 0: ", "option 'grammar': line 1, column ",
+        "option 'lark': line 1, ",
+        "option 'choice': ", "option 'schema': #/type: ", "option 'regex': max_tokens is 3, ",
+        "'temperature' must be", "option 'tools': /0/function/parameters/properties/a/pattern: "}) {
+    std::string line;
+    std::getline(lines, line);
+    STRCMP_CONTAINS("false", line.c_str());
+    STRCMP_CONTAINS(expected, line.c_str());
+  }
+}
+
+TEST(Cli, SchemaCheckTellsWhatBecomesOfEachKeyword) {
+  const TempDir dir;
+  const std::string file = dir / "s.json";
+  Write(file, R"({"title": "A line", "type": "object", "properties": {"n": {"type": "integer"}}})");
+  const CommandResult good = Minnow({"schema", "check", file});
+  LONGS_EQUAL(0, good.exit_code);
+  for (const char* told : {"#/title", "annotation", "#/properties/n/type", "enforced",
+                           "answers can be held to this schema\n"}) {
+    STRCMP_CONTAINS(told, good.out.c_str());
+  }
+  STRCMP_CONTAINS("in this order, and no others", good.out.c_str());
+  const auto told = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{"schema", "check", file, "--json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return ParseLine(Minnow(arguments));
+  };
+  const json closed = told({}), open = told({"--open-objects"});
+  CHECK(closed["ok"] == true);
+  CHECK(open["ok"] == true);
+  CHECK(closed["error"] == "");
+  CHECK(closed["keywords"][2]["text"] == "in this order, and no others");
+  CHECK(open["keywords"][2]["text"] == "in this order");
+  const json& title = closed["keywords"][0];
+  CHECK(title["keyword"] == "title" && title["status"] == "annotation" &&
+        title["pointer"] == "/title");
+
+  Write(file, R"({"type": "object", "properties": {"a/b": {"type": "strange"}}})");
+  const CommandResult refused = Minnow({"schema", "check", file});
+  LONGS_EQUAL(1, refused.exit_code);
+  STRCMP_CONTAINS("refused", refused.out.c_str());
+  STRCMP_CONTAINS("/properties/a~1b/type", refused.out.c_str());
+  const CommandResult as_json = Minnow({"schema", "check", "--json"}, R"({"type": "strange"})");
+  LONGS_EQUAL(1, as_json.exit_code);
+  const json report = json::parse(as_json.out);
+  CHECK(report["ok"] == false);
+  STRCMP_CONTAINS("/type", report["error"].get<std::string>().c_str());
+
+  Write(file, "{\"type\": ");
+  CheckRefused(2, "s.json", Minnow({"schema", "check", file}));
+  CheckRefused(2, "nowhere", Minnow({"schema", "check", "/nowhere"}));
+  CheckRefused(2, "action", Minnow({"schema", "explain", file}));
+}
+
 TEST(Cli, ADraftChangesNothingInTheAnswer) {
   const std::string drafts = InSource("tests/golden/models/qwen2.gguf");
   const std::vector<std::string> base{"generate", "-m", kTiny, "-p",     "abc def", "-n",

@@ -38,7 +38,8 @@ class EchoModel : public script::ModelApi {
     return EncodeText(text);
   }
   Result<std::vector<engine::TokenId>> EncodeChat(
-      const nlohmann::ordered_json& messages) const override {
+      const nlohmann::ordered_json& chat) const override {
+    const auto& messages = chat.is_object() ? chat["messages"] : chat;
     return EncodeText(messages.back().value("content", ""));
   }
   Result<engine::RequestId> Generate(engine::GenerateRequest request) override {

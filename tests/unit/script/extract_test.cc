@@ -108,7 +108,7 @@ TEST(ScriptExtract, CopiesFromAllOfADocumentThatTheModelReadsInPart) {
             "on_overflow = 'head' }).overflow.document_bytes");
 }
 
-TEST(ScriptExtract, AnAnswerIsLimitedByOneOfFiveOptions) {
+TEST(ScriptExtract, AnAnswerIsLimitedByOneOfItsOptions) {
   const auto constraint = [&](const char* options) {
     return Generated((std::string("m:generate('p', ") + options + ")").c_str()).constraint;
   };
@@ -145,4 +145,58 @@ TEST(ScriptExtract, AQuestionsSchemaKnowsTheDocumentOnlyIfItCopies) {
   STRCMP_EQUAL(
       "text", Generated("m:ask(doc, '?', { schema = minnow.schema.string { from_source = true } })")
                   .constraint.document.c_str());
+}
+
+// The fake model's answer has the prompt in it, so who asks with calls is answered with them.
+TEST(ScriptExtract, AChatsToolsAreToldAndItsCallsRead) {
+  const std::string chat =
+      "local s = minnow.schema local tools = { { type = 'function', ['function'] = { name = 'now', "
+      "description = '?', "
+      "parameters = s.object { { 'z', s.number() }, { 'a', s.string() } } } } } "
+      "return m:chat({ { role = 'user', content = CONTENT } }, { tools = tools, max_tokens = 900, ";
+  const auto ask = [&](const std::string& content, const std::string& options) {
+    std::string body = chat;
+    body.replace(body.find("CONTENT"), 7, content);
+    return body + options + "})";
+  };
+  const GenerateRequest r = Generated(ask("'x'", "tool_choice = 'auto'").c_str());
+  CHECK(r.constraint.kind == Kind::kToolCalls);
+  STRCMP_CONTAINS(R"("choice":"auto","format":"auto")", r.constraint.source.c_str());
+  const std::string prompt(r.prompt.begin(), r.prompt.end());
+  STRCMP_CONTAINS(
+      R"([tools][{"type":"function","function":{"name":"now","description":"?","parameters":{"type":)"
+      R"("object","properties":{"z")",
+      prompt.c_str());
+  CHECK(prompt.ends_with("[user]x"));
+  CheckJson("[]", (ask("'x'", "") + ".tool_calls").c_str());
+  const std::string call =
+      R"('<tool_call>\n{"name": "now", "arguments": {"z": 1, "a": [], "b": {}}}\n</tool_call>')";
+  CheckJson(R"([{"name":"now","arguments":{"z":1,"a":[],"b":{}}}])",
+            (ask(call, "") + ".tool_calls").c_str());
+  // As JSON, too; and without tools there is no such field.
+  CheckJson("[]",
+            "return m:chat({ { role = 'user', content = 'x' } }, { max_tokens = 300, tools = "
+            "'[{\"type\": \"function\", \"function\": {\"name\": \"now\"}}]' }).tool_calls");
+  CheckJson("true", "return m:chat({ { role = 'user', content = 'x' } }).tool_calls == nil");
+}
+
+TEST(ScriptExtract, ToolsThatAreNoneAreRefusedByTheirPlace) {
+  const auto refuse = [&](const char* message, const std::string& call) {
+    CHECK_ERROR(Code::kInvalid, message, f.RunToStatus(call));
+  };
+  const auto chat = [](const std::string& options) {
+    return "m:chat({ { role = 'user', content = 'x' } }, { " + options + " })";
+  };
+  refuse("chat: option 'tools': tools are a list", chat("tools = {}"));
+  refuse("chat: option 'tools': /0: a tool is", chat("tools = { { name = 'now' } }"));
+  refuse("chat: option 'tools': nested deeper than 64", chat("tools = ('['):rep(10000)"));
+  refuse("chat: option 'tools': ", chat("tools = '[\\255]'"));
+  const std::string now = "tools = { { type = 'function', ['function'] = { name = 'now' } } }";
+  refuse("the choice \"then\" is no tool", chat(now + ", tool_choice = 'then'"));
+  refuse("there are auto, json, hermes and llama3", chat(now + ", tool_format = 'xml'"));
+  refuse("the options 'regex' and 'tools' exclude each other", chat(now + ", regex = 'x'"));
+  refuse("the option 'tool_choice' needs 'tools'", chat("tool_choice = 'auto'"));
+  refuse("generate: tools are of chat", "m:generate('p', { " + now + " })");
+  refuse("ask: tools are of chat", "m:ask(doc, '?', { " + now + " })");
+  refuse("stream: tools are of chat", "for _ in m:stream('p', { " + now + " }) do end");
 }

@@ -105,9 +105,10 @@ Result<std::vector<TokenId>> FakeModel::EncodeContinuation(std::string_view text
   return EncodeText(text);
 }
 
-Result<std::vector<TokenId>> FakeModel::EncodeChat(const nlohmann::ordered_json& messages) const {
+Result<std::vector<TokenId>> FakeModel::EncodeChat(const nlohmann::ordered_json& chat) const {
   std::string text;
-  for (const auto& message : messages) {
+  if (chat.is_object()) text += "[tools]" + chat["tools"].dump();
+  for (const auto& message : chat.is_object() ? chat["messages"] : chat) {
     text += "[" + message["role"].get<std::string>() + "]" + message.value("content", "");
   }
   return EncodeText(text);

@@ -33,7 +33,7 @@ class FakeModel : public script::ModelApi {
   void set_longest(uint32_t tokens) { longest_ = tokens; }
   Result<std::vector<engine::TokenId>> EncodeText(std::string_view text) const override;
   Result<std::vector<engine::TokenId>> EncodeChat(
-      const nlohmann::ordered_json& messages) const override;
+      const nlohmann::ordered_json& chat) const override;
   Result<std::vector<engine::TokenId>> EncodeContinuation(std::string_view text) const override;
   Result<engine::RequestId> Generate(engine::GenerateRequest request) override;
   Result<engine::RequestId> Classify(engine::ClassifyRequest request) override;

@@ -143,5 +143,96 @@ TEST(Extract, AConstraintThatIsRefusedIsTheFieldOfItsOption) {
   check("options.ignore_end", request);
 }
 
+const char* const kTools = R"([{"type": "function", "function": {"name": "weather", "parameters": {
+    "type": "object", "required": ["city"], "properties": {
+      "city": {"type": "string", "maxLength": 10}}}}},
+    {"type": "function", "function": {"name": "now"}}])";
+
+v1::ChatRequest ChatWithTools(const std::string& choice = "") {
+  v1::ChatRequest request;
+  request.set_model("demo");
+  v1::Message* message = request.add_messages();
+  message->set_role("user");
+  message->set_content("How warm is it?");
+  request.mutable_options()->mutable_tools()->set_json(kTools);
+  request.mutable_options()->mutable_tools()->set_choice(choice);
+  return request;
+}
+
+TEST(Extract, AChatWithToolsEndsWithTheCallsRead) {
+  auto stub = f.Inference();
+  Context first, second, third;
+  const Answer any = Chat(*stub, ChatWithTools(), first);
+  CHECK_GRPC_OK(any.status);
+  LONGS_EQUAL(1, any.finished.tool_calls_size());
+  const v1::ToolCall& call = any.finished.tool_calls(0);
+  const auto arguments = nlohmann::json::parse(call.arguments());
+  CHECK(call.name() == "now" ? arguments.empty() : arguments.contains("city"));
+  CHECK(any.text.starts_with("{\"name\": \""));
+
+  const Answer now = Chat(*stub, ChatWithTools("now"), second);
+  STRCMP_EQUAL("{\"name\": \"now\", \"arguments\": {}}", now.text.c_str());
+  STRCMP_EQUAL("now", now.finished.tool_calls(0).name().c_str());
+  STRCMP_EQUAL("{}", now.finished.tool_calls(0).arguments().c_str());
+  // The tools are in the prompt, and what was called goes on in the conversation.
+  v1::ChatRequest next = ChatWithTools();
+  next.clear_options();
+  v1::Message* called = next.add_messages();
+  called->set_role("assistant");
+  *called->add_tool_calls() = call;
+  next.add_messages()->set_role("user");
+  const Answer without = Chat(*stub, next, third);
+  CHECK_GRPC_OK(without.status);
+  LONGS_EQUAL(0, without.finished.tool_calls_size());
+  CHECK(now.accepted.prompt_tokens() > without.accepted.prompt_tokens() + 20);
+}
+
+TEST(Extract, ToolsThatAreRefusedAreTheFieldsFault) {
+  const auto check = [&](const char* field, const char* message, const v1::ChatRequest& request) {
+    Context context;
+    auto stub = f.Inference();
+    const grpc::Status status = Chat(*stub, request, context).status;
+    CHECK_GRPC(INVALID_ARGUMENT, "INVALID", status);
+    STRCMP_EQUAL(field, FieldOf(status).c_str());
+    STRCMP_CONTAINS(message, status.error_message().c_str());
+  };
+  v1::ChatRequest request = ChatWithTools("then");
+  check("options.tools", "the choice \"then\" is no tool", request);
+  request = ChatWithTools();
+  v1::Tools* tools = request.mutable_options()->mutable_tools();
+  tools->set_format("xml");
+  check("options.tools", "there are auto, json", request);
+  tools->clear_format();
+  tools->set_json("[3]");
+  check("options.tools", "/0: a tool is", request);
+  tools->set_json("[");
+  check("options.tools.json", "parse error", request);
+  tools->set_json(std::string(10'000, '['));
+  check("options.tools.json", "nested deeper", request);
+  tools->set_json(std::string((1 << 20) + 1, ' '));
+  check("options.tools.json", "may have 1048576 bytes", request);
+  tools->clear_json();
+  check("options.tools.json", "", request);
+  tools->set_json(
+      R"([{"type": "function", "function": {"name": "a", "parameters": {"type": "object",
+          "properties": {"b": {"type": "strange"}}}}}])");
+  check("options.tools", "/0/function/parameters/properties/b/type", request);
+  request = ChatWithTools();
+  request.mutable_options()->set_max_tokens(2);
+  check("options.tools", "max_tokens is 2", request);
+  request = ChatWithTools();
+  request.mutable_options()->add_stop("x");
+  check("options.stop", "exclude each other", request);
+  request = ChatWithTools();
+  request.mutable_messages(0)->add_tool_calls()->set_name("now");
+  check("messages[0].tool_calls[0].arguments", "", request);
+  request.mutable_messages(0)->mutable_tool_calls(0)->set_arguments("[]");
+  check("messages[0].tool_calls[0].arguments", "no JSON object", request);
+  v1::GenerateRequest generate = Generation(20);
+  generate.mutable_options()->clear_ignore_end();
+  generate.mutable_options()->mutable_tools()->set_json(kTools);
+  STRCMP_EQUAL("options.tools", FieldOf(Generated(generate).status).c_str());
+}
+
 }  // namespace
 }  // namespace minnow::test
