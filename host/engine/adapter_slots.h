@@ -20,7 +20,7 @@ namespace minnow::engine {
 struct AdapterSlot {
   explicit AdapterSlot(uint32_t i) : index(i) {}
 
-  enum State { kFree, kReady, kLeaving };
+  enum State { kFree, kFilling, kReady, kLeaving };
   const uint32_t index;
   State state = kFree;
   AdapterId id = 0;

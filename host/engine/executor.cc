@@ -15,6 +15,11 @@ namespace minnow::engine {
 
 namespace {
 
+// Interactive requests have come within so long: more are expected, and are not to wait for long.
+constexpr std::chrono::seconds kLately{60};
+// What an adapter that is loaded then may add to the time between two steps.
+constexpr std::chrono::milliseconds kAdapterSlice{5};
+
 // Weights with NaN or infinite scales load, and show here first. Nobody is given such a row: a
 // sampler that passed over the bad entries would go on for ever with what is no distribution.
 Status CheckFinite(std::span<const float> logits, size_t position) {
@@ -105,24 +110,43 @@ Result<RequestId> Executor::Register(ModelQueue* queue, AdapterId adapter, Adapt
   return next_id_++;
 }
 
+// The backend packs what it is given, 25 MiB of a 1B model's: where somebody waits it goes by
+// parts, with a step between any two.
 Result<AdapterId> Executor::LoadAdapter(ModelQueue* queue, const model::Adapter& adapter) {
-  Result<AdapterId> id = AdapterId{0};
-  const auto load = [&]() -> Result<AdapterId> {
+  Result<AdapterSlot*> slot = nullptr;
+  Call([&] {
     FreeAdapters(*queue);  // the place may be that of one which goes
-    std::unique_lock lock(mutex_);
-    MNW_ASSIGN(AdapterSlot* const slot, queue->adapters.FindFree());
-    lock.unlock();
+    const std::lock_guard lock(mutex_);
+    slot = queue->adapters.FindFree();
+    if (!slot.ok()) return;
+    (*slot)->state = AdapterSlot::kFilling;
+    (*slot)->bytes = 0;
+  });
+  MNW_TRY(slot.status());
+  Status status;
+  std::span<const model::AdapterDelta> left = adapter.deltas;
+  const auto fill = [&] {
+    const Clock::time_point now = Clock::now();
+    const bool is_waited_for = options_.step_seconds > 0 && last_interactive_ + kLately > now;
+    const Clock::time_point until = is_waited_for ? now + kAdapterSlice : Clock::time_point::max();
     const uint64_t before = queue->instance.adapter_bytes();
-    MNW_TRY(queue->instance.SetAdapter(slot->index, adapter));
-    lock.lock();
-    slot->state = AdapterSlot::kReady;
-    slot->bytes = queue->instance.adapter_bytes() - before;
-    slot->id = next_adapter_++;
+    do {
+      const size_t n = std::min<size_t>(left.size(), 1);
+      status = queue->instance.SetAdapter((*slot)->index, left.first(n));
+      left = left.subspan(n);
+    } while (status.ok() && !left.empty() && Clock::now() < until);
+    const std::lock_guard lock(mutex_);
+    (*slot)->bytes += queue->instance.adapter_bytes() - before;
+    if (status.ok() && !left.empty()) return;
+    (*slot)->state = status.ok() ? AdapterSlot::kReady : AdapterSlot::kFree;
+    if (status.ok()) (*slot)->id = next_adapter_++;
     Publish(*queue);
-    return slot->id;
   };
-  Call([&] { id = load(); });
-  return id;
+  do {
+    Call(fill);
+  } while (status.ok() && !left.empty());
+  MNW_TRY(std::move(status));
+  return (*slot)->id;
 }
 
 Status Executor::UnloadAdapter(ModelQueue* queue, AdapterId id) {
@@ -183,14 +207,18 @@ bool Executor::CanEverFit(const ModelQueue* queue, uint32_t length, uint32_t bra
 
 void Executor::Work() {
   std::unique_lock lock(mutex_);
+  bool called = false;  // since the last step
   for (;;) {
+    bool has_work = false;
     wake_.wait(lock, [&] {
-      return stop_ || !tasks_.empty() ||
-             std::any_of(queues_.begin(), queues_.end(),
-                         [](const auto& q) { return q->HasWork(); });
+      has_work =
+          std::any_of(queues_.begin(), queues_.end(), [](const auto& q) { return q->HasWork(); });
+      return stop_ || !tasks_.empty() || has_work;
     });
     if (stop_) return;
-    if (!tasks_.empty()) {
+    // However many callers there are, a step waits for one of them only.
+    if (!tasks_.empty() && !(called && has_work)) {
+      called = true;
       const std::function<void()>& task = *tasks_.front();
       lock.unlock();
       task();
@@ -199,6 +227,7 @@ void Executor::Work() {
       called_.notify_all();
       continue;
     }
+    called = false;
     ModelQueue& queue = NextQueue();
     const std::vector<RequestId> cancelled = TakeArrivals(queue);
     const bool leaving = queue.leaving;
@@ -245,7 +274,6 @@ void Executor::Charge(ModelQueue& queue, double seconds) {
 
 StepLimits Executor::Limits(const ModelQueue& queue, Clock::time_point begin) {
   const uint32_t most = queue.instance.options().max_tokens;
-  constexpr std::chrono::seconds kLately{60};
   StepSituation now{};
   now.whole = queue.instance.is_encoder();
   now.step_tokens = now.whole ? most : std::min(options_.step_tokens, most);

@@ -36,7 +36,7 @@ struct EngineStats {
   uint64_t prompt_tokens = 0, cached_tokens = 0;             // of requests that ended; see Usage
   uint64_t preemptions = 0;
   uint32_t holds = 0;          // prefixes that are kept whatever else needs room
-  uint32_t adapters = 0;       // loaded, or still in use after they were unloaded
+  uint32_t adapters = 0;       // loaded, being loaded, or in use after they were unloaded
   uint64_t adapter_bytes = 0;  // memory of the backends' own
 };
 

@@ -409,10 +409,10 @@ Status Instance::CreateAdapters(Part& part) {
   return Status();
 }
 
-Status Instance::SetAdapter(uint32_t slot, const Adapter& adapter) {
+Status Instance::SetAdapter(uint32_t slot, std::span<const AdapterDelta> deltas) {
   const auto set = [&]() -> Status {
     for (const auto& part : parts_) {
-      for (const AdapterDelta& d : adapter.deltas) {
+      for (const AdapterDelta& d : deltas) {
         if (!std::binary_search(part->sites.begin(), part->sites.end(), d.site)) continue;
         MNW_TRY(part->device->SetAdapter(part->adapters.get(), slot, d.site, d.rank, d.a, d.b,
                                          d.scale));

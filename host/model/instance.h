@@ -129,9 +129,10 @@ class Instance {
   AdapterTarget adapter_target() const {
     return {model_->architecture(), graph(), options_.adapter_rank};
   }
-  // Fills and empties a slot of the adapter pool. REQUIRES: no step that has rows of it is running;
-  // the adapter was loaded for this graph. A failure leaves the slot empty.
-  Status SetAdapter(uint32_t slot, const Adapter& adapter);
+  // Fills a slot of the adapter pool, which may go by parts of the adapter, and empties it.
+  // REQUIRES: no step that has rows of it is running; the adapter was loaded for this graph. A
+  // failure leaves the slot empty.
+  Status SetAdapter(uint32_t slot, std::span<const AdapterDelta> deltas);
   Status ClearAdapter(uint32_t slot);
 
  private:

@@ -11,7 +11,9 @@
 #include <cmath>
 #include <future>
 #include <minnow/sdk/graph_view.hpp>
+#include <mutex>
 #include <random>
+#include <thread>
 
 #include "CLI/CLI.hpp"
 #include "bench.h"
@@ -79,10 +81,77 @@ class Bench {
       std::fprintf(stderr, "round %u of %u\n", round, o_.rounds);
     }
     Print();
-    return Status();
+    return MeasureLoading();
   }
 
  private:
+  // The longest time between two tokens of an answer while another adapter is loaded beside it; of
+  // the processor with one thread, as elsewhere.
+  Status MeasureLoading() {
+    const bool of_processor = o_.threads == 1;
+    const model::Adapter adapter = RandomAdapter(engine_.instance(), o_.rank, 1000);
+    MNW_TRY(engine_.UnloadAdapter(ids_.back()));
+    const double packs = Now(true);
+    MNW_ASSIGN(const AdapterId alone, engine_.LoadAdapter(adapter));
+    const double packed = Now(true);
+    MNW_TRY(engine_.UnloadAdapter(alone));
+    std::mutex mutex;
+    std::vector<double> tokens;  // when they came
+    std::atomic<bool> over = false;
+    std::promise<Status> done;
+    GenerateRequest r;
+    r.prompt = Text(engine_, 4, ++seed_);
+    r.max_tokens = 64 * o_.rounds;
+    r.ignore_end = true;
+    r.speculate = false;
+    r.on_token = [&](std::string_view, const engine::GeneratedToken&) {
+      const std::lock_guard lock(mutex);
+      tokens.push_back(Now(of_processor));
+    };
+    r.on_done = [&](GenerateResult result) {
+      over = true;
+      done.set_value(std::move(result.status));
+    };
+    std::vector<double> loads, longest, usual;
+    MNW_ASSIGN(const engine::RequestId request, engine_.Generate(std::move(r)));
+    const auto await = [&](size_t n) {  // so many tokens more
+      size_t seen = 0;
+      for (size_t first = SIZE_MAX; seen < n && !over;) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        const std::lock_guard lock(mutex);
+        first = std::min(first, tokens.size());
+        seen = tokens.size() - first;
+      }
+    };
+    for (uint32_t round = 0; round < o_.rounds; ++round) {
+      await(5);
+      const double begin = Now(of_processor);
+      MNW_ASSIGN(const AdapterId id, engine_.LoadAdapter(adapter));
+      const double end = Now(of_processor);
+      await(3);
+      MNW_TRY(engine_.UnloadAdapter(id));
+      const std::lock_guard lock(mutex);
+      double most = 0;
+      for (size_t i = 1; i < tokens.size(); ++i) {
+        const double gap = tokens[i] - tokens[i - 1];
+        const bool beside = tokens[i] > begin && tokens[i - 1] < end;
+        if (beside) most = std::max(most, gap);
+        if (!beside) usual.push_back(gap);
+      }
+      loads.push_back(end - begin);
+      longest.push_back(most);
+      tokens.clear();
+    }
+    engine_.Cancel(request);
+    MNW_TRY(done.get_future().get());
+    std::printf(
+        "\nLoading one takes %.0f ms of a processor. Beside an answer it takes %.0f ms, and the "
+        "longest time between two of its tokens is %.0f ms (%.0f–%.0f) then, else %.0f ms.\n",
+        1e3 * (packed - packs), 1e3 * Median(loads), 1e3 * Median(longest),
+        1e3 * Quantile(longest, 0), 1e3 * Quantile(longest, 1), 1e3 * Median(usual));
+    return Status();
+  }
+
   struct Case {
     std::string name;
     std::vector<AdapterId> adapters;  // of its rows
@@ -163,7 +232,7 @@ class Bench {
 Status Main(const Options& o) {
   engine::RuntimeOptions options;
   options.n_threads = o.threads;
-  options.load.n_ctx = o.prompt + o.n + 32;
+  options.load.n_ctx = std::max(o.prompt + o.n, 64 * o.rounds) + 32;
   options.instance.kv_tokens = o.batch * options.load.n_ctx;
   options.instance.adapter_slots = o.batch;
   options.engine.prefix_cache_bytes = 0;

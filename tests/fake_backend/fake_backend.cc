@@ -216,9 +216,9 @@ void FakeBackend::FailNextPlan(mnw_code code) {
   impl_->fail_plan = code;
 }
 
-void FakeBackend::FailNextAdapter() {
+void FakeBackend::FailNextAdapter(uint32_t after) {
   const std::lock_guard lock(impl_->mutex);
-  impl_->fail_adapter = true;
+  impl_->adapters_until_failure = after + 1;
 }
 
 FakeCounters FakeBackend::counters() const {

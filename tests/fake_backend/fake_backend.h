@@ -35,9 +35,10 @@ std::vector<int32_t> GreedyTokens(std::vector<int32_t> prompt, size_t n, int32_t
                                   const FakeAnswer& answer = FavouriteAnswer);
 
 struct FakeOptions {
-  bool manual = false;                     // runs complete by CompleteNext only
-  std::chrono::microseconds delay{0};      // else so long after run(),
-  std::chrono::microseconds row_delay{0};  // and for each row
+  bool manual = false;                         // runs complete by CompleteNext only
+  std::chrono::microseconds delay{0};          // else so long after run(),
+  std::chrono::microseconds row_delay{0};      // and for each row
+  std::chrono::microseconds adapter_delay{0};  // what adapters_set takes
   mnw_residency residency = MNW_OWNED;
   uint64_t memory_total = uint64_t{1} << 30;
   char repeatability = 'B';
@@ -77,7 +78,8 @@ class FakeBackend {
   void FailNextState();  // MNW_OUT_OF_MEMORY
   void FailNextCommit(mnw_code code);
   void FailNextPlan(mnw_code code);
-  void FailNextAdapter();  // MNW_OUT_OF_MEMORY, when a site is filled
+  // MNW_OUT_OF_MEMORY when, after so many more, a site is filled.
+  void FailNextAdapter(uint32_t after = 0);
 
   FakeCounters counters() const;
   std::vector<FakeRun> runs() const;

@@ -80,7 +80,8 @@ struct FakeBackend::Impl {
   std::vector<FakeStateHandle*> states;
   std::vector<FakeAdapters*> adapter_pools;
   int fail_run = MNW_OK, fail_run_late = MNW_OK, fail_plan = MNW_OK, fail_commit = MNW_OK;
-  bool fail_state = false, fail_adapter = false;
+  bool fail_state = false;
+  uint32_t adapters_until_failure = 0;  // 0: none fails
   std::thread worker;
 
   void Work();

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <minnow/sdk/graph_view.hpp>
+#include <thread>
 
 #include "fake_backend/fake_impl.h"
 
@@ -370,6 +371,7 @@ bool InUse(const FakeBackend::Impl& backend, const FakeAdapters* pool, uint32_t 
 int AdaptersSet(mnw_adapters* handle, uint32_t slot, uint32_t site, uint32_t rank,
                 const float* lora_a, const float* lora_b, float scale, mnw_error* e) {
   auto* a = reinterpret_cast<FakeAdapters*>(handle);
+  std::this_thread::sleep_for(a->context->backend->options.adapter_delay);
   Call call(a->context, "adapters_set", Alone::kNo);
   if (slot >= a->slots.size() || a->sites.count(site) == 0) {
     return call.Finish(e, fmt::format("there is no slot {} with a site {}", slot, site));
@@ -382,7 +384,8 @@ int AdaptersSet(mnw_adapters* handle, uint32_t slot, uint32_t site, uint32_t ran
   if (rank > a->max_rank || !lora_a || !lora_b) {
     return call.Finish(e, fmt::format("rank {} of {}, or no matrices", rank, a->max_rank));
   }
-  if (std::exchange(call.backend().fail_adapter, false)) {
+  uint32_t& left = call.backend().adapters_until_failure;
+  if (left > 0 && --left == 0) {
     return Fail(e, MNW_OUT_OF_MEMORY, "injected into adapters_set");
   }
   a->slots[slot][site] = scale;

@@ -125,6 +125,40 @@ TEST(EngineAdapters, AnUnloadedOneServesWhatHasBegunAndNothingElse) {
   UNSIGNED_LONGS_EQUAL(0, fake.engine().stats().adapter_bytes);
 }
 
+TEST(EngineAdapters, StepsComeBetweenThePartsOfThoseThatAreLoaded) {
+  for (const uint32_t n : {1, 2}) {  // at once
+    FakeEngineOptions options = WithAdapters();
+    options.model.windows = {0, 0, 0, 0};
+    options.backend.manual = true;
+    options.backend.adapter_delay = 10ms;  // more than is done between two steps
+    FakeEngine fake(options);
+    const GenerateRequest request = Request(Prompt(5, 1), 240);
+    const AskedGenerate asked = Ask(fake.engine(), request);
+    CHECK(fake.backend.CompleteNext());  // it runs
+    const size_t parts = FakeAdapter(fake.instance(), 100).deltas.size();
+    const uint64_t before = fake.backend.counters().runs;
+    std::atomic<uint64_t> after = 0;
+    std::atomic<uint32_t> left = n;
+    std::thread loaders[2];
+    for (uint32_t i = 0; i < n; ++i) {
+      loaders[i] = std::thread([&, i] {
+        Load(fake, 100 + static_cast<int32_t>(i));
+        if (--left == 0) after = fake.backend.counters().runs;
+      });
+    }
+    while (after == 0 || asked.answer->count() == 0) {
+      if (fake.backend.InFlight()) fake.backend.CompleteNext();
+      std::this_thread::sleep_for(after == 0 ? 1ms : 0ms);
+    }
+    for (uint32_t i = 0; i < n; ++i) loaders[i].join();
+    CHECK(after - before >= n * parts - 1);
+    CheckAnswer(request, 0, asked);
+    UNSIGNED_LONGS_EQUAL(n, fake.engine().stats().adapters);
+    UNSIGNED_LONGS_EQUAL(n * parts, fake.engine().stats().adapter_bytes);
+    fake.CheckAtRest();
+  }
+}
+
 TEST(EngineAdapters, AWaitingRequestKeepsItsOwn) {
   FakeEngineOptions options = WithAdapters();
   options.instance.max_seqs = 1;
@@ -169,13 +203,19 @@ TEST(EngineAdapters, PlacesAreLimitedAndUsedAgainUnderNewNumbers) {
 
 TEST(EngineAdapters, WhatCannotBeLoadedLeavesThePlaceFreeAndTheBaseServing) {
   FakeEngine fake(WithAdapters(1));
-  fake.backend.FailNextAdapter();
-  CHECK_ERROR(Code::kExhausted, "injected into adapters_set",
-              fake.engine().LoadAdapter(FakeAdapter(fake.instance(), 100)).status());
-  UNSIGNED_LONGS_EQUAL(0, fake.backend.AdaptersHeld());
+  const minnow::model::Adapter adapter = FakeAdapter(fake.instance(), 100);
   const GenerateRequest request = Request(Prompt(9, 1), 6);
-  CheckAnswer(request, 0, Ask(fake.engine(), request));
-  Load(fake, 100);
+  for (size_t filled = 0; filled < adapter.deltas.size(); ++filled) {  // until there is no memory
+    fake.backend.FailNextAdapter(static_cast<uint32_t>(filled));
+    CHECK_ERROR(Code::kExhausted, "injected into adapters_set",
+                fake.engine().LoadAdapter(adapter).status());
+    UNSIGNED_LONGS_EQUAL(0, fake.backend.AdaptersHeld());
+    UNSIGNED_LONGS_EQUAL(0, fake.engine().stats().adapters);
+    UNSIGNED_LONGS_EQUAL(0, fake.engine().stats().adapter_bytes);
+    CheckAnswer(request, 0, Ask(fake.engine(), request));
+  }
+  const GenerateRequest through = Through(Load(fake, 100), request);
+  CheckAnswer(through, 100, Ask(fake.engine(), through));
   fake.CheckNoViolation();
 }
 
@@ -190,6 +230,7 @@ TEST(EngineAdapters, AnEngineThatGoesTakesThemAlong) {
 
 TEST(EngineAdapters, LoadingAndUnloadingUnderLoadChangesNoAnswer) {
   FakeEngineOptions options = WithAdapters(4);
+  options.backend.adapter_delay = 3ms;  // so that loading goes by parts
   options.engine.step_tokens = 48;
   options.instance.max_seqs = 10;
   options.instance.kv_tokens = 24 * 32;
