@@ -5,6 +5,7 @@
 #include <memory>
 #include <random>
 #include <set>
+#include <thread>
 
 #include "constrain/grammar_cache.h"
 #include "constrain/value_patterns.h"
@@ -626,5 +627,70 @@ TEST(Grammar, DatesAreFoundAmongManyDigits) {
     const std::string text = Play(matcher, *tokenizer, 200, random, &used);
     CHECK_EQUAL(9u, text.size());
     CHECK_TRUE(document.find(text.substr(0, 8)) != std::string::npos);
+  }
+}
+
+// What is learned for one answer is used by the others: whoever comes first, the masks are those of
+// an answer that has a grammar for itself.
+TEST(Grammar, MasksAreTheSameForThreadsThatAskAtOnce) {
+  const std::string document = "On 3 May 2021 Abel & Sons paid 120.50 to true Abe.";
+  const Constraint constraints[] = {
+      {Constraint::Kind::kJsonSchema, R"({"type": "object", "properties": {
+          "name": {"type": "string", "x-from-source": true, "maxLength": 20},
+          "value": {"type": "array", "items": {"type": "integer"}, "maxItems": 5}}})",
+       document},
+      {Constraint::Kind::kRegex, R"(([a-z]{2,9}, ){1,4}(true|tru[a-f]+|12\.[0-9]{2}))", ""},
+      {Constraint::Kind::kGbnf, "root ::= \"[\" (root (\",\" root){0,3})? \"]\" | [0-9]{1,3}", ""},
+      {Constraint::Kind::kChoice, R"(["true", "trial", "abc", "abcabc", "\"12\": "])", ""}};
+  struct Answer {
+    std::vector<MaskWords> masks;
+    std::vector<std::vector<TokenId>> forced;
+    std::string text;
+    bool operator==(const Answer&) const = default;
+  };
+  const auto play = [&](const std::shared_ptr<Grammar>& grammar, uint32_t seed) {
+    std::mt19937 random(seed);
+    Answer answer;
+    Matcher matcher(grammar);
+    for (uint32_t left = 40; !matcher.finished() && left > 0; --left) {
+      answer.forced.push_back(matcher.Next(left).certain);
+      MaskWords& mask = answer.masks.emplace_back();
+      std::vector<TokenId> ids;
+      if (!matcher.Allowed(left, &mask).ok()) break;
+      for (size_t i = 0; i < tokenizer->size(); ++i) {
+        if (Has(mask, i)) ids.push_back(static_cast<TokenId>(i));
+      }
+      if (ids.empty()) break;
+      const TokenId token = ids[random() % ids.size()];
+      if (!matcher.Allows(token, left) || !matcher.Accept(token).ok()) break;
+      if (tokenizer->EndsTurn(token)) break;
+    }
+    answer.text = matcher.text();
+    return answer;
+  };
+  constexpr uint32_t kThreads = 4, kAnswers = 24;
+  std::vector<Answer> alone;
+  for (uint32_t i = 0; i < kAnswers; ++i) {
+    GrammarCache own(*tokenizer);
+    const auto grammar = own.Get(constraints[i % std::size(constraints)]);
+    CHECK_OK(grammar.status());
+    alone.push_back(play(*grammar, i));
+    CHECK(!alone.back().text.empty());
+  }
+  for (int round = 0; round < 5; ++round) {
+    GrammarCache cache(*tokenizer);
+    std::vector<std::vector<Answer>> together(kThreads, std::vector<Answer>(kAnswers));
+    std::vector<std::thread> threads;
+    for (uint32_t t = 0; t < kThreads; ++t) {
+      threads.emplace_back([&, t] {
+        for (uint32_t k = 0; k < kAnswers; ++k) {
+          const uint32_t i = (k + t * 5) % kAnswers;
+          const auto grammar = cache.Get(constraints[i % std::size(constraints)]);
+          if (grammar.ok()) together[t][i] = play(*grammar, i);
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    for (const auto& answers : together) CHECK(answers == alone);
   }
 }
