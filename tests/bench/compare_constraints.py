@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""Masks of Minnow beside those of llguidance and xgrammar: how long they take, and for which schemas they are right.
+"""Masks of Minnow beside those of llama.cpp, llguidance and xgrammar: how long they take, and for which schemas they are
+right.
 
     compare_constraints.py --mask-bench BUILD/bin/mask_bench --tokenizer FOLDER [--suite FOLDER] [--no-peers]
+                           [--llama-masks PATH --vocabulary VOCABULARY.gguf]
 
-FOLDER of the tokenizer holds a tokenizer.json. The suite is that of the Debian package json-schema-test-suite. Every
-valid instance is followed token by token, and at each place the whole mask is made: by all of them on one thread, with
-grammars made anew for each instance. The peers are Python packages (llguidance, xgrammar, torch, tokenizers) and are
-left out where they are not installed. Prints Markdown.
+FOLDER of the tokenizer holds a tokenizer.json. The suite is tests/draft2020-12 of the Debian package
+libtest-json-schema-acceptance-perl. Every valid instance is followed token by token, and at each place the whole mask is
+made: by all of them on one thread, with grammars made anew for each instance. llama_masks.cc tells how its program is
+built; its vocabulary is that of the tokenizer. The other peers are Python packages (llguidance, xgrammar, torch,
+tokenizers) and are left out where they are not installed. Prints Markdown.
 """
 import argparse
 import json
@@ -42,6 +45,13 @@ def row(name, firsts, masks):
         return
     cells = [statistics.mean(firsts), max(firsts), statistics.mean(masks), statistics.median(masks), quantile(masks, 0.999)]
     print(f"| {name} | {len(masks)} | " + " | ".join(f"{1e6 * c:.1f}" for c in cells) + " |")
+
+
+def llama_masks(program, vocabulary, file):
+    found = json.loads(subprocess.run([program, vocabulary, file], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout)
+    wrong = f"{found['rejected_valid'] + found['accepted_invalid']} wrong ({found['rejected_valid']} valid ones rejected)"
+    row("llama.cpp", found["firsts"], found["masks"])
+    print(f"<!-- llama.cpp: {found['refused']} refused, {wrong} -->", flush=True)
 
 
 def llguidance_masks(folder, records):
@@ -124,7 +134,9 @@ def main():
     parser.add_argument("--mask-bench", required=True)
     parser.add_argument("--tokenizer", required=True)
     parser.add_argument("--suite")
-    parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--no-peers", action="store_true", help="no Python packages")
+    parser.add_argument("--llama-masks", help="the program")
+    parser.add_argument("--vocabulary", help="GGUF with the tokenizer's vocabulary, for --llama-masks")
     args = parser.parse_args()
     for group in ("real", "suite") if args.suite else ("real",):
         records = [(s, t, v) for g, _, s, t, v in cases(args.suite) if g == group]
@@ -134,10 +146,12 @@ def main():
                 f.write(json.dumps({"kind": "json_schema", "source": json.dumps(schema), "text": text, "valid": valid}) + "\n")
             f.flush()
             subprocess.run([args.mask_bench, args.tokenizer + "/tokenizer.json", f.name], check=True, stderr=subprocess.DEVNULL)
+            print("\n| peer, µs | masks | grammar and first mask, mean | most | mask, mean | median | p99.9 |")
+            print("|---|---|---|---|---|---|---|", flush=True)
+            if args.llama_masks:
+                llama_masks(args.llama_masks, args.vocabulary, f.name)
         if args.no_peers:
             continue
-        print("\n| peer, µs | masks | grammar and first mask, mean | most | mask, mean | median | p99.9 |")
-        print("|---|---|---|---|---|---|---|")
         for name, run in (("llguidance", llguidance_masks), ("xgrammar", xgrammar_masks)):
             try:
                 firsts, masks, refused, wrong = run(args.tokenizer, records)

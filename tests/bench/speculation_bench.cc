@@ -2,20 +2,23 @@
 // turns: what guesses that are right so often bring, what those that are never right cost, and what
 // the kernels allow.
 //
-//   speculation_bench MODEL.gguf [-t 2] [-p 64] [-n 128] [--rounds 5] [--draft SMALL.gguf]
+//   speculation_bench MODEL.gguf [-t 2] [-p 64] [-n 128] [--rounds 5]
+//   speculation_bench MODEL.gguf ... --draft SMALL.gguf [--temperature 2]
 //
 // First a step of 1, 2, 3 .. rows is timed, by guesses that are all computed and all wrong. With
 // E(n) tokens expected of a step with n guesses, the most that an acceptance allows is the largest
 // E(n) * t(1) / t(1 + n). Then pairs of a plain and a guessed run alternate; the guesses replay the
 // plain answer, right or wrong by a fixed pattern, and the engine decides how many it takes. Last,
-// the engine's own guesses, out of the prompt and the answer; with --draft a smaller model makes
-// guesses too, and a row more has sampled answers, in which nothing repeats: a draft with random
-// weights shows there what it costs until it is off. Prints a Markdown page.
+// the engine's own guesses, out of the prompt and the answer.
+//
+// With --draft, instead: those guesses and a smaller model's, in sampled answers and in greedy
+// ones. Models with random weights follow the noise in the former, the more the hotter, and repeat
+// themselves in the latter; a draft whose logits are far larger than the noise is never right where
+// nothing repeats. Prints a Markdown page.
 #include <algorithm>
 #include <cmath>
 #include <future>
 #include <map>
-#include <utility>
 
 #include "CLI/CLI.hpp"
 #include "bench.h"
@@ -33,6 +36,7 @@ using test::ReplayDraft;
 struct Options {
   std::string model, draft;
   uint32_t threads = 0, prompt = 64, n = 128, rounds = 5;
+  float temperature = 2;
 };
 
 class Bench {
@@ -42,28 +46,34 @@ class Bench {
   }
 
   Status Run() {
+    temperature_ = o_.draft.empty() ? 0 : o_.temperature;
     MNW_TRY(Generate(nullptr, false, o_.n, o_.n).status());  // warms up; the answer to compare with
+    return o_.draft.empty() ? RunWithout() : RunWithDraft();
+  }
+
+ private:
+  Status RunWithout() {
     for (const double acceptance : {0.95, 0.8, 0.5, 0.0}) {
       MNW_TRY(Pairs(fmt::format("right {:.0f} %", 100 * acceptance), acceptance, [&](auto seed) {
         return Replay({.acceptance = acceptance, .insists = false, .seed = seed});
       }));
     }
-    MNW_TRY(Pairs(o_.draft.empty() ? "the engine's own" : "the engine's own and the draft's", -1,
-                  [](uint64_t) { return nullptr; }));
-    if (!o_.draft.empty()) {
-      temperature_ = 0.3f;
-      const std::vector<TokenId> greedy = std::exchange(answer_, {});
-      MNW_TRY(Pairs("the same, sampled", -1, [](uint64_t) { return nullptr; }));
-      temperature_ = 0;
-      answer_ = greedy;
-    }
+    MNW_TRY(Pairs("the engine's own", -1, [](uint64_t) { return nullptr; }));
     // Last, so that the engine has nothing from it.
     MNW_TRY(TimeSteps());
     Print();
     return Status();
   }
 
- private:
+  Status RunWithDraft() {
+    MNW_TRY(Pairs("sampled", -1, [](uint64_t) { return nullptr; }));
+    temperature_ = 0;
+    answer_.clear();
+    MNW_TRY(Pairs("greedy", -1, [](uint64_t) { return nullptr; }));
+    Print();
+    return Status();
+  }
+
   std::shared_ptr<engine::DraftSource> Replay(ReplayDraft::Options options) const {
     options.prompt = prompt_.size();
     options.answer = answer_;
@@ -169,6 +179,7 @@ class Bench {
                   Median(r.plain), Median(r.guessed), ratio, *least, *most, allowed.c_str(),
                   r.drafted / o_.rounds, r.accepted / o_.rounds);
     }
+    if (step_.empty()) return;
     std::printf("\n| rows of a step | ms | of one row's |\n|---|---|---|\n");
     for (const auto& [rows, seconds] : step_) {
       std::printf("| %u | %.2f | %.2f |\n", rows, 1e3 * seconds, seconds / step_.at(1));
@@ -207,6 +218,7 @@ int main(int argc, char** argv) {
   app.add_option("-n,--tokens", o.n);
   app.add_option("--rounds", o.rounds);
   app.add_option("--draft", o.draft);
+  app.add_option("--temperature", o.temperature);
   CLI11_PARSE(app, argc, argv);
   return minnow::bench::ExitCode(minnow::bench::Main(o));
 }
