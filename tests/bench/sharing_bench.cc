@@ -5,7 +5,8 @@
 // Prefix: three questions about a document of 500 tokens, one after the other, beside one request
 // that has the same tokens to read and to write; and beside the three with nothing kept. Rounds
 // alternate. Scheduling: short scores of labels at random moments, alone and while a batch keeps
-// the engine busy; the batch's rate alone, and beside them. Prints a Markdown page.
+// the engine busy; the batch's rate alone, and beside them in what they leave of the time. With one
+// thread that rate is by its own processor time. Prints a Markdown page.
 #include <atomic>
 #include <future>
 #include <random>
@@ -105,7 +106,7 @@ Status Prefix(Engine& engine, Engine& forgets, const Options& o) {
 
 // --- Scheduling
 
-// Keeps this many generations going; counts rows of prompts and answers that came to their ends.
+// Keeps this many generations going.
 class Batch {
  public:
   Batch(Engine& engine, size_t n) : engine_(engine) {
@@ -115,7 +116,6 @@ class Batch {
     stop_ = true;
     while (running_ > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-  uint64_t rows() const { return rows_; }
 
  private:
   static constexpr size_t kPrompt = 200;
@@ -125,10 +125,6 @@ class Batch {
     ++running_;
     engine::GenerateRequest request =
         Request(Text(engine_, kPrompt, ++seed_ + (1 << 20)), kTokens, engine::Priority::kBatch);
-    request.on_token = [this, first = true](std::string_view,
-                                            const engine::GeneratedToken&) mutable {
-      rows_ += std::exchange(first, false) ? kPrompt : 1;
-    };
     request.on_done = [this](const engine::GenerateResult&) {
       if (!stop_) Next();
       --running_;
@@ -138,9 +134,13 @@ class Batch {
 
   Engine& engine_;
   std::atomic<bool> stop_ = false;
-  std::atomic<uint64_t> seed_ = 0, rows_ = 0;
+  std::atomic<uint64_t> seed_ = 0;
   std::atomic<int> running_ = 0;
 };
+
+constexpr size_t kScorePrompt = 60;
+constexpr int32_t kLabels = 4;  // of two tokens each
+constexpr size_t kScoreRows = kScorePrompt + 2 * kLabels;
 
 // Scores of four labels after 60 tokens, one after the other with random pauses. Seconds of each.
 Result<std::vector<double>> Classify(Engine& engine, double seconds, double pause, uint64_t seed) {
@@ -151,8 +151,8 @@ Result<std::vector<double>> Classify(Engine& engine, double seconds, double paus
     std::this_thread::sleep_for(
         std::chrono::duration<double>(std::exponential_distribution<double>(1 / pause)(rng)));
     engine::ScoreRequest request;
-    request.prompt = Text(engine, 60, seed * 100000 + i + (1 << 24));
-    for (int32_t label = 0; label < 4; ++label) {
+    request.prompt = Text(engine, kScorePrompt, seed * 100000 + i + (1 << 24));
+    for (int32_t label = 0; label < kLabels; ++label) {
       request.tree.push_back({-1, 10 + label});
       request.tree.push_back({2 * label, 20 + label});
     }
@@ -168,41 +168,55 @@ Result<std::vector<double>> Classify(Engine& engine, double seconds, double paus
   return taken;
 }
 
+// What happened meanwhile.
+struct Span {
+  double seconds = 0;
+  uint64_t rows = 0;
+  std::vector<double> scores;  // seconds of each
+};
+
+template <class During>
+Result<Span> Measure(Engine& engine, const Options& o, During during) {
+  Span span;
+  const uint64_t rows = engine.stats().rows;
+  const double start = Now(o.threads == 1);
+  MNW_ASSIGN(span.scores, during());
+  span.seconds = Now(o.threads == 1) - start;
+  span.rows = engine.stats().rows - rows;
+  return span;
+}
+
 Status Schedule(Engine& engine, const Options& o) {
   std::printf(
       "| round | solo p50 / p99, ms | beside batch p50 / p99, ms | p99 more by | batch rows/s "
-      "alone "
-      "| beside | of what is left |\n|---|---|---|---|---|---|---|\n");
+      "alone | beside | of what is left |\n|---|---|---|---|---|---|---|\n");
   for (uint32_t round = 0; round < o.rounds; ++round) {
-    MNW_ASSIGN(const std::vector<double> solo, Classify(engine, o.seconds, 0.1, 2 * round));
-    double alone = 0, beside = 0, busy = 0;
-    std::vector<double> together;
+    const auto classify = [&, seed = 2 * round]() mutable {
+      return Classify(engine, o.seconds, 0.1, seed++);
+    };
+    const auto sleep = [&]() -> Result<std::vector<double>> {
+      std::this_thread::sleep_for(std::chrono::duration<double>(o.seconds));
+      return std::vector<double>();
+    };
+    MNW_ASSIGN(const Span solo, Measure(engine, o, classify));
+    Span alone, beside;
     {
       Batch batch(engine, 24);
       std::this_thread::sleep_for(std::chrono::seconds(1));
-      const auto rate = [&](auto&& during) -> Result<double> {
-        const uint64_t before = batch.rows();
-        const Clock::time_point start = Clock::now();
-        MNW_TRY(during());
-        return static_cast<double>(batch.rows() - before) / Since(start);
-      };
-      MNW_ASSIGN(alone, rate([&] {
-                   std::this_thread::sleep_for(std::chrono::duration<double>(o.seconds));
-                   return Status();
-                 }));
-      MNW_ASSIGN(beside, rate([&]() -> Status {
-                   const Clock::time_point start = Clock::now();
-                   MNW_ASSIGN(together, Classify(engine, o.seconds, 0.1, 2 * round + 1));
-                   // The time that they would have had the engine for themselves.
-                   busy = static_cast<double>(together.size()) * Quantile(solo, 0.5) / Since(start);
-                   return Status();
-                 }));
+      MNW_ASSIGN(alone, Measure(engine, o, sleep));
+      MNW_ASSIGN(beside, Measure(engine, o, classify));
     }
+    const auto n = static_cast<double>(beside.scores.size());
+    // What a score takes that has the engine for itself: of the processor, or of the clock.
+    const double score = o.threads == 1 ? solo.seconds / static_cast<double>(solo.scores.size())
+                                        : Quantile(solo.scores, 0.5);
+    const double rows = static_cast<double>(beside.rows) - n * kScoreRows;
+    const double rate = static_cast<double>(alone.rows) / alone.seconds;
     std::printf("| %u | %.0f / %.0f | %.0f / %.0f | %.0f ms | %.0f | %.0f | %.0f %% |\n", round + 1,
-                1e3 * Quantile(solo, 0.5), 1e3 * Quantile(solo, 0.99),
-                1e3 * Quantile(together, 0.5), 1e3 * Quantile(together, 0.99),
-                1e3 * (Quantile(together, 0.99) - Quantile(solo, 0.99)), alone, beside,
-                100 * beside / (alone * (1 - busy)));
+                1e3 * Quantile(solo.scores, 0.5), 1e3 * Quantile(solo.scores, 0.99),
+                1e3 * Quantile(beside.scores, 0.5), 1e3 * Quantile(beside.scores, 0.99),
+                1e3 * (Quantile(beside.scores, 0.99) - Quantile(solo.scores, 0.99)), rate,
+                rows / beside.seconds, 100 * rows / (beside.seconds - n * score) / rate);
     std::fflush(stdout);
   }
   return Status();
