@@ -226,6 +226,10 @@ def main():
     cases = dict(document=document, clients=clients, grammar=grammar, adapters=adapters, draft=draft)
     parser.add_argument("case", choices=cases)
     o = parser.parse_args()
+    if o.case == "adapters" and len(o.adapters) != 8:
+        parser.error("adapters: give eight of them with --adapters")
+    if o.case == "draft" and not o.draft:
+        parser.error("draft: give one with --draft")
     o.schema_text = o.schema.read_text() if o.schema else '{"type": "string"}'
     o.context = 1024
     o.slots = dict(clients=4, adapters=8).get(o.case, 1)
