@@ -128,7 +128,9 @@ Status Listener::Listen(const std::string& address) {
     if (PortOf(name) == 0) PortOf(name) = htons(static_cast<in_port_t>(chosen));
     Fd socket{MakeSocket(a->ai_family)};
     Set(socket.fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    if (a->ai_family == AF_INET6) Set(socket.fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+    // [::] alone takes IPv4 too; beside an address of IPv4 it would find the port taken.
+    if (a->ai_family == AF_INET6)
+      Set(socket.fd, IPPROTO_IPV6, IPV6_V6ONLY, found->ai_next != nullptr);
     socklen_t length = sizeof name;
     if (socket.fd < 0 || ::bind(socket.fd, reinterpret_cast<sockaddr*>(&name), a->ai_addrlen) ||
         ::listen(socket.fd, SOMAXCONN) ||

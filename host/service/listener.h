@@ -24,8 +24,9 @@ size_t MostConnections(size_t n_descriptors);
 
 class Listener {
  public:
-  // "127.0.0.1:50051", "[::1]:0", "localhost:50051", "unix:/run/minnow.sock". A socket's file that
-  // nobody listens at any more is replaced.
+  // "127.0.0.1:50051", "[::1]:0", "localhost:50051", "unix:/run/minnow.sock"; "[::]:50051" and
+  // ":50051" are all addresses of IPv6 and IPv4. A socket's file that nobody listens at any more is
+  // replaced.
   static Result<std::unique_ptr<Listener>> Open(const std::vector<std::string>& addresses);
   ~Listener();  // as Stop; clients see that nobody is there
 

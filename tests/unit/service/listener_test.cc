@@ -151,6 +151,42 @@ TEST(Listener, TakesTheFileOfAKilledServerButNobodyElses) {
   CHECK(std::filesystem::file_size(path) > 0);
 }
 
+// Is anybody there?
+bool Answers(sa_family_t family, const char* address, int port) {
+  const int fd = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in6 six{};
+  sockaddr_in four{};
+  six.sin6_family = AF_INET6;
+  four.sin_family = AF_INET;
+  six.sin6_port = four.sin_port = htons(static_cast<in_port_t>(port));
+  const bool is_six = family == AF_INET6;
+  void* const bytes = is_six ? static_cast<void*>(&six.sin6_addr) : &four.sin_addr;
+  LONGS_EQUAL(1, ::inet_pton(family, address, bytes));
+  const int failed = is_six ? ::connect(fd, reinterpret_cast<sockaddr*>(&six), sizeof six)
+                            : ::connect(fd, reinterpret_cast<sockaddr*>(&four), sizeof four);
+  ::close(fd);
+  return failed == 0;
+}
+
+TEST(Listener, TakesIPv4WhereItTakesAllOfIPv6) {
+  const auto six = Listener::Open({"[::1]:0"});
+  if (!six.ok()) return;  // this machine has no IPv6
+  for (const char* address : {"[::]:0", ":0"}) {
+    const auto all = Listener::Open({address});
+    CHECK_OK(all.status());
+    const int port = (*all)->ports()[0];
+    CHECK_TEXT(Answers(AF_INET6, "::1", port), address);
+    CHECK_TEXT(Answers(AF_INET, "127.0.0.1", port), address);
+  }
+  const int port = (*six)->ports()[0];
+  CHECK(Answers(AF_INET6, "::1", port));
+  CHECK(!Answers(AF_INET, "127.0.0.1", port));
+  const auto four = Listener::Open({"0.0.0.0:0"});
+  CHECK_OK(four.status());
+  CHECK(Answers(AF_INET, "127.0.0.1", (*four)->ports()[0]));
+  CHECK(!Answers(AF_INET6, "::1", (*four)->ports()[0]));
+}
+
 TEST(Listener, SaysWhichAddressItCannotHaveAndWhy) {
   auto first = Listener::Open({"127.0.0.1:0"});
   CHECK_OK(first.status());
