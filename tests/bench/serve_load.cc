@@ -87,12 +87,13 @@ class OneCall final : public grpc::ClientReadReactor<v1::GenerateResponse> {
       }
     }
     if (next_) next_();
-    {  // after that: between two calls it may not look as if all had ended
-      const std::lock_guard lock(totals_.mutex);
-      --totals_.open;
-      totals_.ended.notify_all();
-    }
+    // Then all that is of this call goes, since the program may end with the last one.
+    Totals& totals = totals_;
     delete this;
+    // After the next has begun: between two calls it may not look as if all had ended.
+    const std::lock_guard lock(totals.mutex);
+    --totals.open;
+    totals.ended.notify_all();
   }
 
  private:

@@ -1,4 +1,5 @@
 // What must hold when clients are rude, late or too many.
+#include <absl/synchronization/mutex.h>
 #include <grpcpp/generic/generic_stub.h>
 
 #include <fstream>
@@ -95,6 +96,15 @@ TEST(Load, TooManyAreRefusedAtOnceWithADelay) {
   WaitUntilIdle();
   Context context;
   CHECK_GRPC_OK(Generate(*stub, Generation(1), context).status);
+}
+
+// Where Abseil does it, it would end the process here.
+TEST(Load, LocksAreNotWatchedForDeadlocksWhichTakesTime) {
+  f.Start();
+  absl::Mutex a, b;
+  for (auto [first, second] : {std::pair{&a, &b}, {&b, &a}}) {
+    const absl::MutexLock one(first), two(second);
+  }
 }
 
 TEST(Load, AFullQueueOfTheEngineIsToldLikewise) {
