@@ -191,20 +191,21 @@ Status Schedule(Engine& engine, const Options& o) {
       "| round | solo p50 / p99, ms | beside batch p50 / p99, ms | p99 more by | batch rows/s "
       "alone | beside | of what is left |\n|---|---|---|---|---|---|---|\n");
   for (uint32_t round = 0; round < o.rounds; ++round) {
-    const auto classify = [&, seed = 2 * round]() mutable {
-      return Classify(engine, o.seconds, 0.1, seed++);
+    // Prompts differ from pass to pass, so that none is known from before.
+    const auto classify = [&](uint64_t pass) {
+      return Measure(engine, o, [&, pass] { return Classify(engine, o.seconds, 0.1, pass); });
     };
     const auto sleep = [&]() -> Result<std::vector<double>> {
       std::this_thread::sleep_for(std::chrono::duration<double>(o.seconds));
       return std::vector<double>();
     };
-    MNW_ASSIGN(const Span solo, Measure(engine, o, classify));
+    MNW_ASSIGN(const Span solo, classify(2 * round));
     Span alone, beside;
     {
       Batch batch(engine, 24);
       std::this_thread::sleep_for(std::chrono::seconds(1));
       MNW_ASSIGN(alone, Measure(engine, o, sleep));
-      MNW_ASSIGN(beside, Measure(engine, o, classify));
+      MNW_ASSIGN(beside, classify(2 * round + 1));
     }
     const auto n = static_cast<double>(beside.scores.size());
     // What a score takes that has the engine for itself: of the processor, or of the clock.
