@@ -10,7 +10,8 @@ namespace minnow::constrain {
 namespace {
 
 constexpr size_t kLongestForced = 4096;  // bytes at once
-constexpr size_t kManyTokens = 1000;     // that one derivative is worth a look
+constexpr size_t kManyTokens = 1000;  // below one node: it is worth a look what they have in common
+constexpr size_t kSomeTokens = 100;   // all derivatives at once cost less than most of them
 
 void Set(MaskWords* mask, TokenId token) {
   const auto id = static_cast<size_t>(token);
@@ -215,6 +216,7 @@ Term Grammar::FindText(Term state) {
   const Terms::Loop& own = terms_->LoopOf(state);
   if (own.beyond || own.stay.Count() >= 2) return state;
   const ByteSet first = terms_->PossibleFirst(state);
+  terms_->DeriveAll(state);
   std::vector<std::pair<Term, size_t>> weights;
   for (uint32_t i = 0; i < trie_->nodes().size(); i = trie_->nodes()[i].skip) {
     const uint8_t byte = trie_->nodes()[i].byte;
@@ -305,7 +307,9 @@ void Grammar::WalkText(uint32_t root, Term state, const Letters& text, const Let
     }
     Step& step = at[node.depth];
     step = {next, is_text, nullptr, {}};
-    if (!is_text && trie_->Tokens(i).size() >= kManyTokens) {
+    const size_t n_tokens = trie_->Tokens(i).size();
+    if (n_tokens >= kSomeTokens) terms_->DeriveAll(next);
+    if (!is_text && n_tokens >= kManyTokens) {
       const Terms::Loop& loop = terms_->LoopOf(next);
       step.loop = loop.empty() ? nullptr : &loop;
       step.letters = LettersOf(loop.stay, loop.beyond);

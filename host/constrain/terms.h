@@ -112,6 +112,9 @@ class Terms {
     return row && row[byte] != kUnbounded ? row[byte] : DeriveNew(t, byte);
   }
   Term Derive(Term t, std::string_view bytes);
+  // By all bytes at once, which Derive then knows: those that the term does not tell apart are one.
+  // False where an automaton does, and nothing was to be gained.
+  bool DeriveAll(Term t);
   // What comes next may take as long as anything (max_work).
   void Rest() { work_ = 0; }
   ByteSet First(Term t) { return FrontBytes(t, true); }  // every byte that may come first
@@ -268,6 +271,7 @@ class Terms {
   std::vector<uint32_t*> rows_;  // by term; null: nothing derived yet
   std::vector<std::unique_ptr<uint32_t[]>> row_blocks_;
   size_t rows_used_ = 0;
+  std::vector<bool> all_derived_;
   std::vector<uint32_t> table_;  // open addressing over nodes_
   std::string pool_;
   std::vector<Term> lists_;

@@ -246,6 +246,19 @@ Term Terms::DeriveNew(Term t, uint8_t byte) {
   return row[byte];
 }
 
+bool Terms::DeriveAll(Term t) {
+  if (t >= all_derived_.size()) all_derived_.resize(nodes_.size());
+  if (all_derived_[t]) return true;
+  const Groups groups = GroupsOf(t);
+  if (groups.first.size() == 256) return false;
+  std::vector<Term> next;
+  for (uint8_t byte : groups.first) next.push_back(Derive(t, byte));
+  uint32_t* const row = Row(t);
+  for (size_t b = 0; b < 256; ++b) row[b] = next[groups.of[b]];
+  all_derived_[t] = status_.ok();
+  return status_.ok();
+}
+
 Term Terms::Derive(Term t, std::string_view bytes) {
   for (char c : bytes) {
     t = Derive(t, static_cast<uint8_t>(c));

@@ -110,9 +110,13 @@ uint32_t Terms::LeastCount(Term t, bool at_front) {
   } else if (n.kind == Kind::kConcat) {
     Term rest = t;
     size_t i = 0;
-    for (; i < kFirstParts && nodes_[rest].kind == Kind::kConcat; ++i, rest = nodes_[rest].b)
-      least = std::min(least, LeastCount(nodes_[rest].a, at_front && i == 0));
-    if (i < kFirstParts) least = std::min(least, LeastCount(rest, false));
+    uint32_t before = 0;  // bytes that come to a part at least
+    for (; i < kFirstParts && nodes_[rest].kind == Kind::kConcat; ++i, rest = nodes_[rest].b) {
+      const Term part = nodes_[rest].a;
+      least = std::min(least, AddCost(before, LeastCount(part, at_front && i == 0)));
+      before = AddCost(before, LeastBytes(part));
+    }
+    if (i < kFirstParts) least = std::min(least, AddCost(before, LeastCount(rest, false)));
   } else if (n.kind == Kind::kOr || (n.kind == Kind::kAnd && !OfStates(n))) {
     for (uint32_t i = 0; i < n.b; ++i)
       least = std::min(least, LeastCount(lists_[n.a + i], at_front));
@@ -408,20 +412,17 @@ Terms::Loop Terms::Choose(Term choice) {
 // By looking where each byte leads.
 Terms::Loop Terms::Explore(Term t) {
   Loop loop;
-  const Groups groups = GroupsOf(t);
-  if (groups.first.size() == 256) return loop;
-  std::vector<Term> next;
-  for (uint8_t byte : groups.first) next.push_back(Derive(t, byte));
-  for (size_t b = 0; status_.ok() && b < 256; ++b) Row(t)[b] = next[groups.of[b]];
+  if (!DeriveAll(t)) return loop;
+  const uint32_t* const next = Row(t);  // it stays where it is
   for (uint8_t b = 1; b < 0x7F; ++b) {
-    if (next[groups.of[b]] == t) loop.stay.Add(b);
+    if (next[b] == t) loop.stay.Add(b);
   }
   if (loop.stay.empty()) return loop;
   loop.beyond = LoopsBeyond(t, t);
+  const ByteSet text = loop.text();
   for (unsigned b = 0; b < 256; ++b) {
     const auto byte = static_cast<uint8_t>(b);
-    const bool stays = loop.stay.Has(byte) || (b >= 0x80 && loop.beyond);
-    if (!stays && next[groups.of[b]] != kNever) loop.leave.Add(byte);
+    if (!text.Has(byte) && next[b] != kNever) loop.leave.Add(byte);
   }
   loop.cost = Cost(t);
   loop.length = BeginLength(t);
