@@ -10,6 +10,7 @@
 #include "constrain/grammar_cache.h"
 #include "constrain/value_patterns.h"
 #include "test_util.h"
+#include "text/published_vocabularies.h"
 #include "text/tokenizer_files.h"
 
 using namespace minnow;
@@ -163,6 +164,14 @@ std::shared_ptr<Grammar> Make(const text::Tokenizer& tokenizer, Grammar::Writer 
                                  std::move(write));
   CHECK_OK(grammar.status());
   return *grammar;
+}
+
+std::unique_ptr<text::Tokenizer> Published(const std::string& name, const std::string& path) {
+  if (name.starts_with("qwen")) return text::MakeTokenizer(text::QwenVocabulary(path));
+  if (name.starts_with("llama3")) return text::MakeTokenizer(text::Llama3Vocabulary(path));
+  auto loaded = text::LoadTokenizer(path);
+  CHECK_OK(loaded.status());
+  return *std::move(loaded);
 }
 
 bool Has(const MaskWords& mask, size_t token) { return mask[token / 32] >> token % 32 & 1; }
@@ -484,16 +493,16 @@ TEST(Grammar, NoVocabularyHindersWhatIsAllowed) {
   }
   for (const char* name :
        {"mistral-v0.3/sentencepiece-mistral03.model", "phi-2/tokenizer.json",
-        "phi-3/tokenizer.json", "smollm2/tokenizer.json", "tinyllama/tokenizer.json",
-        "tinyllama/tokenizer.model", "vocab-gguf/ggml-vocab-deepseek-coder.gguf",
-        "vocab-gguf/ggml-vocab-falcon.gguf", "vocab-gguf/ggml-vocab-gpt-2.gguf",
-        "vocab-gguf/ggml-vocab-llama-spm.gguf", "vocab-gguf/ggml-vocab-phi-3.gguf",
-        "vocab-gguf/ggml-vocab-refact.gguf", "vocab-gguf/ggml-vocab-starcoder.gguf"}) {
+        "phi-3/tokenizer.json", "llama3/tokenizer.model", "qwen2.5", "smollm2/tokenizer.json",
+        "tinyllama/tokenizer.json", "tinyllama/tokenizer.model",
+        "vocab-gguf/ggml-vocab-deepseek-coder.gguf", "vocab-gguf/ggml-vocab-falcon.gguf",
+        "vocab-gguf/ggml-vocab-gpt-2.gguf", "vocab-gguf/ggml-vocab-llama-spm.gguf",
+        "vocab-gguf/ggml-vocab-phi-3.gguf", "vocab-gguf/ggml-vocab-refact.gguf",
+        "vocab-gguf/ggml-vocab-starcoder.gguf"}) {
     const std::string path = test::DataOrSkip(std::string("tokenizers/") + name, name);
     if (path.empty()) continue;
-    auto loaded = text::LoadTokenizer(path);
-    CHECK_OK(loaded.status());
-    const auto grammar = Make(**loaded, write);
+    const auto tokenizer = Published(name, path);
+    const auto grammar = Make(*tokenizer, write);
     for (const std::string& text : texts) {
       Matcher reader(grammar);
       const TokenTrie& trie = reader.trie();
