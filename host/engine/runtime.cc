@@ -199,7 +199,9 @@ Result<std::string> Runtime::Resolve(const std::string& name, const char* kind) 
 Result<std::string> Runtime::FindInFolders(const std::string& name, const char* kind) const {
   const bool plain = std::all_of(name.begin(), name.end(),
                                  [](unsigned char c) { return c >= ' ' && c != '/' && c != 0x7f; });
-  if (!plain || name.empty()) return Error(Code::kInvalid, "that is no name of a {}", kind);
+  if (!plain || name.empty())
+    return Error(Code::kInvalid, "that is no name: the {} must be called by printable characters",
+                 kind);
   std::error_code ec;
   std::vector<std::string> dirs;
   if (const char* env = std::getenv("MINNOW_MODELS")) dirs.emplace_back(env);
