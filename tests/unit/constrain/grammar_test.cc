@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <set>
 #include <thread>
@@ -201,6 +202,54 @@ std::string Play(Matcher& matcher, const text::Tokenizer& tokenizer, uint32_t bu
   return matcher.text();
 }
 
+// In each state that some answers come to, against asking for each token by itself. Grammars
+// without an answer, or that are too much, are passed over.
+void CheckMasks(const std::shared_ptr<TokenTrie>& trie, const text::Tokenizer& text,
+                const Constraint& constraint, std::mt19937& random, int answers) {
+  const auto grammar = Grammar::Create(
+      trie, text, [&](Terms& terms) -> Result<Term> { return WriteConstraint(terms, constraint); });
+  if (!grammar.ok()) return;
+  for (int i = 0; i < answers; ++i) {
+    Matcher matcher(*grammar);
+    for (int step = 0; step < 7 && !matcher.finished(); ++step) {
+      std::vector<TokenId> ids;
+      for (uint32_t budget : {matcher.cost() + 1, 100'000u}) {
+        MaskWords mask;
+        if (!matcher.Allowed(budget, &mask).ok()) return;
+        ids.clear();
+        for (size_t t = 0; t < text.size(); ++t) {
+          if (matcher.Allows(static_cast<TokenId>(t), budget) != Has(mask, t)) {
+            FAIL(fmt::format("{}: token {} after {} within {}", constraint.source, t,
+                             matcher.text(), budget)
+                     .c_str());
+          }
+          if (Has(mask, t) && !text.EndsTurn(static_cast<TokenId>(t)))
+            ids.push_back(static_cast<TokenId>(t));
+        }
+      }
+      if (ids.empty()) break;
+      CHECK_OK(matcher.Accept(ids[random() % ids.size()]));
+    }
+  }
+}
+
+std::string RandomPattern(std::mt19937& random, int depth) {
+  const auto pick = [&](std::initializer_list<const char*> list) {
+    return std::string(list.begin()[random() % list.size()]);
+  };
+  std::string out;
+  for (size_t n = 1 + random() % 3; n > 0; --n) {
+    if (depth > 0 && random() % 3 == 0) {
+      out += "(" + RandomPattern(random, depth - 1) + "|" + RandomPattern(random, depth - 1) + ")";
+    } else {
+      out += pick({"[a-z]", "[a-z0-9_]", "[^a]", ".", "\\w", "[ -~]", "[0-9]", "[^\\u4f60\"]",
+                   "foo", "bar", "x-y", "12", "\\.", " ", "a", "[^\\n]", "\\p{L}"});
+    }
+    out += pick({"", "", "*", "+", "?", "{2}", "{0,3}", "{1,9}", "{0,40}", "{3,}"});
+  }
+  return out;
+}
+
 }  // namespace
 
 TEST_GROUP(Grammar) { std::unique_ptr<text::Tokenizer> tokenizer = SmallTokenizer(); };
@@ -273,32 +322,31 @@ TEST(Grammar, MasksOfTextAreWhatEachTokenByItselfWouldBe) {
       regex("([a-z]{2,5} ){0,9}x?"),
       regex("[a-z]{0,9}(bar)?[0-9]{3}"),
       regex("\\s*\\w{3,12}\\s*")};
+  const auto trie = std::make_shared<TokenTrie>(text->vocabulary());
   std::mt19937 random(31);
-  for (const Constraint& constraint : constraints) {
-    const auto grammar = Make(
-        *text, [&](Terms& terms) -> Result<Term> { return WriteConstraint(terms, constraint); });
-    for (int i = 0; i < 4; ++i) {
-      Matcher matcher(grammar);
-      for (int step = 0; step < 7 && !matcher.finished(); ++step) {
-        std::vector<TokenId> ids;
-        for (uint32_t budget : {matcher.cost() + 1, 100'000u}) {
-          MaskWords mask;
-          CHECK_OK(matcher.Allowed(budget, &mask));
-          ids.clear();
-          for (size_t t = 0; t < text->size(); ++t) {
-            if (matcher.Allows(static_cast<TokenId>(t), budget) != Has(mask, t)) {
-              FAIL(fmt::format("{}: token {} after {} within {}", constraint.source, t,
-                               matcher.text(), budget)
-                       .c_str());
-            }
-            if (Has(mask, t) && !text->EndsTurn(static_cast<TokenId>(t)))
-              ids.push_back(static_cast<TokenId>(t));
-          }
-        }
-        if (ids.empty()) break;
-        CHECK_OK(matcher.Accept(ids[random() % ids.size()]));
-      }
+  for (const Constraint& constraint : constraints) CheckMasks(trie, *text, constraint, random, 4);
+}
+
+// Patterns that nobody thought of, as answers, as strings of a limited length, and as names.
+TEST(Grammar, MasksOfAnyPatternAreWhatEachTokenByItselfWouldBe) {
+  const auto text = TextTokenizer();
+  const auto trie = std::make_shared<TokenTrie>(text->vocabulary());
+  const char* const number = getenv("MINNOW_PATTERNS");  // more of them
+  const auto n = static_cast<uint32_t>(number ? atoi(number) : 40);
+  for (uint32_t seed = 0; seed < n; ++seed) {
+    std::mt19937 random(seed);
+    const std::string first = RandomPattern(random, 3), second = RandomPattern(random, 2);
+    nlohmann::ordered_json schema = {{"type", "string"}, {"pattern", "^(" + first + ")$"}};
+    if (seed % 2 == 0) schema["maxLength"] = 1 + random() % 40;
+    if (seed % 3 == 0) {
+      schema = {{"anyOf", {schema, {{"type", "string"}, {"pattern", second}}}}};
+    } else if (seed % 5 == 0) {
+      schema = {
+          {"patternProperties", {{first, {{"type", "integer"}}}, {second, {{"maximum", 9}}}}}};
+      if (seed % 10 == 0) schema["additionalProperties"] = {{"type", "string"}, {"maxLength", 2}};
     }
+    CheckMasks(trie, *text, {Constraint::Kind::kRegex, first, ""}, random, 1);
+    CheckMasks(trie, *text, {Constraint::Kind::kJsonSchema, schema.dump(), ""}, random, 1);
   }
 }
 
