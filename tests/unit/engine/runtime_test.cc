@@ -95,7 +95,7 @@ TEST(Runtime, FindsNamesOfStrangersInItsFoldersOnly) {
   CHECK_OK(runtime->FindInFolders("inside").status());
   for (const std::string& name : {dir / "outside.gguf", std::string("../outside"),
                                   std::string("a\0b", 3), std::string(), std::string("a\n")}) {
-    CHECK_ERROR(Code::kInvalid, "no name of a model", runtime->FindInFolders(name).status());
+    CHECK_ERROR(Code::kInvalid, "no name: the model", runtime->FindInFolders(name).status());
   }
   CHECK_ERROR(Code::kNotFound, "there is no model '..'", runtime->FindInFolders("..").status());
 }
