@@ -34,9 +34,6 @@ Letters LettersOf(const ByteSet& bytes, bool beyond) {
 }
 
 bool IsBeyond(uint8_t byte) { return byte >= 0x80; }
-uint8_t LetterOf(uint8_t byte) {
-  return IsBeyond(byte) ? Letters::kBeyond : byte == 0x7F ? Letters::kBroken : byte;
-}
 
 // Reads the written form of a document along the token tree, from many places at once: those that
 // have come to the same node go on together, so that the tree is asked once for all of them.
@@ -244,8 +241,8 @@ void Grammar::AddTokens(Term state, Mask* mask) {
   }
   const Terms::Loop loop = terms_->LoopOf(text);
   const Letters letters = LettersOf(loop.stay, loop.beyond);
-  bool all =
-      loop.beyond;  // do the characters beyond ASCII lead from `state` where they do in text?
+  // Do the characters beyond ASCII lead from `state` where they do in text?
+  bool all = loop.beyond;
   for (unsigned b = 0xC2; state != text && all && b <= 0xF4; ++b) {
     const auto byte = static_cast<uint8_t>(b);
     all = terms_->Derive(state, byte) == terms_->Derive(text, byte);
@@ -265,7 +262,7 @@ void Grammar::AddTokens(Term state, Mask* mask) {
       if (!only_quotes) WalkText(i, state, letters, leave, mask);
       continue;
     }
-    if (letters.Has(LetterOf(byte))) {
+    if (letters.Has(Letters::Of(byte))) {
       for (TokenId token : trie_->Tokens(i)) Clear(&mask->text, token);
     }
     if (first.Has(byte)) WalkText(i, state, {}, {}, mask);
@@ -288,7 +285,7 @@ void Grammar::WalkText(uint32_t root, Term state, const Letters& text, const Let
   for (uint32_t i = root; i < nodes[root].skip;) {
     const TokenTrie::Node& node = nodes[i];
     const Step& above = at[node.depth - 1u];
-    const bool is_text = above.is_text && text.Has(LetterOf(node.byte));
+    const bool is_text = above.is_text && text.Has(Letters::Of(node.byte));
     if (is_text && !trie_->letters(i).Meets(leave)) {
       i = node.skip;
       continue;

@@ -245,7 +245,11 @@ void Terms::NoteLoop(Term t, const Loop& loop) {
   }
 }
 
-ByteSet Terms::Loop::text() const { return beyond ? stay | ByteSet::Range(0x80, 0xFF) : stay; }
+ByteSet Terms::Loop::text() const {
+  ByteSet set = stay;
+  if (beyond) set.words[2] = set.words[3] = ~uint64_t{0};
+  return set;
+}
 
 // The bytes out of the loop that may come after some of its text, none included.
 ByteSet Terms::Leaving(Term root, const Loop& loop) {
@@ -444,20 +448,16 @@ Terms::Run Terms::RunOf(Term t, const Loop& loop) {
   return {AddCost(run.bytes, 1), AddCost(run.characters, 1), AddCost(run.most, 1)};
 }
 
-bool Terms::Meets(Term t, const Loop& loop) {
-  const ByteSet set = PossibleFirst(t);
-  return !(set & loop.stay).empty() || (loop.beyond && !(set & ByteSet::Range(0x80, 0xFF)).empty());
-}
+bool Terms::Meets(Term t, const Loop& loop) { return !(PossibleFirst(t) & loop.text()).empty(); }
 
 // The characters of a literal before one that is not in the loop; kUnbounded: all are, or it is
 // none.
 uint32_t Terms::TextBegin(Term t, const Loop& loop) const {
   if (nodes_[t].kind != Kind::kLiteral) return kUnbounded;
-  const std::string_view text = Text(nodes_[t]);
-  for (size_t i = 0; i < text.size(); ++i) {
-    const auto byte = static_cast<uint8_t>(text[i]);
-    const bool is_text = byte >= 0x80 ? loop.beyond : loop.stay.Has(byte);
-    if (!is_text) return static_cast<uint32_t>(i);
+  const std::string_view literal = Text(nodes_[t]);
+  const ByteSet text = loop.text();
+  for (size_t i = 0; i < literal.size(); ++i) {
+    if (!text.Has(static_cast<uint8_t>(literal[i]))) return static_cast<uint32_t>(i);
   }
   return kUnbounded;
 }

@@ -42,11 +42,6 @@ uint32_t WholeCharacters(std::string_view bytes) {
   return n;
 }
 
-uint8_t LetterOf(char byte) {
-  const auto b = static_cast<uint8_t>(byte);
-  return b >= 0x80 ? Letters::kBeyond : b == 0x7F ? Letters::kBroken : b;
-}
-
 void Set(MaskWords* mask, size_t id) { (*mask)[id / 32] |= uint32_t{1} << id % 32; }
 
 }  // namespace
@@ -144,7 +139,7 @@ void TokenTrie::NoteNodes() {
   rank_.back() = static_cast<uint32_t>(order_.size());
   for (size_t i = nodes_.size(); i-- > 0;) {  // what is below comes later
     const Node& node = nodes_[i];
-    letters_[i].Add(LetterOf(static_cast<char>(node.byte)));
+    letters_[i].Add(Letters::Of(node.byte));
     if (node.token != text::kNoToken) {
       deepest_[i] = node.depth;
       if (WholeCharacters(Bytes(node.token)) == 0) letters_[i].Add(Letters::kBroken);
@@ -167,7 +162,7 @@ void TokenTrie::NoteTokens() {
     for (size_t n = 0; n < std::min(bytes.size(), kLongerSteps); ++n) Set(&longer_[n], id);
     const uint32_t characters = WholeCharacters(bytes);
     Letters letters;
-    for (char c : bytes) letters.Add(LetterOf(c));
+    for (char c : bytes) letters.Add(Letters::Of(static_cast<uint8_t>(c)));
     if (characters == 0) letters.Add(Letters::kBroken);
     for (uint8_t letter = 0; letter < 128; ++letter) {
       if (!letters.Has(letter)) continue;

@@ -28,6 +28,7 @@ struct Letters {
   static constexpr uint8_t kBeyond = 127;  // characters beyond ASCII
   std::array<uint64_t, 2> words = {};
 
+  static uint8_t Of(uint8_t byte) { return byte >= 0x80 ? kBeyond : byte == 0x7F ? kBroken : byte; }
   void Add(uint8_t letter) { words[letter >> 6] |= uint64_t{1} << (letter & 63); }
   bool Has(uint8_t letter) const { return words[letter >> 6] >> (letter & 63) & 1; }
   void operator|=(const Letters& o) {
